@@ -1,0 +1,62 @@
+// ghbits.h: bit counting and power-of-two rounding.
+//
+// Layer 0. Includes nothing of the core. Go: internal/runtime/sys/intrinsics.go,
+// runtime/stubs.go (alignUp, alignDown, divRoundUp).
+
+#ifndef GHBITS_H
+#define GHBITS_H
+
+#ifndef GH_CORE
+#error "internal to csrc/core"
+#endif
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// gh_ctz64 returns the number of trailing zeros of x; 64 for 0, as Go does.
+static inline unsigned
+gh_ctz64(uint64_t x)
+{
+    return x == 0 ? 64u : (unsigned)__builtin_ctzll(x);
+}
+
+// gh_clz64 returns the number of leading zeros of x; 64 for 0.
+static inline unsigned
+gh_clz64(uint64_t x)
+{
+    return x == 0 ? 64u : (unsigned)__builtin_clzll(x);
+}
+
+static inline unsigned
+gh_popcount64(uint64_t x)
+{
+    return (unsigned)__builtin_popcountll(x);
+}
+
+// gh_align_up rounds n up to a multiple of a, a power of two; wraps as Go does.
+static inline uint64_t
+gh_align_up(uint64_t n, uint64_t a)
+{
+    return (n + a - 1) & ~(a - 1);
+}
+
+static inline uint64_t
+gh_align_down(uint64_t n, uint64_t a)
+{
+    return n & ~(a - 1);
+}
+
+static inline uint64_t
+gh_div_round_up(uint64_t n, uint64_t a)
+{
+    return (n + a - 1) / a;
+}
+
+static inline bool
+gh_is_pow2(uint64_t x)
+{
+    return x != 0 && (x & (x - 1)) == 0;
+}
+
+#endif  // GHBITS_H

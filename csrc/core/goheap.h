@@ -1,0 +1,513 @@
+// goheap.h: the public interface of the goheap core.
+//
+// This is the one header that code outside csrc/core includes (the clients in
+// this tree may add goheap_inline.h). It needs a C11 compiler and nothing else:
+// no Python.h, no operating-system header, no struct of the core laid open.
+//
+// Errors: a function that can fail returns gh_status and writes its results
+// through its last parameters, only on GH_OK. A failed step leaves objects,
+// words, roots and settings as they were; counters may show work done on the
+// way (a sweep, a growth).
+//
+// Roots: an object is only ever reached through a gh_slot, a root outside the
+// heap. Every allocation and every load names the slot that receives the
+// object, so no unrooted pointer ever leaves the core.
+//
+// Mutators: whoever works on a heap holds one of its Ps, from gh_enter to
+// gh_leave. Functions that take a gh_mut * are called by its holder. In this
+// version one mutator is inside a heap at a time, whatever its number of Ps.
+//
+// State: all of it hangs off a gh_heap. The core has no mutable globals, so any
+// number of heaps may live in one process.
+
+#ifndef GOHEAP_H
+#define GOHEAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define GH_NODISCARD __attribute__((warn_unused_result))
+#else
+#define GH_NODISCARD
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define GH_GO_VERSION "go1.26.8"  // the runtime that is imitated
+
+// ---- status ---------------------------------------------------------------
+
+// Order and values are part of the interface; new ones are added at the end.
+typedef enum gh_status {
+    GH_OK = 0,
+    GH_ERR_NOMEM,   // the OS, the window or hard_limit refused memory
+    GH_ERR_INVAL,   // an argument is outside its range
+    GH_ERR_BADPTR,  // nil, or not a live object of this heap
+    GH_ERR_STATE,   // not in this mode or phase
+    GH_AGAIN,       // no failure: a try_ call would have had to wait
+} gh_status;
+
+// gh_status_name returns the constant's name, for messages and logs.
+const char *gh_status_name(gh_status st);
+
+// ---- the operating system, replaceable --------------------------------------
+
+// gh_mem_ops is every call that a heap makes to the OS for memory. v and n are
+// multiples of 4096. An op that returns int returns 0, or an errno value with
+// nothing changed.
+typedef struct gh_mem_ops {
+    void *(*reserve)(void *ctx, size_t n);  // address space; NULL: refused
+    int (*map)(void *ctx, void *v, size_t n);  // make accessible, demand-zero
+    int (*unused)(void *ctx, void *v, size_t n);  // give pages back, keep mapped
+    int (*fault)(void *ctx, void *v, size_t n);  // back to reserved
+    void (*free)(void *ctx, void *v, size_t n);  // give everything back
+} gh_mem_ops;
+
+// gh_mem_fault wraps the Linux table and fails chosen calls: for tests.
+typedef struct gh_mem_fault {
+    uint64_t calls;      // reserve, map, unused, fault calls so far
+    uint64_t fail_from;  // the call with this number (0 is the first) fails ...
+    uint64_t fail_count; // ... and so do this many in all; 0: none fails
+    uint64_t failed;     // calls that were made to fail
+    uint64_t bytes;      // reserved and not freed
+} gh_mem_fault;
+
+// gh_mem_fault_ops returns the table whose ctx is a gh_mem_fault.
+const gh_mem_ops *gh_mem_fault_ops(void);
+
+// ---- options ---------------------------------------------------------------
+
+typedef enum gh_mode {
+    GH_MODE_STW = 0,     // GODEBUG=gcstoptheworld=2, on the virtual clock
+    GH_MODE_VIRTUAL,     // not in this version: refused with GH_ERR_INVAL
+    GH_MODE_CONCURRENT,  // not in this version: refused with GH_ERR_INVAL
+} gh_mode;
+
+// gh_policy is what the heap is made of; the defaults decide as Go does.
+typedef struct gh_policy {
+    size_t struct_size;  // set by gh_policy_init
+    bool tiny;           // combine noscan requests below 16 bytes
+    bool eager_sweep;    // sweep at the end of a cycle; false: lazily, as Go's
+                         // gcstoptheworld=1. The default of GH_MODE_STW is true.
+    uint64_t min_heap;   // heapMinimum at GOGC=100: 4 MiB
+} gh_policy;
+
+// gh_costs is the virtual clock's price list, in ns.
+typedef struct gh_costs {
+    size_t struct_size;
+    double alloc;       // an allocation
+    double alloc_byte;  // a byte of the slot handed out
+    double scan_byte;   // a byte of scan work
+    double sweep_page;  // a page swept
+    double page_fault;  // a page (8 KiB) first used
+    double stop;        // stopping or starting the world
+} gh_costs;
+
+// gh_options is filled by gh_options_init and then changed field by field, so
+// that a caller built against an older header gets the defaults of new fields.
+typedef struct gh_options {
+    size_t struct_size;     // set by gh_options_init
+    int32_t gogc;           // percent; -1: off
+    int64_t memory_limit;   // bytes; INT64_MAX: off. Enters the goal.
+    int32_t procs;          // GOMAXPROCS, 1..GH_MAX_PROCS
+    gh_mode mode;
+    uint64_t address_space; // bytes of the heap's window: 256 GiB. Halved while
+                            // the OS refuses, down to 1 GiB.
+    uint64_t globals_scan;  // bytes of globals in the goal and in root work
+    uint64_t stack_scan;    // bytes of stacks likewise, each cycle
+    uint64_t base_live;     // dead weight: bytes that count as live for ever in
+                            // heap_live, heap_marked, heap_inuse, total_alloc
+    bool track_types;       // keep type and length of every object aside
+    bool model_workbufs;    // a cycle borrows 32 KiB from the page heap, as Go's
+                            // work buffers do: decides page numbers after it
+    gh_policy policy;
+    gh_costs costs;
+    const gh_mem_ops *mem_ops;  // NULL: Linux
+    void *mem_ctx;
+} gh_options;
+
+#define GH_MAX_PROCS 1024
+#define GH_LIMIT_OFF INT64_MAX
+
+void gh_policy_init(gh_policy *policy);
+void gh_costs_init(gh_costs *costs);
+void gh_options_init(gh_options *opt);
+
+// ---- the heap ---------------------------------------------------------------
+
+typedef struct gh_heap gh_heap;
+typedef struct gh_mut gh_mut;  // a mutator: the holder of a P
+
+GH_NODISCARD gh_status gh_heap_new(const gh_options *opt, gh_heap **out);
+// gh_heap_free gives back every byte the heap took, but objects that a pin
+// shows (gh_pin) stay mapped until the last pin goes. Nobody may be inside.
+void gh_heap_free(gh_heap *h);
+
+#define GH_ANY_P (-1)
+
+// gh_enter takes P number p, or any (the last one used first). It waits while
+// another mutator is inside; gh_try_enter returns GH_AGAIN instead. Both return
+// GH_ERR_INVAL for a P that does not exist.
+GH_NODISCARD gh_status gh_enter(gh_heap *h, int32_t p, gh_mut **out);
+GH_NODISCARD gh_status gh_try_enter(gh_heap *h, int32_t p, gh_mut **out);
+// gh_poll is for long runs, between two steps: it hands the heap to a waiter
+// that has waited 10 ms and takes it back. Returns whether it did.
+bool gh_poll(gh_mut *m);
+void gh_leave(gh_mut *m);
+// gh_switch_p goes on as the holder of P number p, as a goroutine that is
+// scheduled elsewhere. *m changes.
+GH_NODISCARD gh_status gh_switch_p(gh_mut **m, int32_t p);
+gh_heap *gh_mut_heap(const gh_mut *m);
+int32_t gh_mut_p(const gh_mut *m);
+
+// ---- root slots --------------------------------------------------------------
+
+// gh_slot is one root. word is 0 for nil or an address inside an object (of
+// this process: never shown to a user); clients read it, only the core writes.
+typedef struct gh_slot {
+    uintptr_t word;
+} gh_slot;
+
+// gh_slots is a block of slots with stable addresses: a script's slot table, a
+// replay's live objects, a Roots object.
+typedef struct gh_slots gh_slots;
+GH_NODISCARD gh_status gh_slots_new(gh_heap *h, size_t n, gh_slots **out);
+void gh_slots_free(gh_slots *b);  // as if every slot were set to nil
+gh_slot *gh_slots_at(gh_slots *b, size_t i);
+size_t gh_slots_len(const gh_slots *b);
+
+// Single slots, for handles: numbered from 1, stable address, free list.
+// gh_handle_new may be called by the holder of a P only; gh_handle_drop by
+// anybody at any time: it never waits and needs no P.
+GH_NODISCARD gh_status gh_handle_new(gh_mut *m, uint32_t *out);
+void gh_handle_drop(gh_heap *h, uint32_t id);
+gh_slot *gh_handle_slot(gh_heap *h, uint32_t id);
+
+// gh_set makes dst hold what src holds; gh_clear sets nil. Both shade while
+// marking, as every write to a slot does.
+void gh_set(gh_mut *m, gh_slot *dst, const gh_slot *src);
+void gh_clear(gh_mut *m, gh_slot *dst);
+// gh_set_interior makes dst hold src's address + off, which must lie in the
+// same object (GH_ERR_INVAL).
+GH_NODISCARD gh_status gh_set_interior(gh_mut *m, gh_slot *dst,
+                                       const gh_slot *src, uint64_t off);
+
+// ---- addresses ----------------------------------------------------------------
+
+// The address shown to users: 0xc000000000 + offset in the window; 0 for nil.
+uint64_t gh_addr(const gh_heap *h, const gh_slot *slot);
+uint64_t gh_addr_of_word(const gh_heap *h, uintptr_t word);
+// gh_addr_to_slot makes dst hold the live object at a shown address
+// (GH_ERR_BADPTR if there is none).
+GH_NODISCARD gh_status gh_addr_to_slot(gh_mut *m, gh_slot *dst, uint64_t addr);
+
+// ---- types ---------------------------------------------------------------------
+
+// A type is a size, an alignment and a pointer mask, bit i for word i. It
+// belongs to a heap and lives as long. id numbers types from 2 (0: unknown,
+// 1: bytes); user is the client's.
+typedef struct gh_type gh_type;
+typedef struct gh_type_desc {
+    const char *name;      // copied; NULL: ""
+    uint64_t size;         // bytes; 0 is legal
+    uint32_t align;        // power of two, 1..8
+    uint64_t ptrdata;      // bytes up to the end of the last pointer word
+    const uint64_t *mask;  // (ptrdata/8+63)/64 words; NULL when ptrdata is 0
+    uintptr_t user;
+} gh_type_desc;
+GH_NODISCARD gh_status gh_type_new(gh_mut *m, const gh_type_desc *desc,
+                                   const gh_type **out);
+void gh_type_get(const gh_type *t, gh_type_desc *out);
+uint32_t gh_type_id(const gh_type *t);
+const gh_type *gh_type_by_id(const gh_heap *h, uint32_t id);  // NULL: none
+#define GH_TYPE_UNKNOWN 0u
+#define GH_TYPE_BYTES   1u
+
+// ---- allocation -----------------------------------------------------------------
+
+// gh_alloc makes slot hold a new block of size bytes without pointers, zeroed.
+// It may sweep or collect.
+GH_NODISCARD gh_status gh_alloc(gh_mut *m, gh_slot *slot, uint64_t size);
+// gh_new makes slot hold n consecutive zeroed elements of type t, as one object.
+GH_NODISCARD gh_status gh_new(gh_mut *m, gh_slot *slot, const gh_type *t,
+                              uint64_t n);
+// gh_alloc_spanclass makes slot hold a new slot of the given span class, whose
+// size is elemsize (of a large object: a multiple of 8192). For replays of
+// recordings that keep the slot but not the request. t may be NULL: every word
+// of a scan object counts as a pointer.
+GH_NODISCARD gh_status gh_alloc_spanclass(gh_mut *m, gh_slot *slot,
+                                          uint8_t spanclass, uint64_t elemsize,
+                                          const gh_type *t);
+// gh_alloc_tiny_into counts a tiny allocation that a recording put into the
+// existing block that slot holds; the block is left as it is.
+void gh_count_tiny(gh_mut *m);
+
+// ---- reading and writing ---------------------------------------------------------
+
+// gh_load makes dst hold the pointer in word number word of the object (or of
+// the place inside an object) that obj holds; gh_store writes what src holds
+// there (NULL: nil), through the write barrier. The word must be a pointer word
+// of the object's type: GH_ERR_INVAL if it isn't, or lies outside the object;
+// GH_ERR_BADPTR if obj is nil.
+GH_NODISCARD gh_status gh_load(gh_mut *m, gh_slot *dst, const gh_slot *obj,
+                               uint64_t word);
+GH_NODISCARD gh_status gh_store(gh_mut *m, const gh_slot *obj, uint64_t word,
+                                const gh_slot *src);
+// The same for any word of the slot: a pointer in a word that the mask leaves
+// out keeps nothing alive. gh_load_any answers GH_ERR_BADPTR when the word
+// holds no live object.
+GH_NODISCARD gh_status gh_load_any(gh_mut *m, gh_slot *dst, const gh_slot *obj,
+                                   uint64_t word);
+GH_NODISCARD gh_status gh_store_any(gh_mut *m, const gh_slot *obj,
+                                    uint64_t word, const gh_slot *src);
+// gh_data returns the memory that slot points at, valid while slot holds it.
+// Pointer words must not be written through it.
+void *gh_data(const gh_slot *slot);
+
+// gh_object is what is known of the object that contains an address.
+typedef struct gh_object {
+    uint64_t addr;      // of the object's start, as shown
+    uint64_t off;       // of the address asked for, in the object
+    uint64_t size;      // asked for; the slot's usable size if types are not kept
+    uint64_t elemsize;  // of the slot
+    uint64_t count;     // elements; bytes of a block
+    uint32_t type_id;   // GH_TYPE_...
+    uint8_t spanclass;
+    bool header;        // 8 bytes of malloc header before addr
+    bool marked;        // mark bit (false outside a cycle)
+    uint64_t span_base; // as shown
+    uint64_t npages;
+    uint32_t nelems;    // slots of the span
+    uint32_t index;     // the slot's number in the span
+} gh_object;
+GH_NODISCARD gh_status gh_object_at(gh_heap *h, const gh_slot *slot,
+                                    gh_object *out);
+GH_NODISCARD gh_status gh_object_at_addr(gh_heap *h, uint64_t addr,
+                                         gh_object *out);
+// gh_is_pointer_word reports whether word of the object in slot may hold a
+// pointer, by its type.
+bool gh_is_pointer_word(gh_heap *h, const gh_slot *slot, uint64_t word);
+
+// ---- pins: memory that outlives its heap -------------------------------------------
+
+// A pin is a root that also keeps the memory mapped after gh_heap_free, for
+// buffers that a client still shows.
+typedef struct gh_pin gh_pin;
+GH_NODISCARD gh_status gh_pin_new(gh_mut *m, const gh_slot *slot, gh_pin **out);
+void *gh_pin_data(const gh_pin *pin);
+// gh_pin_free may be called by anybody, before or after gh_heap_free; it never
+// waits for a P.
+void gh_pin_free(gh_pin *pin);
+
+// ---- the collector ---------------------------------------------------------------
+
+// gh_gc is runtime.GC(): a whole forced cycle and its sweep.
+GH_NODISCARD gh_status gh_gc(gh_mut *m);
+// gh_free_os_memory is debug.FreeOSMemory(): gh_gc, then every free page goes
+// back to the OS.
+GH_NODISCARD gh_status gh_free_os_memory(gh_mut *m);
+// gh_sweep_all ends the sweep of the last cycle (a no-op with eager_sweep).
+void gh_sweep_all(gh_mut *m);
+
+// Settings; they take effect at once. gh_set_gogc returns the old percentage.
+int32_t gh_set_gogc(gh_mut *m, int32_t percent);  // < 0: off
+int64_t gh_set_memory_limit(gh_mut *m, int64_t limit);  // < 0: only asks
+GH_NODISCARD gh_status gh_set_procs(gh_mut *m, int32_t procs);
+int32_t gh_gogc(const gh_heap *h);
+int64_t gh_memory_limit(const gh_heap *h);
+int32_t gh_procs(const gh_heap *h);
+// Root bytes that enter the next goal; for replays whose stacks change.
+void gh_set_root_scan(gh_mut *m, uint64_t globals, uint64_t stacks);
+
+// The virtual clock, ns since the heap's birth.
+int64_t gh_now(const gh_heap *h);
+// gh_clock_set moves the clock to now (never back) and stops the mutator's
+// allocations from moving it: for replays with time stamps of their own.
+void gh_clock_set(gh_mut *m, int64_t now);
+
+typedef enum gh_phase { GH_PHASE_OFF, GH_PHASE_MARK, GH_PHASE_MARKTERM } gh_phase;
+gh_phase gh_gc_phase(const gh_heap *h);
+
+// gh_cycle is the record of one collection. Sizes in bytes, times in ns of the
+// heap's clock.
+typedef struct gh_cycle {
+    uint32_t n;          // 1, 2, ...
+    bool forced;
+    int64_t start_ns, mark_start_ns, mark_end_ns, end_ns;
+    uint64_t heap_start;   // heapLive at sweep termination
+    uint64_t heap_end;     // heapLive at mark termination
+    uint64_t heap_marked;
+    uint64_t heap_goal;    // of the cycle that ended: what gctrace prints
+    uint64_t trigger;      // heapLive that triggered it
+    uint64_t next_goal, next_trigger;
+    uint64_t scan_work, stack_scan, globals_scan;
+    uint64_t swept_bytes;  // objects freed by the sweep that belongs to it
+    uint64_t heap_inuse, heap_free, heap_released;  // when the world restarts
+    double cons_mark;
+    double gc_cpu_fraction;
+    int64_t pause_ns[2];
+    int64_t assist_ns, background_ns, idle_ns;
+    uint64_t allocs;       // allocations made before it began
+    int32_t procs, gogc;
+    int64_t memory_limit;
+    bool limited;
+} gh_cycle;
+uint64_t gh_cycles(const gh_heap *h);  // finished cycles (numgc)
+GH_NODISCARD gh_status gh_cycle_get(const gh_heap *h, uint64_t i,
+                                    gh_cycle *out);  // 0 is the first
+// gh_cycle_format writes the line that GODEBUG=gctrace=1 prints, without a
+// newline; returns the length that it needs, as snprintf.
+int gh_cycle_format(const gh_cycle *c, char *buf, size_t cap);
+
+// ---- numbers --------------------------------------------------------------------
+
+typedef struct gh_by_size {
+    uint32_t size;
+    uint64_t mallocs, frees;
+} gh_by_size;
+
+// gh_memstats is runtime.MemStats: same fields, same order, same meaning.
+typedef struct gh_memstats {
+    uint64_t alloc, total_alloc, sys, lookups, mallocs, frees;
+    uint64_t heap_alloc, heap_sys, heap_idle, heap_inuse, heap_released,
+        heap_objects;
+    uint64_t stack_inuse, stack_sys, mspan_inuse, mspan_sys, mcache_inuse,
+        mcache_sys;
+    uint64_t buck_hash_sys, gc_sys, other_sys, next_gc, last_gc, pause_total_ns;
+    uint64_t pause_ns[256], pause_end[256];
+    uint32_t num_gc, num_forced_gc;
+    double gc_cpu_fraction;
+    bool enable_gc, debug_gc;
+    gh_by_size by_size[61];
+} gh_memstats;
+// gh_stats computes MemStats as if every mcache were flushed, and flushes none.
+void gh_stats(gh_mut *m, gh_memstats *out);
+// gh_read_mem_stats is Go's ReadMemStats: it flushes every mcache first.
+void gh_read_mem_stats(gh_mut *m, gh_memstats *out);
+// gh_stats_slow recounts what can be recounted by walking spans and bitmaps
+// (Go: ReadMemStatsSlow): for tests. The rest is as gh_stats.
+void gh_stats_slow(gh_mut *m, gh_memstats *out);
+
+// gh_pacer_stats is gcControllerState as it stands. All-ones: none/infinite.
+typedef struct gh_pacer_stats {
+    uint64_t heap_live, heap_marked, heap_scan, triggered, heap_goal, trigger;
+    uint64_t gc_percent_goal, last_heap_scan, last_stack_scan, globals_scan,
+        max_stack_scan;
+    uint64_t runway, sweep_min_trigger, heap_inuse, heap_free, heap_released;
+    uint64_t total_alloc, total_free, mapped_ready;
+    double cons_mark;
+    uint64_t heap_minimum, scav_eager, scav_bg, scav_gc_percent_goal;
+} gh_pacer_stats;
+void gh_pacer_get(const gh_heap *h, gh_pacer_stats *out);
+
+// gh_counts is a walk over all spans beside the consistent counters: what sits
+// in mcaches has not reached the latter. Index: span class or size class.
+typedef struct gh_counts {
+    uint64_t spans[136], pages[136], objects[136], free[136];
+    uint64_t unswept;
+    uint64_t small_alloc[68], small_free[68];
+    uint64_t large_alloc, large_free;              // bytes
+    uint64_t large_alloc_count, large_free_count;
+    uint64_t tiny;
+    uint64_t committed, released, in_heap, in_stacks, in_workbufs;
+    uint64_t pages_in_use;
+} gh_counts;
+void gh_counts_get(gh_heap *h, gh_counts *out);
+
+// Cheap gauges.
+uint64_t gh_heap_live(const gh_heap *h);
+uint64_t gh_heap_goal(const gh_heap *h);
+uint64_t gh_trigger(const gh_heap *h);
+uint64_t gh_heap_inuse(const gh_heap *h);
+uint64_t gh_mapped_ready(const gh_heap *h);  // bytes in state Ready
+// gh_flush_p gives back the spans of P number p, or of all for GH_ANY_P.
+void gh_flush_p(gh_mut *m, int32_t p);
+
+// ---- looking inside ---------------------------------------------------------------
+
+typedef struct gh_span_info {
+    uint64_t base;        // as shown
+    uint64_t npages, elemsize;
+    uint32_t nelems, allocated, free_index;
+    uint32_t sweepgen;    // as stored
+    uint32_t heap_sweepgen;
+    uint8_t spanclass, state;  // state: 0 dead, 1 in use, 2 manual
+    bool needzero;
+    int32_t cached_by;    // P number, -1: none
+} gh_span_info;
+// fn returns false to end the walk. It must not use the heap.
+void gh_walk_spans(gh_heap *h, bool (*fn)(void *arg, const gh_span_info *s),
+                   void *arg);
+// gh_walk_objects walks all allocated objects in address order.
+void gh_walk_objects(gh_heap *h, bool (*fn)(void *arg, const gh_object *o),
+                     void *arg);
+GH_NODISCARD gh_status gh_span_at(gh_heap *h, uint64_t addr, gh_span_info *out);
+
+// gh_verify checks every invariant of the heap and reports each violation as
+// one line that starts with its tag, [inv:...]. Returns their number.
+size_t gh_verify(gh_mut *m, void (*report)(void *arg, const char *line),
+                 void *arg);
+
+// ---- events of the slow path --------------------------------------------------------
+
+typedef enum gh_event_kind {
+    GH_EV_REFILL,      // an mcache took a span; size: free slots
+    GH_EV_LARGE,       // a large object; size: bytes
+    GH_EV_SPAN_ALLOC,  // pages became a span; size: pages
+    GH_EV_SPAN_FREE,   // a span's pages came back; size: pages
+    GH_EV_GROW,        // the heap grew; size: bytes
+    GH_EV_GC_START,    // size: heapLive
+    GH_EV_GC_END,      // size: heapMarked
+    GH_EV_SWEEP,       // a span was swept; size: objects freed
+    GH_EV_SCAVENGE,    // pages went back to the OS; size: bytes
+    GH_EV_FLUSH,       // an mcache gave back its spans
+    GH_EV_KINDS
+} gh_event_kind;
+typedef struct gh_event {
+    int64_t t_ns;
+    gh_event_kind kind;
+    int32_t p;
+    uint64_t addr;  // as shown; 0: none
+    uint64_t size;
+    uint8_t spanclass;
+} gh_event;
+// gh_listen installs fn for the kinds in mask (bit 1 << kind), replacing the
+// last; mask 0 removes it. fn runs inside the core and must not use the heap.
+void gh_listen(gh_mut *m, uint32_t mask,
+               void (*fn)(void *arg, const gh_event *e), void *arg);
+
+// ---- the table of size classes, and one allocation explained -------------------------
+
+typedef struct gh_size_class {
+    uint32_t size, npages;
+    uint32_t nelems_noscan, nelems_scan;
+    uint32_t divmagic;
+    uint32_t tail_waste;
+    double max_waste;  // share of the span lost at worst, 0..1
+} gh_size_class;
+uint32_t gh_num_size_classes(void);  // 68, with class 0
+gh_size_class gh_size_class_get(uint32_t cls);
+
+typedef enum gh_path {
+    GH_PATH_ZERO, GH_PATH_TINY, GH_PATH_SMALL_NOSCAN, GH_PATH_SMALL_SCAN,
+    GH_PATH_SMALL_HEADER, GH_PATH_LARGE
+} gh_path;
+typedef struct gh_explanation {
+    gh_path path;
+    uint8_t sizeclass, spanclass;
+    bool header;
+    uint64_t size, elemsize, waste, npages;
+    uint32_t nelems;
+} gh_explanation;
+gh_explanation gh_explain(uint64_t size, bool pointers, const gh_policy *policy);
+uint64_t gh_round_up_size(uint64_t size, bool noscan);  // append's capacities
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif  // GOHEAP_H

@@ -1,0 +1,301 @@
+// heap.h: struct gh_heap, everything that Go keeps in globals, and struct
+// gh_mut, a P.
+//
+// Layer 5. Includes ghassert.h, ghbits.h, ghconst.h, goheap.h, gotype.h,
+// mbitmap.h, mem.h, mfixalloc.h, mgcpacer.h, mheap_span.h, mpagealloc.h,
+// mpagecache.h, msize.h, mspanset.h, persistentalloc.h, slots.h.
+// Go: mheap.go (mheap_), mgc.go (work), mstats.go (memstats), mcache.go,
+// mcentral.go, runtime2.go (p).
+//
+// Whoever holds a P of the heap has all of it: one mutator is inside at a time
+// [lock:world], and cycles run on its thread. Fields say so where it is not so.
+
+#ifndef HEAP_H
+#define HEAP_H
+
+#ifndef GH_CORE
+#error "internal to csrc/core"
+#endif
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "ghassert.h"
+#include "ghbits.h"
+#include "ghconst.h"
+#include "goheap.h"
+#include "gotype.h"
+#include "mbitmap.h"
+#include "mem.h"
+#include "mfixalloc.h"
+#include "mgcpacer.h"
+#include "mheap_span.h"
+#include "mpagealloc.h"
+#include "mpagecache.h"
+#include "msize.h"
+#include "mspanset.h"
+#include "persistentalloc.h"
+#include "slots.h"
+
+#define GH_HEAP_SIG 0x6ea9u
+#define GH_P_SIG    0x9u
+
+// gh_pageinfo is the marker's short way from an address to its object: one for
+// each page of the window. It repeats what the page's span says
+// [inv:pageinfo.span]; pages outside spans in use are all zero, so that
+// nelems == 0 rejects them.
+typedef struct gh_pageinfo {
+    uint32_t bits;      // the span's first bit word
+    uint32_t div_mul;
+    uint16_t nelems;
+    uint16_t elemsize;  // 0: large, look the span up
+    uint16_t page;      // number of this page in a small span
+    uint8_t spanclass;
+    uint8_t in_use;
+} gh_pageinfo;
+
+_Static_assert(sizeof(gh_pageinfo) == 16, "four to a cache line");
+
+// gh_heap_arena is what each 64 MiB frame of the window keeps aside.
+typedef struct gh_heap_arena {
+    uint64_t page_in_use[GH_PAGES_PER_ARENA / 64];  // first pages of spans
+    uint64_t zeroed_base;  // bytes below were handed out before
+} gh_heap_arena;
+
+typedef struct gh_mcentral {
+    gh_spanset partial[2];  // with a free slot; index by sweepgen
+    gh_spanset full[2];
+    uint8_t spanclass;
+} gh_mcentral;
+
+// gh_mcache is the part of a P that allocates without anybody else.
+typedef struct gh_mcache {
+    gh_mspan *alloc[GH_NUM_SPAN_CLASSES];  // never NULL: at least empty_mspan
+    uintptr_t tiny;        // current tiny block, 0: none
+    uint32_t tiny_offset;
+    uint64_t tiny_allocs;  // merged requests not yet counted
+    uint64_t scan_alloc;   // scannable bytes allocated, not yet in heap_scan
+    uint32_t flush_gen;    // sweepgen of the last flush
+} gh_mcache;
+
+// gh_mut is a P. Its holder is the mutator.
+typedef struct gh_mut gh_p;
+struct gh_mut {
+    uint32_t sig;
+    int32_t id;
+    gh_heap *heap;
+    // Fast paths go out of line while this is set: marking.
+    bool slow;
+    gh_mcache mcache;
+    gh_page_cache pcache;
+    // Root of an object that has been allocated and is in no slot yet.
+    gh_slot pending;
+};
+
+// gh_heap_stats is Go's heapStatsDelta, summed.
+typedef struct gh_heap_stats {
+    uint64_t committed, released, in_heap, in_stacks, in_workbufs;
+    uint64_t tiny_alloc_count;
+    uint64_t large_alloc, large_alloc_count, large_free, large_free_count;
+    uint64_t small_alloc_count[GH_NUM_SIZE_CLASSES];
+    uint64_t small_free_count[GH_NUM_SIZE_CLASSES];
+} gh_heap_stats;
+
+// gh_markstack is the marker's own memory; see mgcwork.h.
+typedef struct gh_workbuf gh_workbuf;
+typedef struct gh_gcwork {
+    gh_workbuf *top;    // the buffer in use
+    gh_workbuf *empty;  // spare ones
+    bool overflowed;    // an object was marked and not queued
+    uint64_t nbufs;     // ever obtained and not given back
+} gh_gcwork;
+
+struct gh_pin {
+    gh_heap *heap;           // NULL once the heap is gone: see owner
+    gh_pin *next, *prev;
+    gh_slot slot;
+    struct gh_window *owner;
+};
+
+// gh_window is the heap's address space for objects. It outlives the heap while
+// pins show its memory: refs counts the heap and each pin.
+typedef struct gh_window {
+    void *reserved;          // what the OS gave
+    size_t reserved_bytes;
+    pthread_mutex_t lock;    // guards refs, pins and pin->heap
+    size_t refs;
+    gh_pin *pins;
+    const gh_mem_ops *ops;
+    void *ctx;
+} gh_window;
+
+struct gh_heap {
+    uint32_t sig;
+    // ---- what marking and the slow path read most
+    uintptr_t base;          // of the window; offset 0
+    uintptr_t mapped_bytes;  // offsets below have pageinfo and spans entries
+    gh_pageinfo *pageinfo;
+    gh_mspan **spans;        // page number -> span; stale after a free
+    gh_bitmaps bm;
+    gh_phase phase;
+    uint32_t sweepgen;
+
+    gh_options opt;
+    gh_mem mem;
+    gh_persistent persistent;
+    gh_sysstat stacks_sys, mspan_sys, mcache_sys, buckhash_sys, gc_misc_sys,
+        other_sys;
+
+    // ---- address space
+    gh_window *window;
+    size_t window_bytes;
+    gh_heap_arena **arenas;  // by arena number; NULL: not yet
+    size_t narenas;          // mapped arenas are 0..narenas-1
+    uintptr_t cur_arena_base, cur_arena_end;
+    gh_pagealloc pages;
+    uint64_t pages_in_use;   // of spans in use
+
+    // ---- spans
+    gh_fixalloc spanalloc;
+    gh_fixalloc cachealloc;  // Ps
+    gh_mspan empty_mspan;    // what an empty mcache slot points at
+    gh_mcentral central[GH_NUM_SPAN_CLASSES];
+
+    // ---- Ps and who is inside
+    gh_p **allp;             // procs of them; freed Ps go to cachealloc
+    int32_t procs;
+    int32_t last_p;
+    pthread_mutex_t lock;    // guards the fields up to turn
+    pthread_cond_t cond;
+    gh_p *inside;            // the P that is held, NULL: none
+    _Atomic int waiters;
+    uint64_t turn;           // +1 whenever the holder changes
+    int64_t entered_ns;      // monotonic, when the holder came in
+
+    // ---- sweeping (mgcsweep.go, mheap.go)
+    bool sweep_drained;
+    uint32_t central_index;  // next of the 272 sets to look at
+    uint64_t pages_swept, pages_swept_basis;
+    uint64_t sweep_heap_live_basis;
+    double sweep_pages_per_byte;
+    uint64_t reclaim_index, reclaim_credit;
+    size_t sweep_arenas;
+    uint64_t swept_bytes;    // freed since the last mark termination
+
+    // ---- the collector
+    gh_gc_controller gcc;
+    gh_gcwork work;
+    uint64_t bytes_marked;
+    uint64_t heap_objects_scanned;
+    gh_mspan *workbuf_span;  // model_workbufs: the borrowed pages
+    uint32_t cycles_started; // work.cycles
+    uint32_t num_gc, num_forced_gc;
+    gh_cycle *cycle_log;     // num_gc of them
+    size_t cycle_cap;
+    bool gc_skipped;         // a cycle could not begin for want of memory
+    uint64_t gc_skips;
+
+    // ---- roots
+    gh_slots *blocks;        // list; guarded by roots_lock
+    pthread_mutex_t roots_lock;
+    gh_handles handles;
+    gh_types types;
+    uint64_t globals_scan, stack_scan;
+
+    // ---- numbers
+    gh_heap_stats stats;
+    uint64_t pause_total_ns;
+    uint64_t pause_ns[256], pause_end[256];
+    uint64_t last_gc_ns;
+    double gc_total_ns;      // CPU of all cycles, on the virtual clock
+    double gc_cpu_fraction;
+
+    // ---- the virtual clock
+    double clock_ns;         // virtual now
+    uint64_t clock_allocs, clock_bytes;  // already paid for
+    bool clock_external;     // gh_clock_set was called
+
+    // ---- events
+    uint32_t listen_mask;
+    void (*listener)(void *arg, const gh_event *e);
+    void *listener_arg;
+};
+
+// gh_addr_show is the address that users see.
+static inline uint64_t
+gh_addr_show(const gh_heap *h, uintptr_t p)
+{
+    return GH_ADDR_BASE + (uint64_t)(p - h->base);
+}
+
+// gh_zerobase is where every zero-size object lies: just below the window, in
+// no span.
+static inline uintptr_t
+gh_zerobase(const gh_heap *h)
+{
+    return h->base - 16;
+}
+
+// gh_span_of_page returns what the page table says; NULL if never used. The
+// span may be dead or the page no longer its own.
+static inline gh_mspan *
+gh_span_of_unchecked(const gh_heap *h, uintptr_t p)
+{
+    return h->spans[(p - h->base) >> GH_PAGE_SHIFT];
+}
+
+// gh_span_of returns the span in use that holds p below its limit, or NULL.
+// Go: spanOfHeap.
+static inline gh_mspan *
+gh_span_of(const gh_heap *h, uintptr_t p)
+{
+    const uintptr_t off = p - h->base;
+    if (off >= h->mapped_bytes) {
+        return NULL;
+    }
+    gh_mspan *s = h->spans[off >> GH_PAGE_SHIFT];
+    if (s == NULL || s->state != GH_SPAN_IN_USE || p < s->base
+        || p >= s->limit) {
+        return NULL;
+    }
+    return s;
+}
+
+// gh_find_object is the one road from an address to span and slot number.
+// The slot need not be allocated. Go: findObject.
+static inline gh_mspan *
+gh_find_object(const gh_heap *h, uintptr_t p, unsigned *index)
+{
+    gh_mspan *s = gh_span_of(h, p);
+    if (s != NULL) {
+        *index = gh_mspan_obj_index(s, p);
+    }
+    return s;
+}
+
+static inline gh_heap_arena *
+gh_arena_of(const gh_heap *h, uintptr_t p)
+{
+    return h->arenas[(p - h->base) >> GH_HEAP_ARENA_SHIFT];
+}
+
+// gh_emit tells the listener, if it asked for this kind.
+static inline void
+gh_emit(gh_heap *h, gh_event_kind kind, int32_t p, uintptr_t addr,
+        uint64_t size, uint8_t spanclass)
+{
+    if (GH_LIKELY((h->listen_mask >> kind & 1) == 0)) {
+        return;
+    }
+    const gh_event e = {
+        .t_ns = (int64_t)h->clock_ns,
+        .kind = kind,
+        .p = p,
+        .addr = addr == 0 ? 0 : gh_addr_show(h, addr),
+        .size = size,
+        .spanclass = spanclass,
+    };
+    h->listener(h->listener_arg, &e);
+}
+
+#endif  // HEAP_H

@@ -1,0 +1,203 @@
+// mbitmap.c: alloc, mark and pointer bits. See mbitmap.h.
+
+#include "mbitmap.h"
+
+// The areas grow by this many words at a time: 64 KiB, Go's gcBits chunk.
+#define MAP_WORDS ((uint32_t)8192)
+
+static size_t
+area_bytes(size_t window_bytes)
+{
+    return window_bytes / 64;
+}
+
+gh_status
+gh_bitmaps_reserve(gh_bitmaps *b, gh_mem *mem, uintptr_t window,
+                   size_t window_bytes, bool track_types, gh_sysstat *stat)
+{
+    GH_ASSERT(window_bytes % GH_HEAP_ARENA_BYTES == 0);
+    const size_t bytes = area_bytes(window_bytes);
+    void *a, *bb, *ptrs, *meta = NULL;
+    gh_status st = gh_sys_reserve_aligned(mem, bytes, GH_PHYS_PAGE_SIZE, &a);
+    if (st != GH_OK) {
+        return st;
+    }
+    st = gh_sys_reserve_aligned(mem, bytes, GH_PHYS_PAGE_SIZE, &bb);
+    if (st != GH_OK) {
+        goto fail_b;
+    }
+    st = gh_sys_reserve_aligned(mem, bytes, GH_PHYS_PAGE_SIZE, &ptrs);
+    if (st != GH_OK) {
+        goto fail_ptrs;
+    }
+    if (track_types) {
+        st = gh_sys_reserve_aligned(mem, window_bytes, GH_PHYS_PAGE_SIZE,
+                                    &meta);
+        if (st != GH_OK) {
+            goto fail_meta;
+        }
+    }
+    *b = (gh_bitmaps){
+        .area = {a, bb},
+        .mark_area = 1,
+        .ptr_bits = ptrs,
+        .meta = meta,
+        .window = window,
+        .limit = (uint32_t)(bytes / 8 > UINT32_MAX ? UINT32_MAX : bytes / 8),
+        .stat = stat,
+    };
+    return GH_OK;
+
+fail_meta:
+    gh_sys_unreserve(mem, ptrs, bytes);
+fail_ptrs:
+    gh_sys_unreserve(mem, bb, bytes);
+fail_b:
+    gh_sys_unreserve(mem, a, bytes);
+    return st;
+}
+
+void
+gh_bitmaps_release(gh_bitmaps *b, gh_mem *mem, size_t window_bytes)
+{
+    const size_t bytes = area_bytes(window_bytes);
+    gh_sys_unreserve(mem, b->area[0], bytes);
+    gh_sys_unreserve(mem, b->area[1], bytes);
+    gh_sys_unreserve(mem, b->ptr_bits, bytes);
+    if (b->meta != NULL) {
+        gh_sys_unreserve(mem, b->meta, window_bytes);
+    }
+    *b = (gh_bitmaps){0};
+}
+
+// map_ready makes n reserved bytes usable and counts them as Ready.
+static gh_status
+map_ready(gh_bitmaps *b, gh_mem *mem, void *v, size_t n)
+{
+    gh_status st = gh_sys_map(mem, v, n, b->stat);
+    if (st == GH_OK) {
+        gh_sys_used(mem, v, n, n);
+    }
+    return st;
+}
+
+// unmap_ready undoes map_ready, so that a step that fails half-way leaves the
+// books as they were. Should the OS refuse even that, the pages stay mapped and
+// uncounted; mapping them again later is legal.
+static void
+unmap_ready(gh_bitmaps *b, gh_mem *mem, void *v, size_t n)
+{
+    if (gh_sys_fault(mem, v, n) != GH_OK) {
+        mem->mapped_ready -= n;  // benign: see above
+    }
+    b->stat->bytes -= n;
+}
+
+gh_status
+gh_bitmaps_map_arena(gh_bitmaps *b, gh_mem *mem, size_t arena)
+{
+    const size_t bytes = area_bytes(GH_HEAP_ARENA_BYTES);
+    return map_ready(b, mem, (char *)b->ptr_bits + arena * bytes, bytes);
+}
+
+static gh_status
+grow(gh_bitmaps *b, gh_mem *mem)
+{
+    if (b->mapped + MAP_WORDS > b->limit || b->mapped + MAP_WORDS < b->mapped) {
+        return GH_ERR_NOMEM;
+    }
+    const size_t bytes = MAP_WORDS * sizeof(uint64_t);
+    uint64_t *a = b->area[0] + b->mapped;
+    gh_status st = map_ready(b, mem, a, bytes);
+    if (st != GH_OK) {
+        return st;
+    }
+    uint64_t *bb = b->area[1] + b->mapped;
+    st = map_ready(b, mem, bb, bytes);
+    if (st != GH_OK) {
+        unmap_ready(b, mem, a, bytes);
+        return st;
+    }
+    if (b->meta != NULL) {
+        const size_t meta_bytes = (size_t)MAP_WORDS * 64 * sizeof(gh_objmeta);
+        st = map_ready(b, mem, b->meta + (size_t)b->mapped * 64, meta_bytes);
+        if (st != GH_OK) {
+            unmap_ready(b, mem, a, bytes);
+            unmap_ready(b, mem, bb, bytes);
+            return st;
+        }
+    }
+    b->mapped += MAP_WORDS;
+    return GH_OK;
+}
+
+gh_status
+gh_bitmaps_alloc(gh_bitmaps *b, gh_mem *mem, unsigned n, uint32_t *word)
+{
+    const unsigned nwords = (n + 63) / 64;
+    GH_ASSERT(nwords >= 1);
+    GH_ASSERT(nwords <= GH_BITS_MAX_WORDS);
+    uint32_t head = b->free_head[nwords];
+    if (head != 0) {
+        const uint32_t w = head - 1;
+        b->free_head[nwords] = (uint32_t)b->area[0][w];
+        b->area[0][w] = 0;
+        b->used += nwords;
+        *word = w;
+        return GH_OK;
+    }
+    if (b->next + nwords > b->mapped) {
+        gh_status st = grow(b, mem);
+        if (st != GH_OK) {
+            return st;
+        }
+    }
+    *word = b->next;
+    b->next += nwords;
+    b->used += nwords;
+    return GH_OK;
+}
+
+void
+gh_bitmaps_free(gh_bitmaps *b, uint32_t word, unsigned nwords)
+{
+    GH_ASSERT(nwords >= 1);
+    GH_ASSERT(nwords <= GH_BITS_MAX_WORDS);
+    memset(b->area[0] + word, 0, nwords * sizeof(uint64_t));
+    memset(b->area[1] + word, 0, nwords * sizeof(uint64_t));
+    b->area[0][word] = b->free_head[nwords];
+    b->free_head[nwords] = word + 1;
+    b->used -= nwords;
+}
+
+unsigned
+gh_mspan_next_free_index(const gh_bitmaps *b, gh_mspan *s)
+{
+    unsigned i = s->free_index;
+    const unsigned n = s->nelems;
+    GH_ASSERT(i <= n);
+    if (i == n) {
+        return n;
+    }
+    while (s->alloc_cache == 0) {
+        i = (i + 64) & ~63u;
+        if (i >= n) {
+            s->free_index = (uint16_t)n;
+            return n;
+        }
+        gh_mspan_refill_alloc_cache(b, s, i);
+    }
+    const unsigned skip = gh_ctz64(s->alloc_cache);
+    const unsigned result = i + skip;
+    if (result >= n) {
+        s->free_index = (uint16_t)n;
+        return n;
+    }
+    s->alloc_cache = s->alloc_cache >> skip >> 1;
+    i = result + 1;
+    if (i % 64 == 0 && i != n) {
+        gh_mspan_refill_alloc_cache(b, s, i);
+    }
+    s->free_index = (uint16_t)i;
+    return result;
+}

@@ -1,0 +1,167 @@
+// mcache.c: refill, large objects, flush. See mcache.h.
+
+#include "mcache.h"
+
+#include "mcentral.h"
+#include "mgcsweep.h"
+#include "mheap.h"
+
+void
+gh_mcache_init(gh_p *p)
+{
+    p->mcache = (gh_mcache){.flush_gen = p->heap->sweepgen};
+    for (unsigned i = 0; i < GH_NUM_SPAN_CLASSES; i++) {
+        p->mcache.alloc[i] = &p->heap->empty_mspan;
+    }
+}
+
+// update: live and scan bytes reach the controller. While marking,
+// heap_scan is frozen. Go: gcControllerState.update.
+static void
+update(gh_heap *h, int64_t live, uint64_t scan)
+{
+    h->gcc.heap_live += (uint64_t)live;
+    if (h->phase == GH_PHASE_OFF) {
+        h->gcc.heap_scan += scan;
+    }
+}
+
+// pay_clock charges the virtual clock for n objects of elemsize bytes.
+static void
+pay_clock(gh_heap *h, uint64_t n, uint64_t bytes)
+{
+    if (!h->clock_external) {
+        h->clock_ns += h->opt.costs.alloc * (double)n
+                       + h->opt.costs.alloc_byte * (double)bytes;
+    }
+}
+
+static void
+count_tiny(gh_heap *h, gh_mcache *c)
+{
+    pay_clock(h, c->tiny_allocs, 0);
+    h->stats.tiny_alloc_count += c->tiny_allocs;
+    c->tiny_allocs = 0;
+}
+
+// count_span counts what was allocated from s since it was cached.
+static void
+count_span(gh_heap *h, gh_mspan *s)
+{
+    const uint64_t n = s->alloc_count - s->alloc_count_before_cache;
+    h->stats.small_alloc_count[gh_spanclass_sizeclass(s->spanclass)] += n;
+    h->gcc.total_alloc += n * s->elemsize;
+    pay_clock(h, n, n * s->elemsize);
+    s->alloc_count_before_cache = 0;
+}
+
+gh_status
+gh_mcache_refill(gh_p *p, uint8_t spc)
+{
+    gh_heap *h = p->heap;
+    gh_mcache *c = &p->mcache;
+    gh_mspan *old = c->alloc[spc];
+    GH_THROW_IF(old->alloc_count != old->nelems,
+                "refill of span with free space remaining");
+
+    if (old != &h->empty_mspan) {
+        GH_THROW_IF(old->sweepgen != h->sweepgen + 3,
+                    "bad sweepgen in refill");
+        gh_mcentral_uncache_span(h, old);
+        count_span(h, old);
+        if (spc == GH_TINY_SPAN_CLASS) {
+            count_tiny(h, c);
+        }
+    }
+    gh_mspan *s;
+    gh_status st = gh_mcentral_cache_span(p, spc, &s);
+    if (st != GH_OK) {
+        if (old != &h->empty_mspan) {
+            // Take the full span back, as if nothing had been tried.
+            gh_spanset_remove(old);
+            old->sweepgen = h->sweepgen + 3;
+            old->alloc_count_before_cache = old->alloc_count;
+            old->cached_by = (int16_t)p->id;
+        }
+        return st;
+    }
+    s->sweepgen = h->sweepgen + 3;
+    s->alloc_count_before_cache = s->alloc_count;
+    s->cached_by = (int16_t)p->id;
+    update(h, (int64_t)(s->npages * GH_PAGE_SIZE)
+                  - (int64_t)(s->alloc_count * s->elemsize),
+           c->scan_alloc);
+    c->scan_alloc = 0;
+    c->alloc[spc] = s;
+    gh_emit(h, GH_EV_REFILL, p->id, s->base, s->nelems - s->alloc_count, spc);
+    return GH_OK;
+}
+
+gh_status
+gh_mcache_alloc_large(gh_p *p, uint64_t size, bool noscan, gh_mspan **out)
+{
+    gh_heap *h = p->heap;
+    if (size > h->window_bytes) {
+        return GH_ERR_NOMEM;
+    }
+    const uint64_t npages = gh_div_round_up(size, GH_PAGE_SIZE);
+    const uint8_t spc = gh_make_spanclass(0, noscan);
+    gh_deduct_sweep_credit(h, npages * GH_PAGE_SIZE, npages);
+    gh_mspan *s;
+    gh_status st = gh_mheap_alloc(p, npages, spc, &s);
+    if (st != GH_OK) {
+        return st;
+    }
+    const uint64_t nbytes = npages * GH_PAGE_SIZE;
+    h->stats.large_alloc += nbytes;
+    h->stats.large_alloc_count++;
+    h->gcc.total_alloc += nbytes;
+    pay_clock(h, 1, nbytes);
+    update(h, (int64_t)nbytes, 0);
+    gh_spanset_push(gh_mcentral_full_swept(h, &h->central[spc]), s);
+    s->limit = s->base + size;
+    gh_emit(h, GH_EV_LARGE, p->id, s->base, nbytes, spc);
+    *out = s;
+    return GH_OK;
+}
+
+void
+gh_mcache_release_all(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    gh_mcache *c = &p->mcache;
+    int64_t live = 0;
+    for (unsigned i = 0; i < GH_NUM_SPAN_CLASSES; i++) {
+        gh_mspan *s = c->alloc[i];
+        if (s == &h->empty_mspan) {
+            continue;
+        }
+        count_span(h, s);
+        if (s->sweepgen != h->sweepgen + 1) {
+            // Not stale: its free slots were counted as live when it was
+            // cached. The span's overhead was too, and stays counted: so does
+            // Go's.
+            live -= (int64_t)((s->nelems - s->alloc_count) * s->elemsize);
+        }
+        gh_mcentral_uncache_span(h, s);
+        c->alloc[i] = &h->empty_mspan;
+    }
+    c->tiny = 0;
+    c->tiny_offset = 0;
+    count_tiny(h, c);
+    update(h, live, c->scan_alloc);
+    c->scan_alloc = 0;
+    gh_emit(h, GH_EV_FLUSH, p->id, 0, 0, 0);
+}
+
+void
+gh_mcache_prepare_for_sweep(gh_p *p)
+{
+    const uint32_t sg = p->heap->sweepgen;
+    if (p->mcache.flush_gen == sg) {
+        return;
+    }
+    GH_THROW_IF(p->mcache.flush_gen != sg - 2, "bad flushGen");
+    gh_mcache_release_all(p);
+    p->mcache.flush_gen = sg;
+}

@@ -1,0 +1,90 @@
+// mcentral.c: finding a span with a free slot. See mcentral.h.
+
+#include "mcentral.h"
+
+#include "mgcsweep.h"
+#include "mheap.h"
+
+// try_sweep sweeps a span that was popped from an unswept set and keeps it.
+static void
+sweep_and_keep(gh_heap *h, gh_mspan *s)
+{
+    GH_THROW_IF(s->sweepgen != h->sweepgen - 2, "swept span in unswept set");
+    s->sweepgen = h->sweepgen - 1;
+    (void)gh_mspan_sweep(h, s, true);
+}
+
+// from_unswept looks for a span to sweep, within Go's budget of 101 tries over
+// both sets. Partial ones have room for certain; full ones may.
+static gh_mspan *
+from_unswept(gh_heap *h, gh_mcentral *c)
+{
+    int budget = GH_SPAN_BUDGET;
+    for (; budget >= 0; budget--) {
+        gh_mspan *s = gh_spanset_pop(gh_mcentral_partial_unswept(h, c));
+        if (s == NULL) {
+            break;
+        }
+        sweep_and_keep(h, s);
+        return s;
+    }
+    for (; budget >= 0; budget--) {
+        gh_mspan *s = gh_spanset_pop(gh_mcentral_full_unswept(h, c));
+        if (s == NULL) {
+            break;
+        }
+        sweep_and_keep(h, s);
+        const unsigned i = gh_mspan_next_free_index(&h->bm, s);
+        if (i != s->nelems) {
+            s->free_index = (uint16_t)i;
+            return s;
+        }
+        gh_spanset_push(gh_mcentral_full_swept(h, c), s);
+    }
+    return NULL;
+}
+
+gh_status
+gh_mcentral_cache_span(gh_p *p, uint8_t spc, gh_mspan **out)
+{
+    gh_heap *h = p->heap;
+    gh_mcentral *c = &h->central[spc];
+    const uint64_t npages = gh_class_to_alloc_npages[gh_spanclass_sizeclass(spc)];
+    gh_deduct_sweep_credit(h, npages * GH_PAGE_SIZE, 0);
+
+    gh_mspan *s = gh_spanset_pop(gh_mcentral_partial_swept(h, c));
+    if (s == NULL && !h->sweep_drained) {
+        s = from_unswept(h, c);
+    }
+    if (s == NULL) {
+        gh_status st = gh_mheap_alloc(p, npages, spc, &s);
+        if (st != GH_OK) {
+            return st;
+        }
+    }
+    GH_THROW_IF(s->alloc_count == s->nelems || s->free_index == s->nelems,
+                "span has no free objects");
+    gh_mspan_refill_alloc_cache(&h->bm, s, s->free_index);
+    *out = s;
+    return GH_OK;
+}
+
+void
+gh_mcentral_uncache_span(gh_heap *h, gh_mspan *s)
+{
+    GH_THROW_IF(s->alloc_count == 0,
+                "uncaching span but s.allocCount == 0");
+    s->cached_by = -1;
+    if (s->sweepgen == h->sweepgen + 1) {
+        // Stale: cached since before this sweep began.
+        s->sweepgen = h->sweepgen - 1;
+        (void)gh_mspan_sweep(h, s, false);
+        return;
+    }
+    s->sweepgen = h->sweepgen;
+    gh_mcentral *c = &h->central[s->spanclass];
+    gh_spanset_push(s->nelems > s->alloc_count
+                        ? gh_mcentral_partial_swept(h, c)
+                        : gh_mcentral_full_swept(h, c),
+                    s);
+}

@@ -1,0 +1,49 @@
+// mcentral.h: the spans of one class that no P has.
+//
+// Layer 5. Includes heap.h. Go: mcentral.go.
+//
+// Two pairs of sets, partial (a free slot) and full, each swept and unswept.
+// Which of a pair is the swept one goes by the heap's sweepgen, so the step of
+// 2 at mark termination turns swept into unswept without moving a span.
+
+#ifndef MCENTRAL_H
+#define MCENTRAL_H
+
+#ifndef GH_CORE
+#error "internal to csrc/core"
+#endif
+
+#include "heap.h"
+
+static inline gh_spanset *
+gh_mcentral_partial_swept(const gh_heap *h, gh_mcentral *c)
+{
+    return &c->partial[h->sweepgen / 2 % 2];
+}
+
+static inline gh_spanset *
+gh_mcentral_partial_unswept(const gh_heap *h, gh_mcentral *c)
+{
+    return &c->partial[1 - h->sweepgen / 2 % 2];
+}
+
+static inline gh_spanset *
+gh_mcentral_full_swept(const gh_heap *h, gh_mcentral *c)
+{
+    return &c->full[h->sweepgen / 2 % 2];
+}
+
+static inline gh_spanset *
+gh_mcentral_full_unswept(const gh_heap *h, gh_mcentral *c)
+{
+    return &c->full[1 - h->sweepgen / 2 % 2];
+}
+
+// gh_mcentral_cache_span returns a span of class spc with a free slot, for p.
+// Go: mcentral.cacheSpan.
+GH_NODISCARD gh_status gh_mcentral_cache_span(gh_p *p, uint8_t spc,
+                                              gh_mspan **out);
+// gh_mcentral_uncache_span takes back what a P had. Go: mcentral.uncacheSpan.
+void gh_mcentral_uncache_span(gh_heap *h, gh_mspan *s);
+
+#endif  // MCENTRAL_H

@@ -1,0 +1,389 @@
+// mgcmark.c: marking with the world stopped. See mgcmark.h.
+
+#include "mgcmark.h"
+
+#include "mgcwork.h"
+
+// Depth of the ring between queue and scan: enough to cover a cache miss.
+#define RING 16u
+
+// Words that a step of scanning may push without asking for room again.
+#define ROOM 64u
+
+typedef struct marker {
+    gh_heap *h;
+    uintptr_t base;          // of the window
+    uintptr_t mapped;
+    const gh_pageinfo *pageinfo;
+    uint64_t *marks;         // the area of all mark bits
+    uintptr_t *sp, *end;     // top buffer: next free entry, end
+    uint64_t bytes_marked;
+    uint64_t scan_work;
+    bool found_new;          // an object with pointers was newly marked
+} marker;
+
+// make_room makes sure of ROOM free entries on top.
+static inline bool
+make_room(marker *k)
+{
+    if (GH_LIKELY(k->end - k->sp >= (ptrdiff_t)ROOM)) {
+        return true;
+    }
+    gh_workbuf *top = k->h->work.top;
+    top->n = (size_t)(k->sp - top->obj);
+    if (!gh_gcwork_push_buf(k->h)) {
+        return false;
+    }
+    top = k->h->work.top;
+    k->sp = top->obj;
+    k->end = top->obj + GH_WORKBUF_ENTRIES;
+    return true;
+}
+
+// mark_large: the address lies in a page of a large object.
+static void
+mark_large(marker *k, uintptr_t v, const gh_pageinfo *pi, bool room)
+{
+    uint64_t *word = &k->marks[pi->bits];
+    if ((*word & 1) != 0) {
+        return;
+    }
+    const gh_mspan *s = gh_span_of_unchecked(k->h, v);
+    if (v >= s->limit) {
+        return;
+    }
+    *word |= 1;
+    k->bytes_marked += s->elemsize;
+    if (gh_spanclass_noscan(pi->spanclass)) {
+        return;
+    }
+    k->found_new = true;
+    if (room) {
+        *k->sp++ = s->base;
+    } else {
+        k->h->work.overflowed = true;
+    }
+}
+
+// mark_value marks what v points at, if anything, and queues it if it is new
+// and holds pointers. The caller has made room, or says that there is none.
+static inline __attribute__((always_inline)) void
+mark_value(marker *k, uintptr_t v, bool room)
+{
+    const uintptr_t off = v - k->base;
+    if (off >= k->mapped) {
+        return;  // nil, the zero-size object, or an address that isn't ours
+    }
+    const gh_pageinfo *pi = &k->pageinfo[off >> GH_PAGE_SHIFT];
+    const uint64_t in_span = (off & (GH_PAGE_SIZE - 1))
+                             + ((uint64_t)pi->page << GH_PAGE_SHIFT);
+    const uint32_t i = (uint32_t)((in_span * pi->div_mul) >> 32);
+    if (GH_UNLIKELY(i >= pi->nelems)) {
+        return;  // a free page, or the tail of a span
+    }
+    if (GH_UNLIKELY(pi->elemsize == 0)) {
+        mark_large(k, v, pi, room);
+        return;
+    }
+    uint64_t *word = &k->marks[pi->bits + i / 64];
+    const uint64_t bit = (uint64_t)1 << (i % 64);
+    const uint64_t old = *word;
+    *word = old | bit;
+    const unsigned is_new = (old & bit) == 0;
+    k->bytes_marked += is_new * (uint64_t)pi->elemsize;
+    const unsigned push = is_new & ~(unsigned)pi->spanclass & 1;  // scan: even
+    k->found_new |= push;
+    if (GH_LIKELY(room)) {
+        // Branch-free: the entry counts only if the pointer moves past it.
+        *k->sp = v - in_span + (uint64_t)i * pi->elemsize;
+        k->sp += push;
+    } else if (push) {
+        k->h->work.overflowed = true;
+    }
+}
+
+// scan_words marks what the words of mask at p hold.
+static inline __attribute__((always_inline)) void
+scan_words(marker *k, const uintptr_t *p, uint64_t mask, bool room)
+{
+    for (; mask != 0; mask &= mask - 1) {
+        mark_value(k, p[gh_ctz64(mask)], room);
+    }
+}
+
+// scan_tiled scans [from, limit) of a row of elements of type t that begins at
+// data; returns the end of the last pointer word, or 0 if there is none.
+// Go: typePointers.next.
+static uintptr_t
+scan_tiled(marker *k, const gh_type *t, uintptr_t data, uintptr_t from,
+           uintptr_t limit)
+{
+    uintptr_t last = 0;
+    // The element that contains from, and the 64-word group of its mask.
+    uintptr_t elem = data + (from - data) / t->size * t->size;
+    for (; elem < limit; elem += t->size) {
+        const uint64_t words = t->ptrdata / GH_PTR_SIZE;
+        uint64_t g = from > elem ? (from - elem) / GH_PTR_SIZE / 64 : 0;
+        for (; g * 64 < words; g++) {
+            const uintptr_t at = elem + g * 64 * GH_PTR_SIZE;
+            if (at >= limit) {
+                break;
+            }
+            uint64_t mask = t->mask[g];
+            if (at < from) {
+                mask &= ~(uint64_t)0 << ((from - at) / GH_PTR_SIZE);
+            }
+            if (limit - at < 64 * GH_PTR_SIZE) {
+                mask &= ((uint64_t)1 << ((limit - at) / GH_PTR_SIZE)) - 1;
+            }
+            if (mask == 0) {
+                continue;
+            }
+            last = at + (64 - gh_clz64(mask)) * GH_PTR_SIZE;
+            if (make_room(k)) {
+                scan_words(k, (const uintptr_t *)at, mask, true);
+            } else {
+                scan_words(k, (const uintptr_t *)at, mask, false);
+            }
+        }
+    }
+    return last;
+}
+
+// scan_large scans a large object or, when v isn't its start, an oblet of it.
+static void
+scan_large(marker *k, uintptr_t v)
+{
+    const gh_mspan *s = gh_span_of_unchecked(k->h, v);
+    const uintptr_t end = s->base + s->elemsize;
+    if (v == s->base && s->elemsize > GH_MAX_OBLET_BYTES) {
+        for (uintptr_t o = v + GH_MAX_OBLET_BYTES; o < end;
+             o += GH_MAX_OBLET_BYTES) {
+            if (make_room(k)) {
+                *k->sp++ = o;
+            } else {
+                k->h->work.overflowed = true;
+            }
+        }
+    }
+    if (s->large_type == NULL) {
+        return;  // being made: all zero
+    }
+    uintptr_t limit = v + GH_MAX_OBLET_BYTES;
+    if (limit > end) {
+        limit = end;
+    }
+    const uintptr_t last = scan_tiled(k, s->large_type, s->base, v, limit);
+    if (last != 0) {
+        k->scan_work += last - v;
+    }
+}
+
+static void
+scan_header(marker *k, uintptr_t v, uint64_t elemsize)
+{
+    const gh_type *t = *(const gh_type *const *)v;
+    if (t == NULL) {
+        return;
+    }
+    const uintptr_t data = v + GH_MALLOC_HEADER_SIZE;
+    const uintptr_t last = scan_tiled(k, t, data, data, v + elemsize);
+    if (last != 0) {
+        k->scan_work += last - v;
+    }
+}
+
+// scan_object scans the object or oblet at v, which is marked.
+static inline void
+scan_object(marker *k, uintptr_t v)
+{
+    const gh_pageinfo *pi = &k->pageinfo[(v - k->base) >> GH_PAGE_SHIFT];
+    const uint64_t elemsize = pi->elemsize;
+    if (GH_LIKELY(elemsize - 1 < GH_MIN_SIZE_FOR_MALLOC_HEADER)) {
+        const uint64_t mask =
+            gh_ptr_bits_get(&k->h->bm, v, (unsigned)(elemsize / GH_PTR_SIZE));
+        k->scan_work += (64 - gh_clz64(mask)) * GH_PTR_SIZE;
+        if (GH_LIKELY(make_room(k))) {
+            scan_words(k, (const uintptr_t *)v, mask, true);
+        } else {
+            scan_words(k, (const uintptr_t *)v, mask, false);
+        }
+        return;
+    }
+    if (elemsize == 0) {
+        scan_large(k, v);
+    } else {
+        scan_header(k, v, elemsize);
+    }
+}
+
+// drain scans until the queue is empty.
+static void
+drain(marker *k)
+{
+    uintptr_t ring[RING] = {0};
+    unsigned head = 0, inflight = 0;
+    for (;;) {
+        uintptr_t in = 0;
+        if (GH_LIKELY(k->sp > k->h->work.top->obj)) {
+            in = *--k->sp;
+            __builtin_prefetch((const void *)in);
+            inflight++;
+        } else if (gh_gcwork_pop_buf(k->h)) {
+            gh_workbuf *top = k->h->work.top;
+            k->sp = top->obj + top->n;
+            k->end = top->obj + GH_WORKBUF_ENTRIES;
+            continue;
+        }
+        const uintptr_t v = ring[head];
+        ring[head] = in;
+        head = (head + 1) % RING;
+        if (v == 0) {
+            if (inflight == 0) {
+                return;
+            }
+            continue;
+        }
+        inflight--;
+        scan_object(k, v);
+    }
+}
+
+static void
+mark_root(marker *k, uintptr_t v)
+{
+    if (v == 0) {
+        return;
+    }
+    if (!make_room(k)) {
+        mark_value(k, v, false);
+        return;
+    }
+    mark_value(k, v, true);
+}
+
+// Roots between two drains: bounds the queue, whatever their number.
+#define ROOT_BATCH 4096u
+
+static void
+mark_slots(marker *k, const gh_slot *slot, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        mark_root(k, slot[i].word);
+        if ((i + 1) % ROOT_BATCH == 0) {
+            drain(k);
+        }
+    }
+    drain(k);
+}
+
+static void
+mark_roots(marker *k)
+{
+    gh_heap *h = k->h;
+    for (int32_t i = 0; i < h->procs; i++) {
+        gh_p *p = h->allp[i];
+        mark_root(k, p->mcache.tiny);  // Go: gcMarkTinyAllocs
+        mark_root(k, p->pending.word);
+    }
+    pthread_mutex_lock(&h->roots_lock);
+    for (const gh_slots *b = h->blocks; b != NULL; b = b->next) {
+        mark_slots(k, b->slot, b->n);
+    }
+    pthread_mutex_unlock(&h->roots_lock);
+    for (uint32_t id = 1; id <= h->handles.made; id += GH_HANDLE_CHUNK) {
+        const uint32_t left = h->handles.made - id + 1;
+        mark_slots(k, gh_handles_slot(&h->handles, id),
+                   left < GH_HANDLE_CHUNK ? left : GH_HANDLE_CHUNK);
+    }
+    pthread_mutex_lock(&h->window->lock);
+    for (const gh_pin *pin = h->window->pins; pin != NULL; pin = pin->next) {
+        mark_root(k, pin->slot.word);
+    }
+    pthread_mutex_unlock(&h->window->lock);
+    drain(k);
+}
+
+// rescan scans every marked object that holds pointers, once.
+static void
+rescan(marker *k)
+{
+    gh_heap *h = k->h;
+    for (size_t w = 0; w < h->narenas * (GH_PAGES_PER_ARENA / 64); w++) {
+        const gh_heap_arena *ha = h->arenas[w / (GH_PAGES_PER_ARENA / 64)];
+        uint64_t bits = ha->page_in_use[w % (GH_PAGES_PER_ARENA / 64)];
+        for (; bits != 0; bits &= bits - 1) {
+            const gh_mspan *s = h->spans[w * 64 + gh_ctz64(bits)];
+            if (gh_spanclass_noscan(s->spanclass)) {
+                continue;
+            }
+            for (unsigned i = 0; i < s->nelems; i++) {
+                if (gh_mspan_is_marked(&h->bm, s, i)) {
+                    scan_object(k, gh_mspan_obj_base(s, i));
+                    drain(k);
+                }
+            }
+        }
+    }
+}
+
+void
+gh_gc_mark(gh_heap *h)
+{
+    gh_workbuf *top = h->work.top;
+    GH_ASSERT(top != NULL);
+    GH_ASSERT(top->below == NULL);
+    marker k = {
+        .h = h,
+        .base = h->base,
+        .mapped = h->mapped_bytes,
+        .pageinfo = h->pageinfo,
+        .marks = h->bm.area[h->bm.mark_area],
+        .sp = top->obj,
+        .end = top->obj + GH_WORKBUF_ENTRIES,
+    };
+    h->work.overflowed = false;
+    mark_roots(&k);
+    if (h->work.overflowed) {
+        // Some marked objects were never scanned. Go over all marked ones until
+        // a pass finds nothing new; that pass counts the work anew, each object
+        // once.
+        do {
+            h->work.overflowed = false;
+            k.found_new = false;
+            k.scan_work = 0;
+            rescan(&k);
+        } while (k.found_new || h->work.overflowed);
+    }
+    GH_ASSERT(h->work.top->below == NULL);
+    h->bytes_marked += k.bytes_marked;
+    h->gcc.heap_scan_work += k.scan_work;
+}
+
+uint64_t
+gh_slot_ptr_mask(const gh_heap *h, const gh_mspan *s, unsigned index,
+                 uint64_t word)
+{
+    const uint64_t words = s->elemsize / GH_PTR_SIZE;
+    if (word >= words || gh_spanclass_noscan(s->spanclass)) {
+        return 0;
+    }
+    const unsigned n = (unsigned)(words - word < 64 ? words - word : 64);
+    const uintptr_t base = gh_mspan_obj_base(s, index);
+    if (s->elemsize <= GH_MIN_SIZE_FOR_MALLOC_HEADER) {
+        return gh_ptr_bits_get(&h->bm, base + word * GH_PTR_SIZE, n);
+    }
+    const gh_type *t = s->large_type;
+    uint64_t skip = 0;
+    if (s->div_mul != 0) {
+        t = *(const gh_type *const *)base;
+        skip = GH_MALLOC_HEADER_SIZE / GH_PTR_SIZE;
+    }
+    uint64_t mask = 0;
+    for (unsigned i = 0; t != NULL && i < n; i++) {
+        if (word + i >= skip && gh_type_word_is_pointer(t, word + i - skip)) {
+            mask |= (uint64_t)1 << i;
+        }
+    }
+    return mask;
+}

@@ -1,0 +1,192 @@
+// mgcsweep.c: sweeping. See mgcsweep.h.
+
+#include "mgcsweep.h"
+
+#include <string.h>
+
+#include "mcentral.h"
+#include "mheap.h"
+
+// check_zombies throws if a slot is marked that was never allocated.
+static void
+check_zombies(const gh_heap *h, const gh_mspan *s)
+{
+    const uint64_t *alloc = gh_mspan_alloc_bits(&h->bm, s);
+    const uint64_t *mark = gh_mspan_mark_bits(&h->bm, s);
+    for (unsigned i = s->free_index / 64; i < s->nbits_words; i++) {
+        uint64_t zombies = mark[i] & ~alloc[i];
+        if (i == s->free_index / 64) {
+            zombies &= ~(uint64_t)0 << (s->free_index % 64);
+        }
+        GH_THROW_IF(zombies != 0, "found pointer to free object");
+    }
+}
+
+bool
+gh_mspan_sweep(gh_heap *h, gh_mspan *s, bool preserve)
+{
+    GH_THROW_IF(s->state != GH_SPAN_IN_USE, "mspan.sweep: bad span state");
+    GH_THROW_IF(s->sweepgen != h->sweepgen - 1, "mspan.sweep: bad sweepgen");
+    GH_ASSERT(s->set == NULL);
+    h->pages_swept += s->npages;
+    check_zombies(h, s);
+
+    const uint64_t *mark = gh_mspan_mark_bits(&h->bm, s);
+    unsigned nalloc = 0;
+    for (unsigned i = 0; i < s->nbits_words; i++) {
+        nalloc += gh_popcount64(mark[i]);
+    }
+    GH_THROW_IF(nalloc > s->alloc_count,
+                "sweep increased allocation count");
+    const unsigned nfreed = s->alloc_count - nalloc;
+
+    s->alloc_count = (uint16_t)nalloc;
+    s->free_index = 0;
+    s->free_index_for_scan = 0;
+    // The marks become the alloc bits; what they replace is cleared to take
+    // the next cycle's marks.
+    s->alloc_area ^= 1;
+    memset(gh_mspan_mark_bits(&h->bm, s), 0, s->nbits_words * sizeof(uint64_t));
+    gh_mspan_refill_alloc_cache(&h->bm, s, 0);
+    s->sweepgen = h->sweepgen;
+
+    const unsigned cls = gh_spanclass_sizeclass(s->spanclass);
+    const uint64_t freed_bytes = nfreed * s->elemsize;
+    if (nfreed > 0) {
+        h->gcc.total_free += freed_bytes;
+        h->swept_bytes += freed_bytes;
+        gh_emit(h, GH_EV_SWEEP, -1, s->base, nfreed, s->spanclass);
+    }
+    gh_mcentral *c = &h->central[s->spanclass];
+    if (cls != 0) {
+        if (nfreed > 0) {
+            s->needzero = true;
+            h->stats.small_free_count[cls] += nfreed;
+        }
+        if (preserve) {
+            return false;
+        }
+        if (nalloc == 0) {
+            gh_mheap_free_span(h, s);
+            return true;
+        }
+        gh_spanset_push(nalloc == s->nelems ? gh_mcentral_full_swept(h, c)
+                                            : gh_mcentral_partial_swept(h, c),
+                        s);
+        return false;
+    }
+    GH_ASSERT(!preserve);
+    if (nfreed != 0) {
+        h->stats.large_free += s->elemsize;
+        h->stats.large_free_count++;
+        gh_mheap_free_span(h, s);
+        return true;
+    }
+    gh_spanset_push(gh_mcentral_full_swept(h, c), s);
+    return false;
+}
+
+// next_span_for_sweep takes the next span in Go's order: span classes in turn,
+// of each first the full set, then the partial one; each first in, first out.
+static gh_mspan *
+next_span_for_sweep(gh_heap *h)
+{
+    for (; h->central_index < 2 * GH_NUM_SPAN_CLASSES; h->central_index++) {
+        gh_mcentral *c = &h->central[h->central_index / 2];
+        gh_spanset *set = h->central_index % 2 == 0
+                              ? gh_mcentral_full_unswept(h, c)
+                              : gh_mcentral_partial_unswept(h, c);
+        gh_mspan *s = gh_spanset_pop(set);
+        if (s != NULL) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+uint64_t
+gh_sweepone(gh_heap *h)
+{
+    if (h->sweep_drained) {
+        return GH_SWEEP_NOTHING;
+    }
+    gh_mspan *s = next_span_for_sweep(h);
+    if (s == NULL) {
+        h->sweep_drained = true;
+        return GH_SWEEP_NOTHING;
+    }
+    GH_THROW_IF(s->sweepgen != h->sweepgen - 2,
+                "non in-use span in unswept list");
+    const uint64_t npages = s->npages;
+    s->sweepgen = h->sweepgen - 1;
+    if (!gh_mspan_sweep(h, s, false)) {
+        return 0;
+    }
+    h->reclaim_credit += npages;
+    return npages;
+}
+
+void
+gh_deduct_sweep_credit(gh_heap *h, uint64_t span_bytes, uint64_t caller_pages)
+{
+    if (h->sweep_pages_per_byte == 0) {
+        return;
+    }
+    for (;;) {
+        const uint64_t basis = h->pages_swept_basis;
+        const uint64_t live = h->gcc.heap_live;
+        uint64_t new_live = span_bytes;
+        if (live > h->sweep_heap_live_basis) {
+            new_live += live - h->sweep_heap_live_basis;
+        }
+        const int64_t target =
+            (int64_t)(h->sweep_pages_per_byte * (double)new_live)
+            - (int64_t)caller_pages;
+        while (target > (int64_t)(h->pages_swept - basis)) {
+            if (gh_sweepone(h) == GH_SWEEP_NOTHING) {
+                h->sweep_pages_per_byte = 0;
+                return;
+            }
+            if (h->pages_swept_basis != basis) {
+                break;
+            }
+        }
+        if (h->pages_swept_basis == basis) {
+            return;
+        }
+    }
+}
+
+void
+gh_gc_pace_sweeper(gh_heap *h, uint64_t trigger)
+{
+    if (h->sweep_drained) {
+        h->sweep_pages_per_byte = 0;
+        return;
+    }
+    const uint64_t live = h->gcc.heap_live;
+    int64_t distance =
+        (int64_t)trigger - (int64_t)live - (int64_t)GH_SWEEP_MIN_DISTANCE;
+    if (distance < (int64_t)GH_PAGE_SIZE) {
+        distance = (int64_t)GH_PAGE_SIZE;
+    }
+    const int64_t pages = (int64_t)h->pages_in_use - (int64_t)h->pages_swept;
+    if (pages <= 0) {
+        h->sweep_pages_per_byte = 0;
+        return;
+    }
+    h->sweep_pages_per_byte = (double)pages / (double)distance;
+    h->sweep_heap_live_basis = live;
+    h->pages_swept_basis = h->pages_swept;
+}
+
+void
+gh_ensure_swept(gh_heap *h, gh_mspan *s)
+{
+    if (s->sweepgen != h->sweepgen - 2) {
+        return;
+    }
+    gh_spanset_remove(s);
+    s->sweepgen = h->sweepgen - 1;
+    (void)gh_mspan_sweep(h, s, false);
+}

@@ -1,0 +1,84 @@
+// mheap_span.h: mspan, a run of pages with one use.
+//
+// Layer 4. Includes ghconst.h, gotype.h. Go: mheap.go, type mspan.
+//
+// A span in use holds nelems slots of elemsize bytes of one span class. Slot i
+// is allocated iff i < free_index or its alloc bit is set [inv:span.allocated].
+// alloc_cache holds the complement of the alloc bits from free_index on.
+//
+// sweepgen, with h the heap's (Go's table, + 2 each cycle):
+//   h-2  needs sweeping                  h-1  being swept
+//   h    swept, ready                    h+1  cached before this sweep began,
+//   h+3  swept, then cached                   still cached: stale
+//
+// Alloc and mark bits lie in the heap's two bit areas (mbitmap.h); which area
+// is which flips at each sweep of the span (alloc_area).
+//
+// Locking: a cached span belongs to its P, any other to the heap's holder.
+
+#ifndef MHEAP_SPAN_H
+#define MHEAP_SPAN_H
+
+#ifndef GH_CORE
+#error "internal to csrc/core"
+#endif
+
+#include "ghconst.h"
+#include "gotype.h"
+
+typedef enum gh_span_state {
+    GH_SPAN_DEAD = 0,
+    GH_SPAN_IN_USE = 1,
+    GH_SPAN_MANUAL = 2,
+} gh_span_state;
+
+// gh_objmeta is what track_types keeps of one object.
+typedef struct gh_objmeta {
+    uint32_t type;   // id
+    uint32_t count;  // elements; bytes of a block
+} gh_objmeta;
+
+typedef struct gh_mspan {
+    // What the allocation fast path reads and writes: one cache line.
+    uintptr_t base;
+    uint64_t alloc_cache;
+    uint64_t elemsize;
+    gh_objmeta *meta;              // nelems entries; NULL: not kept
+    uint16_t free_index;
+    uint16_t nelems;
+    uint16_t alloc_count;
+    uint16_t alloc_count_before_cache;
+    uint16_t free_index_for_scan;
+    uint8_t spanclass;
+    uint8_t state;                 // gh_span_state
+    bool needzero;                 // slots may hold old bytes
+    uint8_t alloc_area;            // 0 or 1: which bit area holds alloc bits
+    uint32_t sweepgen;
+
+    uint32_t div_mul;              // 0 for large: any offset is object 0
+    uint32_t bits;                 // first word in both bit areas
+    uint16_t nbits_words;
+    int16_t cached_by;             // P number; -1: none
+    uint64_t npages;
+    uintptr_t limit;               // end of data; large: base + requested size
+    const gh_type *large_type;     // NULL: no pointers (yet)
+    uint64_t large_count;          // elements or bytes of a large object
+    uint32_t large_type_id;
+    struct gh_spanset *set;        // the set it is in, NULL: none
+    struct gh_mspan *next, *prev;  // in that set
+} gh_mspan;
+
+static inline uintptr_t
+gh_mspan_obj_base(const gh_mspan *s, unsigned index)
+{
+    return s->base + (uintptr_t)index * s->elemsize;
+}
+
+// gh_mspan_obj_index is Go's objIndex: magic division, 0 for large spans.
+static inline unsigned
+gh_mspan_obj_index(const gh_mspan *s, uintptr_t p)
+{
+    return (unsigned)(((uint64_t)(p - s->base) * s->div_mul) >> 32);
+}
+
+#endif  // MHEAP_SPAN_H
