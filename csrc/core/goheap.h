@@ -316,6 +316,8 @@ void gh_sweep_all(gh_mut *m);
 // Settings; they take effect at once. gh_set_gogc returns the old percentage.
 int32_t gh_set_gogc(gh_mut *m, int32_t percent);  // < 0: off
 int64_t gh_set_memory_limit(gh_mut *m, int64_t limit);  // < 0: only asks
+// gh_set_procs: the caller's own P must stay (GH_ERR_STATE otherwise: switch
+// first). Ps that end give back their spans and pages.
 GH_NODISCARD gh_status gh_set_procs(gh_mut *m, int32_t procs);
 int32_t gh_gogc(const gh_heap *h);
 int64_t gh_memory_limit(const gh_heap *h);

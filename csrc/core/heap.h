@@ -2,7 +2,7 @@
 // gh_mut, a P.
 //
 // Layer 5. Includes ghassert.h, ghbits.h, ghconst.h, goheap.h, gotype.h,
-// mbitmap.h, mem.h, mfixalloc.h, mgcpacer.h, mheap_span.h, mpagealloc.h,
+// lock.h, mbitmap.h, mem.h, mfixalloc.h, mgcpacer.h, mheap_span.h, mpagealloc.h,
 // mpagecache.h, msize.h, mspanset.h, persistentalloc.h, slots.h.
 // Go: mheap.go (mheap_), mgc.go (work), mstats.go (memstats), mcache.go,
 // mcentral.go, runtime2.go (p).
@@ -17,7 +17,6 @@
 #error "internal to csrc/core"
 #endif
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 #include "ghassert.h"
@@ -25,6 +24,7 @@
 #include "ghconst.h"
 #include "goheap.h"
 #include "gotype.h"
+#include "lock.h"
 #include "mbitmap.h"
 #include "mem.h"
 #include "mfixalloc.h"
@@ -122,7 +122,7 @@ struct gh_pin {
 typedef struct gh_window {
     void *reserved;          // what the OS gave
     size_t reserved_bytes;
-    pthread_mutex_t lock;    // guards refs, pins and pin->heap
+    gh_mutex lock;           // guards refs, pins and pin->heap
     size_t refs;
     gh_pin *pins;
     const gh_mem_ops *ops;
@@ -165,12 +165,13 @@ struct gh_heap {
     gh_p **allp;             // procs of them; freed Ps go to cachealloc
     int32_t procs;
     int32_t last_p;
-    pthread_mutex_t lock;    // guards the fields up to turn
-    pthread_cond_t cond;
-    gh_p *inside;            // the P that is held, NULL: none
-    _Atomic int waiters;
-    uint64_t turn;           // +1 whenever the holder changes
-    int64_t entered_ns;      // monotonic, when the holder came in
+    _Atomic uint32_t busy;   // 1: somebody is inside. The fast way in and out
+    gh_p *inside;            // the P that is held; the holder's to read
+    _Atomic uint32_t waiters;
+    gh_mutex lock;           // guards waiting for cond; also turn
+    gh_cond cond;
+    _Atomic uint64_t turn;   // +1 whenever somebody comes in
+    int64_t entered_ns;      // gh_nanotime when the holder came in, or 0
 
     // ---- sweeping (mgcsweep.go, mheap.go)
     bool sweep_drained;
@@ -197,7 +198,7 @@ struct gh_heap {
 
     // ---- roots
     gh_slots *blocks;        // list; guarded by roots_lock
-    pthread_mutex_t roots_lock;
+    gh_mutex roots_lock;
     gh_handles handles;
     gh_types types;
     uint64_t globals_scan, stack_scan;

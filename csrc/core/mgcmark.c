@@ -286,21 +286,21 @@ mark_roots(marker *k)
         mark_root(k, p->mcache.tiny);  // Go: gcMarkTinyAllocs
         mark_root(k, p->pending.word);
     }
-    pthread_mutex_lock(&h->roots_lock);
+    gh_lock(&h->roots_lock);
     for (const gh_slots *b = h->blocks; b != NULL; b = b->next) {
         mark_slots(k, b->slot, b->n);
     }
-    pthread_mutex_unlock(&h->roots_lock);
+    gh_unlock(&h->roots_lock);
     for (uint32_t id = 1; id <= h->handles.made; id += GH_HANDLE_CHUNK) {
         const uint32_t left = h->handles.made - id + 1;
         mark_slots(k, gh_handles_slot(&h->handles, id),
                    left < GH_HANDLE_CHUNK ? left : GH_HANDLE_CHUNK);
     }
-    pthread_mutex_lock(&h->window->lock);
+    gh_lock(&h->window->lock);
     for (const gh_pin *pin = h->window->pins; pin != NULL; pin = pin->next) {
         mark_root(k, pin->slot.word);
     }
-    pthread_mutex_unlock(&h->window->lock);
+    gh_unlock(&h->window->lock);
     drain(k);
 }
 

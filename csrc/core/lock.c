@@ -1,0 +1,65 @@
+// lock.c: POSIX threads behind lock.h.
+
+#define _POSIX_C_SOURCE 200809L  // clock_gettime
+
+#include "lock.h"
+
+#include <time.h>
+
+#include "ghassert.h"
+
+void
+gh_mutex_init(gh_mutex *m)
+{
+    GH_THROW_IF(pthread_mutex_init(&m->m, NULL) != 0, "mutex init failed");
+}
+
+void
+gh_mutex_fini(gh_mutex *m)
+{
+    GH_THROW_IF(pthread_mutex_destroy(&m->m) != 0, "mutex is still locked");
+}
+
+void
+gh_lock(gh_mutex *m)
+{
+    GH_THROW_IF(pthread_mutex_lock(&m->m) != 0, "lock failed");
+}
+
+void
+gh_unlock(gh_mutex *m)
+{
+    GH_THROW_IF(pthread_mutex_unlock(&m->m) != 0, "unlock failed");
+}
+
+void
+gh_cond_init(gh_cond *c)
+{
+    GH_THROW_IF(pthread_cond_init(&c->c, NULL) != 0, "cond init failed");
+}
+
+void
+gh_cond_fini(gh_cond *c)
+{
+    (void)pthread_cond_destroy(&c->c);
+}
+
+void
+gh_cond_wait(gh_cond *c, gh_mutex *m)
+{
+    GH_THROW_IF(pthread_cond_wait(&c->c, &m->m) != 0, "cond wait failed");
+}
+
+void
+gh_cond_broadcast(gh_cond *c)
+{
+    GH_THROW_IF(pthread_cond_broadcast(&c->c) != 0, "cond broadcast failed");
+}
+
+int64_t
+gh_nanotime(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}

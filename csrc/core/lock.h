@@ -1,0 +1,40 @@
+// lock.h: mutexes, condition variables and the monotonic clock.
+//
+// Layer 1. Includes goheap.h. The only core header that includes an OS header:
+// the types have to be whole where they are embedded.
+
+#ifndef LOCK_H
+#define LOCK_H
+
+#ifndef GH_CORE
+#error "internal to csrc/core"
+#endif
+
+#include <pthread.h>
+
+#include "goheap.h"
+
+typedef struct gh_mutex {
+    pthread_mutex_t m;
+} gh_mutex;
+
+typedef struct gh_cond {
+    pthread_cond_t c;
+} gh_cond;
+
+void gh_mutex_init(gh_mutex *m);
+void gh_mutex_fini(gh_mutex *m);
+void gh_lock(gh_mutex *m);
+void gh_unlock(gh_mutex *m);
+
+void gh_cond_init(gh_cond *c);
+void gh_cond_fini(gh_cond *c);
+// gh_cond_wait gives m up while it waits; it may return early.
+void gh_cond_wait(gh_cond *c, gh_mutex *m);
+void gh_cond_broadcast(gh_cond *c);
+
+// gh_nanotime is the monotonic clock in ns. No figure of a heap comes from it
+// in the repeatable modes: it only paces the hand-over of a heap.
+int64_t gh_nanotime(void);
+
+#endif  // LOCK_H

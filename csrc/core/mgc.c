@@ -1,0 +1,399 @@
+// mgc.c: the cycle. See mgc.h.
+
+#include "mgc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "mcache.h"
+#include "mgcmark.h"
+#include "mgcsweep.h"
+#include "mgcwork.h"
+#include "mheap.h"
+#include "proc.h"
+
+static void
+set_phase(gh_heap *h, gh_phase phase)
+{
+    h->phase = phase;
+    for (int32_t i = 0; i < h->procs; i++) {
+        h->allp[i]->slow = phase != GH_PHASE_OFF;
+    }
+}
+
+void
+gh_gc_commit(gh_heap *h)
+{
+    gh_gcc_commit(&h->gcc, h->sweep_drained);
+    gh_gc_pace_sweeper(h, gh_gcc_trigger(&h->gcc, NULL));
+}
+
+// reserve makes sure of what a cycle needs.
+static gh_status
+reserve(gh_heap *h)
+{
+    if (h->num_gc == h->cycle_cap) {
+        const size_t cap = h->cycle_cap == 0 ? 16 : h->cycle_cap * 2;
+        gh_cycle *log = realloc(h->cycle_log, cap * sizeof(*log));
+        if (log == NULL) {
+            return GH_ERR_NOMEM;
+        }
+        h->cycle_log = log;
+        h->cycle_cap = cap;
+    }
+    return gh_gcwork_prepare(h);
+}
+
+// Go's marker takes its first work buffers from the page heap, 32 KiB of them,
+// and gives them back after an eager sweep; spans that are made later may so
+// come from four pages further on.
+static void
+borrow_workbufs(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    if (h->opt.model_workbufs
+        && gh_mheap_alloc_manual(p, GH_WORKBUF_ALLOC / GH_PAGE_SIZE,
+                                 &h->workbuf_span) != GH_OK) {
+        h->workbuf_span = NULL;  // benign: our queue does not live there
+    }
+}
+
+static void
+return_workbufs(gh_heap *h)
+{
+    if (h->workbuf_span != NULL) {
+        gh_mheap_free_manual(h, h->workbuf_span);
+        h->workbuf_span = NULL;
+    }
+}
+
+static void
+sweep_termination(gh_heap *h)
+{
+    while (gh_sweepone(h) != GH_SWEEP_NOTHING) {
+    }
+    h->sweep_drained = true;
+    for (int32_t i = 0; i < h->procs; i++) {
+        GH_THROW_IF(h->allp[i]->mcache.flush_gen != h->sweepgen,
+                    "p mcache not flushed");
+    }
+}
+
+// gc_sweep begins the sweep phase. Go: gcSweep.
+static void
+gc_sweep(gh_heap *h)
+{
+    h->sweepgen += 2;
+    h->bm.mark_area ^= 1;
+    h->sweep_drained = false;
+    h->pages_swept = 0;
+    h->sweep_arenas = h->narenas;
+    h->reclaim_index = 0;
+    h->reclaim_credit = 0;
+    h->central_index = 0;
+    h->swept_bytes = 0;
+    if (h->opt.policy.eager_sweep) {
+        h->sweep_pages_per_byte = 0;
+        for (int32_t i = 0; i < h->procs; i++) {
+            gh_mcache_prepare_for_sweep(h->allp[i]);
+        }
+        while (gh_sweepone(h) != GH_SWEEP_NOTHING) {
+        }
+    }
+    return_workbufs(h);
+}
+
+// flush_after_cycle is what Go's forEachP does once the world runs: stale
+// mcaches flush, and idle Ps give back their page caches.
+static void
+flush_after_cycle(gh_p *self)
+{
+    gh_heap *h = self->heap;
+    for (int32_t i = 0; i < h->procs; i++) {
+        gh_p *p = h->allp[i];
+        gh_mcache_prepare_for_sweep(p);
+        if (p != self) {
+            gh_page_cache_flush(&p->pcache, &h->pages);
+        }
+    }
+}
+
+static uint64_t
+count_allocs(const gh_heap *h)
+{
+    uint64_t n = h->stats.large_alloc_count + h->stats.tiny_alloc_count
+                 - (h->opt.base_live > 0);
+    for (unsigned i = 1; i < GH_NUM_SIZE_CLASSES; i++) {
+        n += h->stats.small_alloc_count[i];
+    }
+    for (int32_t i = 0; i < h->procs; i++) {
+        const gh_mcache *c = &h->allp[i]->mcache;
+        n += c->tiny_allocs;
+        for (unsigned j = 0; j < GH_NUM_SPAN_CLASSES; j++) {
+            n += (uint64_t)(c->alloc[j]->alloc_count
+                            - c->alloc[j]->alloc_count_before_cache);
+        }
+    }
+    return n;
+}
+
+gh_status
+gh_gc_cycle(gh_p *p, bool forced)
+{
+    gh_heap *h = p->heap;
+    const gh_costs *cost = &h->opt.costs;
+    GH_THROW_IF(h->phase != GH_PHASE_OFF, "gcStart while a cycle runs");
+    gh_status st = reserve(h);
+    if (st != GH_OK) {
+        h->gc_skips++;
+        return st;
+    }
+    gh_drain_handles(h);
+    gh_cycle rec = {
+        .n = h->num_gc + 1,
+        .forced = forced,
+        .procs = h->procs,
+        .gogc = h->gcc.gc_percent,
+        .memory_limit = h->gcc.memory_limit,
+        .heap_start = h->gcc.heap_live,
+        .trigger = h->gcc.heap_live,
+        .allocs = count_allocs(h),
+        .start_ns = (int64_t)h->clock_ns,
+    };
+    gh_emit(h, GH_EV_GC_START, p->id, 0, h->gcc.heap_live, 0);
+
+    // Sweep termination, world stopped.
+    h->clock_ns += cost->stop;
+    sweep_termination(h);
+    h->cycles_started++;
+    gh_gcc_start_cycle(&h->gcc);
+    set_phase(h, GH_PHASE_MARK);
+    borrow_workbufs(p);
+    rec.mark_start_ns = (int64_t)h->clock_ns;
+    rec.pause_ns[0] = rec.mark_start_ns - rec.start_ns;
+
+    // Mark. All Ps are workers, so the time that passes is the work's share.
+    h->bytes_marked = h->opt.base_live;
+    h->gcc.globals_scan = h->globals_scan;
+    gh_gc_mark(h);
+    h->gcc.globals_scan_work += h->globals_scan;
+    h->gcc.stack_scan_work += h->stack_scan;
+    const double scanned =
+        (double)(h->gcc.heap_scan_work + h->gcc.globals_scan_work
+                 + h->gcc.stack_scan_work);
+    h->clock_ns += scanned * cost->scan_byte / (double)h->procs;
+    rec.mark_end_ns = (int64_t)h->clock_ns;
+
+    // Mark termination.
+    gh_gcc_end_cycle(&h->gcc);
+    set_phase(h, GH_PHASE_MARKTERM);
+    rec.heap_end = h->gcc.heap_live;
+    rec.heap_goal = h->gcc.last_heap_goal;
+    rec.scan_work = h->gcc.heap_scan_work;
+    rec.stack_scan = h->gcc.stack_scan_work;
+    rec.globals_scan = h->gcc.globals_scan_work;
+    for (int32_t i = 0; i < h->procs; i++) {
+        h->allp[i]->mcache.scan_alloc = 0;
+    }
+    gh_gcc_reset_live(&h->gcc, h->bytes_marked);
+    gh_gcwork_trim(h);
+    set_phase(h, GH_PHASE_OFF);
+    h->clock_ns += cost->stop;
+    gc_sweep(h);
+    if (h->sweep_drained) {
+        h->clock_ns += cost->sweep_page * (double)h->pages_swept;
+    }
+    gh_gc_commit(h);
+
+    rec.end_ns = (int64_t)h->clock_ns;
+    rec.pause_ns[1] = rec.end_ns - rec.mark_end_ns;
+    rec.background_ns = (rec.mark_end_ns - rec.mark_start_ns) * h->procs;
+    rec.heap_marked = h->bytes_marked;
+    rec.next_trigger = gh_gcc_trigger(&h->gcc, &rec.next_goal);
+    rec.swept_bytes = h->swept_bytes;
+    h->gc_total_ns += (double)(rec.pause_ns[0] + rec.pause_ns[1]) * h->procs
+                      + (double)rec.background_ns;
+    if (h->clock_ns > 0) {
+        h->gc_cpu_fraction = h->gc_total_ns / (h->clock_ns * h->procs);
+    }
+    rec.gc_cpu_fraction = h->gc_cpu_fraction;
+    const uint64_t pause = (uint64_t)(rec.pause_ns[0] + rec.pause_ns[1]);
+    h->pause_ns[h->num_gc % 256] = pause;
+    h->pause_end[h->num_gc % 256] = (uint64_t)rec.end_ns;
+    h->pause_total_ns += pause;
+    h->last_gc_ns = (uint64_t)rec.end_ns;
+    h->num_gc++;
+    h->num_forced_gc += forced;
+    gh_scav_index_next_gen(&h->pages.scav);
+    flush_after_cycle(p);
+    rec.heap_inuse = h->gcc.heap_in_use.bytes;
+    rec.heap_free = h->gcc.heap_free.bytes;
+    rec.heap_released = h->gcc.heap_released.bytes;
+    h->cycle_log[rec.n - 1] = rec;
+    gh_emit(h, GH_EV_GC_END, p->id, 0, rec.heap_marked, 0);
+    return GH_OK;
+}
+
+// ---- what clients ask -----------------------------------------------------------
+
+gh_status
+gh_gc(gh_mut *m)
+{
+    gh_sweep_all(m);
+    gh_status st = gh_gc_cycle(m, true);
+    if (st == GH_OK) {
+        gh_sweep_all(m);
+    }
+    return st;
+}
+
+void
+gh_sweep_all(gh_mut *m)
+{
+    while (gh_sweepone(m->heap) != GH_SWEEP_NOTHING) {
+    }
+}
+
+gh_status
+gh_free_os_memory(gh_mut *m)
+{
+    gh_status st = gh_gc(m);
+    if (st == GH_OK) {
+        (void)gh_mheap_scavenge(m->heap, UINT64_MAX);
+    }
+    return st;
+}
+
+int32_t
+gh_set_gogc(gh_mut *m, int32_t percent)
+{
+    const int32_t old = gh_gcc_set_gc_percent(&m->heap->gcc, percent);
+    gh_gc_commit(m->heap);
+    return old;
+}
+
+int64_t
+gh_set_memory_limit(gh_mut *m, int64_t limit)
+{
+    gh_gc_controller *c = &m->heap->gcc;
+    const int64_t old = c->memory_limit;
+    if (limit >= 0 && limit != old) {
+        c->memory_limit = limit;
+        gh_gc_commit(m->heap);
+    }
+    return old;
+}
+
+void
+gh_set_root_scan(gh_mut *m, uint64_t globals, uint64_t stacks)
+{
+    m->heap->globals_scan = globals;
+    m->heap->stack_scan = stacks;
+}
+
+gh_phase
+gh_gc_phase(const gh_heap *h)
+{
+    return h->phase;
+}
+
+int32_t
+gh_gogc(const gh_heap *h)
+{
+    return h->gcc.gc_percent;
+}
+
+int64_t
+gh_memory_limit(const gh_heap *h)
+{
+    return h->gcc.memory_limit;
+}
+
+int64_t
+gh_now(const gh_heap *h)
+{
+    return (int64_t)h->clock_ns;
+}
+
+void
+gh_clock_set(gh_mut *m, int64_t now)
+{
+    gh_heap *h = m->heap;
+    h->clock_external = true;
+    if ((double)now > h->clock_ns) {
+        h->clock_ns = (double)now;
+    }
+}
+
+uint64_t
+gh_cycles(const gh_heap *h)
+{
+    return h->num_gc;
+}
+
+gh_status
+gh_cycle_get(const gh_heap *h, uint64_t i, gh_cycle *out)
+{
+    if (i >= h->num_gc) {
+        return GH_ERR_INVAL;
+    }
+    *out = h->cycle_log[i];
+    return GH_OK;
+}
+
+// format_ms writes ns as Go's fmtNSAsMS does: whole milliseconds from 10 ms on,
+// else three significant digits at most, cut and not rounded.
+static void
+format_ms(char *buf, size_t cap, int64_t ns)
+{
+    if (ns >= 10000000) {
+        snprintf(buf, cap, "%lld", (long long)(ns / 1000000));
+        return;
+    }
+    int64_t us = ns / 1000;
+    if (us <= 0) {
+        snprintf(buf, cap, "0");
+        return;
+    }
+    int dec = 3;
+    int64_t unit = 1000;
+    while (us >= 100) {
+        us /= 10;
+        dec--;
+        unit /= 10;
+    }
+    snprintf(buf, cap, "%lld.%0*lld", (long long)(us / unit), dec,
+             (long long)(us % unit));
+}
+
+int
+gh_cycle_format(const gh_cycle *c, char *buf, size_t cap)
+{
+    char clock[3][24], cpu[5][24];
+    const int64_t t[3] = {c->mark_start_ns - c->start_ns,
+                          c->mark_end_ns - c->mark_start_ns,
+                          c->end_ns - c->mark_end_ns};
+    const int64_t u[5] = {t[0] * c->procs, c->assist_ns, c->background_ns,
+                          c->idle_ns, t[2] * c->procs};
+    for (int i = 0; i < 3; i++) {
+        format_ms(clock[i], sizeof(clock[i]), t[i]);
+    }
+    for (int i = 0; i < 5; i++) {
+        format_ms(cpu[i], sizeof(cpu[i]), u[i]);
+    }
+    const long long ms = c->start_ns / 1000000;
+    return snprintf(
+        buf, cap,
+        "gc %u @%lld.%03llds %d%%: %s+%s+%s ms clock, %s+%s/%s/%s+%s ms cpu, "
+        "%llu->%llu->%llu MB, %llu MB goal, %llu MB stacks, %llu MB globals, "
+        "%d P%s",
+        c->n, ms / 1000, ms % 1000, (int)(c->gc_cpu_fraction * 100), clock[0],
+        clock[1], clock[2], cpu[0], cpu[1], cpu[2], cpu[3], cpu[4],
+        (unsigned long long)(c->heap_start >> 20),
+        (unsigned long long)(c->heap_end >> 20),
+        (unsigned long long)(c->heap_marked >> 20),
+        (unsigned long long)(c->heap_goal >> 20),
+        (unsigned long long)(c->stack_scan >> 20),
+        (unsigned long long)(c->globals_scan >> 20), c->procs,
+        c->forced ? " (forced)" : "");
+}

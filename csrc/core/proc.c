@@ -1,0 +1,260 @@
+// proc.c: Ps, and who holds one. See proc.h.
+
+#include "proc.h"
+
+#include <string.h>
+
+#include "mcache.h"
+
+// A mutator that somebody waits for gives way at a poll after this long.
+#define HAND_OVER_NS 10000000
+
+static gh_status
+new_p(gh_heap *h, int32_t id, gh_p **out)
+{
+    void *mem;
+    gh_status st = gh_fixalloc_alloc(&h->cachealloc, &mem);
+    if (st != GH_OK) {
+        return st;
+    }
+    gh_p *p = mem;
+    memset(p, 0, sizeof(*p));
+    p->heap = h;
+    p->id = id;
+    gh_mcache_init(p);
+    p->sig = GH_P_SIG;
+    *out = p;
+    return GH_OK;
+}
+
+static void
+destroy_p(gh_heap *h, gh_p *p)
+{
+    gh_mcache_release_all(p);
+    gh_page_cache_flush(&p->pcache, &h->pages);
+    p->sig = GH_SIG_DEAD;
+    gh_fixalloc_free(&h->cachealloc, p);
+}
+
+gh_status
+gh_procs_init(gh_heap *h, int32_t n)
+{
+    void *mem;
+    gh_status st = gh_persistentalloc(&h->persistent,
+                                      GH_MAX_PROCS * sizeof(h->allp[0]), 8,
+                                      &h->other_sys, &mem);
+    if (st != GH_OK) {
+        return st;
+    }
+    h->allp = mem;
+    gh_fixalloc_init(&h->cachealloc, sizeof(gh_p), NULL, NULL, &h->persistent,
+                     &h->mcache_sys);
+    return gh_procresize(h, n);
+}
+
+gh_status
+gh_procresize(gh_heap *h, int32_t n)
+{
+    const int32_t old = h->procs;
+    for (int32_t i = old; i < n; i++) {
+        gh_status st = new_p(h, i, &h->allp[i]);
+        if (st != GH_OK) {
+            while (i-- > old) {
+                gh_fixalloc_free(&h->cachealloc, h->allp[i]);
+            }
+            return st;
+        }
+    }
+    for (int32_t i = n; i < old; i++) {
+        destroy_p(h, h->allp[i]);
+        h->allp[i] = NULL;
+    }
+    h->procs = n;
+    if (h->last_p >= n) {
+        h->last_p = 0;
+    }
+    return GH_OK;
+}
+
+void
+gh_drain_handles(gh_heap *h)
+{
+    uint32_t id = gh_handles_take_pending(&h->handles);
+    while (id != 0) {
+        gh_handles_slot(&h->handles, id)->word = 0;
+        id = gh_handles_release(&h->handles, id);
+    }
+}
+
+static bool
+try_gate(gh_heap *h)
+{
+    uint32_t idle = 0;
+    return atomic_compare_exchange_strong(&h->busy, &idle, 1);
+}
+
+static void
+open_gate(gh_heap *h)
+{
+    atomic_store(&h->busy, 0);
+    if (GH_UNLIKELY(atomic_load(&h->waiters) != 0)) {
+        gh_lock(&h->lock);
+        gh_cond_broadcast(&h->cond);
+        gh_unlock(&h->lock);
+    }
+}
+
+static void
+wait_gate(gh_heap *h)
+{
+    gh_lock(&h->lock);
+    atomic_fetch_add(&h->waiters, 1);
+    while (!try_gate(h)) {
+        gh_cond_wait(&h->cond, &h->lock);
+    }
+    atomic_fetch_sub(&h->waiters, 1);
+    gh_unlock(&h->lock);
+}
+
+// come_in is the rest of entering, once through the gate.
+static gh_status
+come_in(gh_heap *h, int32_t p, gh_mut **out)
+{
+    if (p == GH_ANY_P) {
+        p = h->last_p;
+    } else if (p < 0 || p >= h->procs) {
+        open_gate(h);
+        return GH_ERR_INVAL;
+    }
+    h->last_p = p;
+    h->inside = h->allp[p];
+    h->entered_ns = 0;
+    atomic_fetch_add_explicit(&h->turn, 1, memory_order_relaxed);
+    gh_drain_handles(h);
+    *out = h->inside;
+    return GH_OK;
+}
+
+gh_status
+gh_enter(gh_heap *h, int32_t p, gh_mut **out)
+{
+    if (!try_gate(h)) {
+        wait_gate(h);
+    }
+    return come_in(h, p, out);
+}
+
+gh_status
+gh_try_enter(gh_heap *h, int32_t p, gh_mut **out)
+{
+    if (!try_gate(h)) {
+        return GH_AGAIN;
+    }
+    return come_in(h, p, out);
+}
+
+void
+gh_leave(gh_mut *m)
+{
+    gh_heap *h = m->heap;
+    GH_ASSERT(h->inside == m);
+    h->inside = NULL;
+    open_gate(h);
+}
+
+bool
+gh_poll(gh_mut *m)
+{
+    gh_heap *h = m->heap;
+    if (GH_LIKELY(atomic_load_explicit(&h->waiters, memory_order_relaxed)
+                  == 0)) {
+        return false;
+    }
+    // The clock is read only while somebody waits: the first such poll starts
+    // the count.
+    const int64_t now = gh_nanotime();
+    if (h->entered_ns == 0) {
+        h->entered_ns = now;
+    }
+    if (now - h->entered_ns < HAND_OVER_NS) {
+        return false;
+    }
+    const uint64_t turn = atomic_load(&h->turn);
+    h->inside = NULL;
+    open_gate(h);
+    gh_lock(&h->lock);
+    atomic_fetch_add(&h->waiters, 1);
+    // Stand back until somebody else has been in.
+    while ((atomic_load(&h->waiters) > 1 && atomic_load(&h->turn) == turn)
+           || !try_gate(h)) {
+        gh_cond_wait(&h->cond, &h->lock);
+    }
+    atomic_fetch_sub(&h->waiters, 1);
+    gh_unlock(&h->lock);
+    h->inside = m;
+    h->entered_ns = 0;
+    atomic_fetch_add(&h->turn, 1);
+    gh_drain_handles(h);
+    return true;
+}
+
+gh_status
+gh_switch_p(gh_mut **m, int32_t p)
+{
+    gh_heap *h = (*m)->heap;
+    if (p < 0 || p >= h->procs) {
+        return GH_ERR_INVAL;
+    }
+    h->last_p = p;
+    h->inside = h->allp[p];
+    *m = h->inside;
+    return GH_OK;
+}
+
+gh_heap *
+gh_mut_heap(const gh_mut *m)
+{
+    return m->heap;
+}
+
+int32_t
+gh_mut_p(const gh_mut *m)
+{
+    return m->id;
+}
+
+gh_status
+gh_set_procs(gh_mut *m, int32_t procs)
+{
+    if (procs < 1 || procs > GH_MAX_PROCS) {
+        return GH_ERR_INVAL;
+    }
+    if (m->id >= procs) {
+        return GH_ERR_STATE;
+    }
+    return gh_procresize(m->heap, procs);
+}
+
+int32_t
+gh_procs(const gh_heap *h)
+{
+    return h->procs;
+}
+
+void
+gh_flush_p(gh_mut *m, int32_t p)
+{
+    gh_heap *h = m->heap;
+    for (int32_t i = 0; i < h->procs; i++) {
+        if (p == GH_ANY_P || p == i) {
+            gh_mcache_release_all(h->allp[i]);
+        }
+    }
+}
+
+void
+gh_procs_fini(gh_heap *h)
+{
+    h->procs = 0;
+    h->allp = NULL;
+}
