@@ -1,0 +1,302 @@
+// malloc.c: mallocgc. See malloc.h.
+
+#include "malloc.h"
+
+#include "mgc.h"
+
+// next_free returns a free slot of class spc; *refilled says whether a span had
+// to be fetched. Go: mcache.nextFree.
+static gh_status
+next_free(gh_p *p, uint8_t spc, gh_mspan **span, unsigned *index,
+          uintptr_t *out, bool *refilled)
+{
+    gh_mspan *s = p->mcache.alloc[spc];
+    uintptr_t v = gh_next_free_fast(s, index);
+    *refilled = false;
+    if (GH_UNLIKELY(v == 0)) {
+        unsigned i = gh_mspan_next_free_index(&p->heap->bm, s);
+        if (i == s->nelems) {
+            GH_THROW_IF(s->alloc_count != s->nelems,
+                        "s.allocCount != s.nelems && freeIndex == s.nelems");
+            gh_status st = gh_mcache_refill(p, spc);
+            if (st != GH_OK) {
+                return st;
+            }
+            *refilled = true;
+            s = p->mcache.alloc[spc];
+            i = gh_mspan_next_free_index(&p->heap->bm, s);
+        }
+        GH_THROW_IF(i >= s->nelems, "freeIndex is not valid");
+        s->alloc_count++;
+        *index = i;
+        v = gh_mspan_obj_base(s, i);
+    }
+    *span = s;
+    *out = v;
+    return GH_OK;
+}
+
+// publish tests the trigger, if the allocation calls for it, and then lets slot
+// hold v.
+static void
+publish(gh_p *p, gh_slot *slot, uintptr_t v, bool test_trigger)
+{
+    if (GH_UNLIKELY(test_trigger) && gh_gc_should_start(p->heap)) {
+        p->pending.word = v;
+        (void)gh_gc_cycle(p, false);  // benign: counted in gc_skips
+        p->pending.word = 0;
+    }
+    slot->word = v;
+}
+
+static void
+note_tiny_part(gh_mspan *s, unsigned index, unsigned off, unsigned size,
+               bool first)
+{
+    if (s->meta == NULL) {
+        return;
+    }
+    if (first) {
+        s->meta[index] = (gh_objmeta){GH_TYPE_TINY_BLOCK, 0};
+    }
+    s->meta[index].count |= 1u << off | 1u << (16 + off + size - 1);
+}
+
+static gh_status
+alloc_tiny(gh_p *p, gh_slot *slot, unsigned size)
+{
+    gh_mcache *c = &p->mcache;
+    unsigned off = c->tiny_offset;
+    if (size % 8 == 0) {
+        off = (off + 7) & ~7u;
+    } else if (size % 4 == 0) {
+        off = (off + 3) & ~3u;
+    } else if (size % 2 == 0) {
+        off = (off + 1) & ~1u;
+    }
+    if (c->tiny != 0 && off + size <= GH_TINY_SIZE) {
+        const uintptr_t v = c->tiny + off;
+        c->tiny_offset = off + size;
+        c->tiny_allocs++;
+        gh_mspan *s = gh_span_of_unchecked(p->heap, v);
+        note_tiny_part(s, gh_mspan_obj_index(s, v), off, size, false);
+        slot->word = v;
+        return GH_OK;
+    }
+    gh_mspan *s;
+    unsigned index;
+    uintptr_t v;
+    bool refilled;
+    gh_status st = next_free(p, GH_TINY_SPAN_CLASS, &s, &index, &v, &refilled);
+    if (st != GH_OK) {
+        return st;
+    }
+    memset((void *)v, 0, GH_TINY_SIZE);
+    note_tiny_part(s, index, 0, size, true);
+    // Keep the block with more room left.
+    if (size < c->tiny_offset || c->tiny == 0) {
+        c->tiny = v;
+        c->tiny_offset = size;
+    }
+    publish(p, slot, v, refilled);
+    return GH_OK;
+}
+
+static gh_status
+alloc_small_noscan(gh_p *p, gh_slot *slot, uint8_t spc, uint32_t type,
+                   uint64_t count)
+{
+    gh_mspan *s;
+    unsigned index;
+    uintptr_t v;
+    bool refilled;
+    gh_status st = next_free(p, spc, &s, &index, &v, &refilled);
+    if (st != GH_OK) {
+        return st;
+    }
+    if (s->needzero) {
+        memset((void *)v, 0, s->elemsize);
+    }
+    gh_set_objmeta(s, index, type, count);
+    publish(p, slot, v, refilled);
+    return GH_OK;
+}
+
+// scan_alloc_bytes is what a new object of n elements adds to the heap's
+// scannable bytes. Of rows of plain pointers Go counts the first only.
+static uint64_t
+scan_alloc_bytes(const gh_type *t, uint64_t n)
+{
+    if (t->size == GH_PTR_SIZE) {
+        return GH_PTR_SIZE;
+    }
+    return t->ptrdata + (n - 1) * t->size;
+}
+
+static gh_status
+alloc_small_scan(gh_p *p, gh_slot *slot, uint8_t spc, const gh_type *t,
+                 uint64_t n, uint64_t size)
+{
+    gh_mspan *s;
+    unsigned index;
+    uintptr_t v;
+    bool refilled;
+    gh_status st = next_free(p, spc, &s, &index, &v, &refilled);
+    if (st != GH_OK) {
+        return st;
+    }
+    if (s->needzero) {
+        memset((void *)v, 0, size);
+    }
+    if (s->elemsize != GH_PTR_SIZE) {
+        gh_ptr_bits_set(&p->heap->bm, v, (unsigned)(s->elemsize / GH_PTR_SIZE),
+                        gh_heap_bits_small(t, size));
+    }
+    p->mcache.scan_alloc += scan_alloc_bytes(t, n);
+    gh_set_objmeta(s, index, t->id, n);
+    publish(p, slot, v, refilled);
+    return GH_OK;
+}
+
+static gh_status
+alloc_small_header(gh_p *p, gh_slot *slot, uint8_t spc, const gh_type *t,
+                   uint64_t n)
+{
+    gh_mspan *s;
+    unsigned index;
+    uintptr_t v;
+    bool refilled;
+    gh_status st = next_free(p, spc, &s, &index, &v, &refilled);
+    if (st != GH_OK) {
+        return st;
+    }
+    if (s->needzero) {
+        memset((void *)v, 0, s->elemsize);
+    }
+    *(const gh_type **)v = t;
+    p->mcache.scan_alloc += s->elemsize;
+    gh_set_objmeta(s, index, t->id, n);
+    publish(p, slot, v + GH_MALLOC_HEADER_SIZE, refilled);
+    return GH_OK;
+}
+
+static gh_status
+alloc_large(gh_p *p, gh_slot *slot, const gh_type *t, uint64_t n, uint64_t size)
+{
+    const bool noscan = t == NULL || gh_type_noscan(t);
+    gh_mspan *s;
+    gh_status st = gh_mcache_alloc_large(p, size, noscan, &s);
+    if (st != GH_OK) {
+        return st;
+    }
+    s->free_index = 1;
+    s->free_index_for_scan = 1;
+    s->alloc_count = 1;
+    s->alloc_cache = 0;
+    s->large_type = NULL;
+    s->large_count = n;
+    s->large_type_id = t == NULL ? GH_TYPE_BYTES : t->id;
+    // The trigger is tested before the memory is cleared: until large_type is
+    // set the object has no pointers.
+    p->pending.word = s->base;
+    if (gh_gc_should_start(p->heap)) {
+        (void)gh_gc_cycle(p, false);  // benign: counted in gc_skips
+    }
+    if (s->needzero) {
+        memset((void *)s->base, 0, s->elemsize);
+    }
+    if (!noscan) {
+        s->large_type = t;
+        p->mcache.scan_alloc += s->elemsize;
+    }
+    slot->word = s->base;
+    p->pending.word = 0;
+    return GH_OK;
+}
+
+gh_status
+gh_alloc(gh_mut *m, gh_slot *slot, uint64_t size)
+{
+    if (size == 0) {
+        slot->word = gh_zerobase(m->heap);
+        return GH_OK;
+    }
+    if (size > GH_MAX_SMALL_REQUEST) {
+        return alloc_large(m, slot, NULL, size, size);
+    }
+    if (size < GH_TINY_SIZE && m->heap->opt.policy.tiny) {
+        return alloc_tiny(m, slot, (unsigned)size);
+    }
+    return alloc_small_noscan(m, slot,
+                              gh_make_spanclass(gh_size_to_class(size), true),
+                              GH_TYPE_BYTES, size);
+}
+
+gh_status
+gh_new(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
+{
+    if (t->size != 0 && n >= GH_MAX_ALLOC / t->size) {
+        return GH_ERR_NOMEM;
+    }
+    const uint64_t size = t->size * n;
+    if (size == 0) {
+        slot->word = gh_zerobase(m->heap);
+        return GH_OK;
+    }
+    if (size > GH_MAX_SMALL_REQUEST) {
+        return alloc_large(m, slot, t, n, size);
+    }
+    if (gh_type_noscan(t)) {
+        if (size < GH_TINY_SIZE && m->heap->opt.policy.tiny) {
+            return alloc_tiny(m, slot, (unsigned)size);
+        }
+        return alloc_small_noscan(
+            m, slot, gh_make_spanclass(gh_size_to_class(size), true), t->id, n);
+    }
+    if (gh_heap_bits_in_span(size)) {
+        return alloc_small_scan(
+            m, slot, gh_make_spanclass(gh_size_to_class(size), false), t, n,
+            size);
+    }
+    const unsigned cls = gh_size_to_class(size + GH_MALLOC_HEADER_SIZE);
+    return alloc_small_header(m, slot, gh_make_spanclass(cls, false), t, n);
+}
+
+gh_status
+gh_alloc_spanclass(gh_mut *m, gh_slot *slot, uint8_t spanclass,
+                   uint64_t elemsize, const gh_type *t)
+{
+    const unsigned cls = gh_spanclass_sizeclass(spanclass);
+    const bool noscan = gh_spanclass_noscan(spanclass);
+    if (cls >= GH_NUM_SIZE_CLASSES) {
+        return GH_ERR_INVAL;
+    }
+    if (cls == 0 ? elemsize == 0 || elemsize % GH_PAGE_SIZE != 0
+                 : elemsize != gh_class_to_size[cls]) {
+        return GH_ERR_INVAL;
+    }
+    if (!noscan && (t == NULL || gh_type_noscan(t) || t->size == 0)) {
+        t = m->heap->types.table[GH_TYPE_ALL_POINTERS];
+    }
+    const uint32_t id = t == NULL ? GH_TYPE_BYTES : t->id;
+    if (cls == 0) {
+        return alloc_large(m, slot, noscan ? NULL : t, elemsize, elemsize);
+    }
+    if (noscan) {
+        return alloc_small_noscan(m, slot, spanclass, id, elemsize);
+    }
+    const uint64_t n = elemsize / t->size == 0 ? 1 : elemsize / t->size;
+    if (gh_heap_bits_in_span(elemsize)) {
+        if (t->size > elemsize) {
+            return GH_ERR_INVAL;
+        }
+        return alloc_small_scan(m, slot, spanclass, t, n, n * t->size);
+    }
+    return alloc_small_header(m, slot, spanclass, t, n);
+}
+
+void
+gh_count_tiny(gh_mut *m)
+{
+    m->mcache.tiny_allocs++;
+}
