@@ -1,0 +1,339 @@
+// verify.c: every invariant of the heap in one walk.
+//
+// Layer 8. In all builds; reports instead of aborting. Each check names its
+// tag; csrc/design/invariants.md lists them.
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "goheap.h"
+#include "heap.h"
+#include "mcentral.h"
+#include "mgcmark.h"
+#include "mstats.h"
+#include "proc.h"
+
+typedef struct checker {
+    gh_heap *h;
+    void (*report)(void *arg, const char *line);
+    void *arg;
+    size_t found;
+    uint64_t pages, inuse;
+    uint64_t in_sets;
+    uint64_t spans_in_sets;  // spans that say they are in a set
+    uint64_t live_bytes, live_objects;
+} checker;
+
+// More lines than this help nobody; the count goes on.
+#define MAX_REPORTS 100u
+
+__attribute__((format(printf, 2, 3))) static void
+complain(checker *k, const char *format, ...)
+{
+    if (k->found++ >= MAX_REPORTS || k->report == NULL) {
+        return;
+    }
+    char line[256];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(line, sizeof(line), format, ap);
+    va_end(ap);
+    k->report(k->arg, line);
+}
+
+static void
+check_bits(checker *k, const gh_mspan *s)
+{
+    const gh_heap *h = k->h;
+    const uint64_t at = gh_addr_show(h, s->base);
+    const uint64_t *alloc = gh_mspan_alloc_bits(&h->bm, s);
+    const uint64_t *mark = gh_mspan_mark_bits(&h->bm, s);
+    const bool swept = s->sweepgen == h->sweepgen
+                       || s->sweepgen == h->sweepgen + 3;
+    unsigned n = 0;
+    for (unsigned i = 0; i < s->nelems; i++) {
+        n += gh_mspan_is_allocated(&h->bm, s, i);
+    }
+    if (n != s->alloc_count) {
+        complain(k, "[inv:span.allocated] span 0x%" PRIx64
+                    ": alloc_count %u, %u slots are allocated",
+                 at, s->alloc_count, n);
+    }
+    k->live_objects += n;
+    k->live_bytes += n * s->elemsize;
+    for (unsigned i = s->nelems; i < s->nbits_words * 64u; i++) {
+        if (((alloc[i / 64] | mark[i / 64]) >> (i % 64) & 1) != 0) {
+            complain(k, "[inv:bitmap.tail] span 0x%" PRIx64
+                        ": bit %u of %u slots is set", at, i, s->nelems);
+            break;
+        }
+    }
+    if (swept && h->phase == GH_PHASE_OFF) {
+        for (unsigned i = 0; i < s->nbits_words; i++) {
+            if (mark[i] != 0) {
+                complain(k, "[inv:bitmap.clean] span 0x%" PRIx64
+                            " is swept and has mark bits", at);
+                break;
+            }
+        }
+        if (s->alloc_area != (h->bm.mark_area ^ 1)) {
+            complain(k, "[inv:bitmap.area] span 0x%" PRIx64
+                        ": alloc bits in the marking area", at);
+        }
+    }
+    if (s->free_index < s->nelems && s->div_mul != 0 && s->cached_by >= 0) {
+        const unsigned i = s->free_index;
+        const uint64_t want = ~alloc[i / 64] >> (i % 64);
+        const unsigned left = 64 - i % 64;
+        const uint64_t keep =
+            left == 64 ? ~(uint64_t)0 : ((uint64_t)1 << left) - 1;
+        if ((s->alloc_cache & keep) != (want & keep)) {
+            complain(k, "[inv:span.alloc_cache] span 0x%" PRIx64
+                        ": alloc_cache disagrees with alloc bits", at);
+        }
+    }
+}
+
+static void
+check_pages(checker *k, const gh_mspan *s)
+{
+    const gh_heap *h = k->h;
+    const uint64_t at = gh_addr_show(h, s->base);
+    const uintptr_t first = (s->base - h->base) >> GH_PAGE_SHIFT;
+    for (uint64_t i = 0; i < s->npages; i++) {
+        const gh_pageinfo *pi = &h->pageinfo[first + i];
+        if (h->spans[first + i] != s) {
+            complain(k, "[inv:heap.spans] page %" PRIu64 " of span 0x%" PRIx64
+                        " belongs to another in the page table", i, at);
+            return;
+        }
+        if (pi->bits != s->bits || pi->nelems != s->nelems
+            || pi->div_mul != s->div_mul || pi->spanclass != s->spanclass
+            || pi->elemsize != (s->div_mul == 0 ? 0 : s->elemsize)
+            || pi->page != (s->div_mul == 0 ? 0 : i) || !pi->in_use) {
+            complain(k, "[inv:pageinfo.span] page %" PRIu64 " of span 0x%" PRIx64
+                        " is described otherwise", i, at);
+            return;
+        }
+    }
+}
+
+static void
+check_place(checker *k, const gh_mspan *s)
+{
+    gh_heap *h = k->h;
+    const uint64_t at = gh_addr_show(h, s->base);
+    const uint32_t g = s->sweepgen - h->sweepgen;
+    k->spans_in_sets += s->set != NULL;
+    if (s->cached_by >= 0) {
+        const bool has = s->cached_by < h->procs
+                         && h->allp[s->cached_by]->mcache.alloc[s->spanclass]
+                                == s;
+        if (!has || s->set != NULL || (g != 3 && g != 1)) {
+            complain(k, "[inv:span.sweepgen] span 0x%" PRIx64
+                        ": cached by P %d, sweepgen %+d", at, s->cached_by,
+                     (int)g);
+        }
+        return;
+    }
+    gh_mcentral *c = &h->central[s->spanclass];
+    const bool full = s->alloc_count == s->nelems;
+    const gh_spanset *want =
+        g == 0 ? (full ? gh_mcentral_full_swept(h, c)
+                       : gh_mcentral_partial_swept(h, c))
+        : g == (uint32_t)-2
+            ? (full ? gh_mcentral_full_unswept(h, c)
+                    : gh_mcentral_partial_unswept(h, c))
+            : NULL;
+    if (want == NULL || s->set != want) {
+        complain(k, "[inv:spanset.one] span 0x%" PRIx64
+                    ": sweepgen %+d, %u of %u slots, not in its set", at,
+                 (int)g, s->alloc_count, s->nelems);
+    }
+}
+
+// check_pointers: what a live object points at is live [inv:heap.nodangling].
+static void
+check_pointers(checker *k, const gh_mspan *s)
+{
+    const gh_heap *h = k->h;
+    if (gh_spanclass_noscan(s->spanclass)) {
+        return;
+    }
+    const bool swept = s->sweepgen == h->sweepgen
+                       || s->sweepgen == h->sweepgen + 3;
+    for (unsigned i = 0; i < s->nelems; i++) {
+        if (swept ? !gh_mspan_is_allocated(&h->bm, s, i)
+                  : !gh_mspan_is_marked(&h->bm, s, i)) {
+            continue;
+        }
+        const uintptr_t base = gh_mspan_obj_base(s, i);
+        for (uint64_t w = 0; w < s->elemsize / GH_PTR_SIZE; w += 64) {
+            uint64_t mask = gh_slot_ptr_mask(h, s, i, w);
+            for (; mask != 0; mask &= mask - 1) {
+                const uint64_t word = w + gh_ctz64(mask);
+                const uintptr_t v = ((const uintptr_t *)base)[word];
+                if (v == 0 || v == gh_zerobase(h)) {
+                    continue;
+                }
+                unsigned index;
+                const gh_mspan *t = gh_find_object(h, v, &index);
+                const bool t_swept =
+                    t != NULL
+                    && (t->sweepgen == h->sweepgen
+                        || t->sweepgen == h->sweepgen + 3);
+                if (t == NULL
+                    || !(t_swept ? gh_mspan_is_allocated(&h->bm, t, index)
+                                 : gh_mspan_is_marked(&h->bm, t, index))) {
+                    complain(k, "[inv:heap.nodangling] word %" PRIu64
+                                " of the object at 0x%" PRIx64
+                                " points at no object",
+                             word, gh_addr_show(h, base));
+                }
+            }
+        }
+    }
+}
+
+static void
+check_root(checker *k, const char *what, uintptr_t v)
+{
+    gh_object o;
+    const gh_slot slot = {v};
+    if (v != 0 && gh_object_at(k->h, &slot, &o) != GH_OK) {
+        complain(k, "[inv:roots.live] a %s holds 0x%" PRIx64
+                    ", where no object is", what, gh_addr_of_word(k->h, v));
+    }
+}
+
+static void
+check_roots(checker *k)
+{
+    gh_heap *h = k->h;
+    gh_lock(&h->roots_lock);
+    for (const gh_slots *b = h->blocks; b != NULL; b = b->next) {
+        for (size_t i = 0; i < b->n; i++) {
+            check_root(k, "root slot", b->slot[i].word);
+        }
+    }
+    gh_unlock(&h->roots_lock);
+    for (uint32_t id = 1; id <= h->handles.made; id++) {
+        check_root(k, "handle", gh_handles_slot(&h->handles, id)->word);
+    }
+    uint32_t nfree = 0;
+    for (uint32_t id = h->handles.free; id != 0 && nfree <= h->handles.made;
+         id = *gh_handles_link(&h->handles, id)) {
+        nfree++;
+    }
+    if (nfree + h->handles.live != h->handles.made) {
+        complain(k, "[inv:handles.count] %u handles made, %u live, %u free",
+                 h->handles.made, h->handles.live, nfree);
+    }
+}
+
+static void
+check_sums(checker *k)
+{
+    const gh_heap *h = k->h;
+    const gh_gc_controller *c = &h->gcc;
+    uint64_t in_sets = 0;
+    for (unsigned i = 0; i < GH_NUM_SPAN_CLASSES; i++) {
+        const gh_mcentral *mc = &h->central[i];
+        in_sets += mc->partial[0].len + mc->partial[1].len + mc->full[0].len
+                   + mc->full[1].len;
+    }
+    if (in_sets != k->spans_in_sets) {
+        complain(k, "[inv:spanset.one] sets hold %" PRIu64 " spans, %" PRIu64
+                    " say they are in one", in_sets, k->spans_in_sets);
+    }
+    if (k->pages != h->pages_in_use) {
+        complain(k, "[inv:heap.pages_in_use] %" PRIu64 " counted, %" PRIu64
+                    " noted", k->pages, h->pages_in_use);
+    }
+    if (k->inuse + h->opt.base_live != c->heap_in_use.bytes
+        || c->heap_in_use.bytes != h->stats.in_heap) {
+        complain(k, "[inv:stats.inuse] spans hold %" PRIu64
+                    " bytes, heapInUse is %" PRIu64, k->inuse,
+                 c->heap_in_use.bytes);
+    }
+    if (c->heap_released.bytes != h->stats.released) {
+        complain(k, "[inv:stats.released] heapReleased %" PRIu64
+                    ", released %" PRIu64, c->heap_released.bytes,
+                 h->stats.released);
+    }
+    if (c->heap_in_use.bytes + c->heap_free.bytes + h->stats.in_stacks
+            + h->stats.in_workbufs != h->stats.committed) {
+        complain(k, "[inv:stats.committed] heapInUse + heapFree is not "
+                    "committed");
+    }
+    gh_memstats m;
+    gh_stats_of(h, &m);
+    if (m.heap_objects != k->live_objects + (h->opt.base_live > 0)
+        || m.heap_alloc != k->live_bytes + h->opt.base_live) {
+        complain(k, "[inv:stats.objects] %" PRIu64 " objects of %" PRIu64
+                    " bytes counted, MemStats says %" PRIu64 " of %" PRIu64,
+                 k->live_objects, k->live_bytes, m.heap_objects, m.heap_alloc);
+    }
+    if (h->mem.mapped_ready != m.sys - m.heap_released) {
+        complain(k, "[inv:stats.mapped_ready] mappedReady %" PRIu64
+                    ", Sys - HeapReleased %" PRIu64,
+                 h->mem.mapped_ready, m.sys - m.heap_released);
+    }
+    // Pages taken in the bitmaps: spans, the collector's own, P caches.
+    uint64_t cached = 0;
+    for (int32_t i = 0; i < h->procs; i++) {
+        cached += gh_popcount64(h->allp[i]->pcache.cache);
+    }
+    uint64_t taken = 0;
+    for (uintptr_t p = h->base; p < h->cur_arena_base;
+         p += GH_PALLOC_CHUNK_BYTES) {
+        const gh_palloc_data *d = gh_pagealloc_chunk_of(&h->pages, p);
+        taken += d == NULL ? 0
+                           : gh_palloc_bits_popcnt_range(
+                               &d->alloc, 0, GH_PALLOC_CHUNK_PAGES);
+    }
+    if (taken != k->pages + cached + h->stats.in_workbufs / GH_PAGE_SIZE) {
+        complain(k, "[inv:heap.pages] %" PRIu64 " pages are taken, %" PRIu64
+                    " are in spans, %" PRIu64 " in caches", taken, k->pages,
+                 cached);
+    }
+}
+
+static void
+relay(void *arg, const char *line)
+{
+    complain(arg, "%s", line);
+}
+
+size_t
+gh_verify(gh_mut *m, void (*report)(void *arg, const char *line), void *arg)
+{
+    gh_heap *h = m->heap;
+    gh_drain_handles(h);
+    checker k = {.h = h, .report = report, .arg = arg};
+    for (size_t w = 0; w < h->narenas * (GH_PAGES_PER_ARENA / 64); w++) {
+        uint64_t bits = h->arenas[w / (GH_PAGES_PER_ARENA / 64)]
+                            ->page_in_use[w % (GH_PAGES_PER_ARENA / 64)];
+        for (; bits != 0; bits &= bits - 1) {
+            const uintptr_t page = w * 64 + gh_ctz64(bits);
+            const gh_mspan *s = h->spans[page];
+            if (s == NULL || s->state != GH_SPAN_IN_USE
+                || s->base != h->base + (page << GH_PAGE_SHIFT)) {
+                complain(&k, "[inv:heap.spans] page %zu is in use without a "
+                             "span", (size_t)page);
+                continue;
+            }
+            k.pages += s->npages;
+            k.inuse += s->npages * GH_PAGE_SIZE;
+            check_bits(&k, s);
+            check_pages(&k, s);
+            check_place(&k, s);
+            check_pointers(&k, s);
+        }
+    }
+    check_roots(&k);
+    check_sums(&k);
+    (void)gh_pagealloc_check(&h->pages, relay, &k);
+    return k.found;
+}
