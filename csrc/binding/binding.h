@@ -478,5 +478,6 @@ PyObject *core_size_classes(PyObject *module, PyObject *ignored);
 PyObject *core_explain(PyObject *module, PyObject *args);
 
 int script_type_init(PyObject *module, module_state *state);
+int replay_type_init(PyObject *module, module_state *state);
 
 #endif  // GOHEAP_BINDING_H

@@ -1,0 +1,1387 @@
+// replay.c: a recorded allocation history, run on a heap. See replay.h.
+//
+// Deaths are a calendar: head[pos] is the list of the slots to clear before
+// object number pos is allocated, linked through one word beside each slot. So
+// nothing is sorted, and an object's death is drawn when it is born.
+
+#include "replay.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trace.h"
+
+#define NUM_SPAN_CLASSES 136u
+#define PAGE_BYTES       8192u
+#define MAX_PAGES        ((uint64_t)1 << 28)  // 2 TiB in one object
+#define MAX_OBJECTS      (UINT32_MAX - 2)
+#define NEVER            UINT32_MAX
+#define NO_P             255u
+#define MAX_MASK_BYTES   ((uint64_t)1 << 20)  // of ptrdata, for a type's mask
+// The recorder holds noscan buffers of this size from before the first event.
+#define RECORDER_BUFFER  ((uint64_t)1 << 20)
+// Time stamps reach the heap's clock every so many events.
+#define CLOCK_EVERY      64u
+
+#define SLOT_BLOCK_BITS 15
+#define SLOT_BLOCK      (1u << SLOT_BLOCK_BITS)
+
+typedef enum op {
+    OP_ALLOC, OP_TINY, OP_FREE, OP_EXIST, OP_GC_BEGIN, OP_GC_END,
+    OP_HEAP_GOAL, OP_HEAP_LIVE, OP_GOMAXPROCS, OP_SPAN, OP_STACK, OP_STW,
+    OP_BAD
+} op;
+
+static const struct {
+    const char *name;
+    op op;
+} op_names[] = {
+    {"alloc", OP_ALLOC}, {"tiny", OP_TINY}, {"free", OP_FREE},
+    {"exist", OP_EXIST}, {"gc_begin", OP_GC_BEGIN}, {"gc_end", OP_GC_END},
+    {"heap_goal", OP_HEAP_GOAL}, {"heap_live", OP_HEAP_LIVE},
+    {"gomaxprocs", OP_GOMAXPROCS}, {"span_alloc", OP_SPAN},
+    {"span_free", OP_SPAN}, {"span_exist", OP_SPAN},
+    {"stack_alloc", OP_STACK}, {"stack_free", OP_STACK},
+    {"stack_exist", OP_STACK}, {"stw_begin", OP_STW}, {"stw_end", OP_STW},
+};
+
+// The columns that a pass may read. Span and stack events, goroutines and slot
+// addresses are not used; their columns stay untouched.
+typedef enum col {
+    COL_OP, COL_T, COL_P, COL_SPANCLASS, COL_PAGES, COL_TYPE, COL_TINY,
+    COL_FREE, COL_VAL,
+    NUM_COLS
+} col;
+
+static const struct {
+    const char *name;
+    gh_enc enc;
+    bool survey, replay;
+} col_specs[NUM_COLS] = {
+    [COL_OP] = {"ev.op", GH_ENC_U8, true, true},
+    [COL_T] = {"ev.t", GH_ENC_DELTA, false, true},
+    [COL_P] = {"ev.p", GH_ENC_U8, false, true},
+    [COL_SPANCLASS] = {"obj.spanclass", GH_ENC_U8, true, true},
+    [COL_PAGES] = {"obj.pages", GH_ENC_UVARINT, true, true},
+    [COL_TYPE] = {"obj.type", GH_ENC_UVARINT, false, true},
+    [COL_TINY] = {"tiny.back", GH_ENC_UVARINT, false, true},
+    [COL_FREE] = {"free.back", GH_ENC_UVARINT, true, false},
+    [COL_VAL] = {"val", GH_ENC_UVARINT, true, true},
+};
+
+// cycle_mark is one recorded collection.
+typedef struct cycle_mark {
+    uint32_t begin, end;  // objects allocated when marking began, ended
+    bool forced;
+    // Where between the marked heap (0) and the goal (1) it began.
+    double distance;
+} cycle_mark;
+
+struct gh_lifetimes {
+    uint32_t nobj;
+    uint32_t *freed;    // number of mark begins before the free + 1, 0: none
+    cycle_mark *cycle;  // ncycles of them
+    uint32_t ncycles;
+    // Share of the bytes born between the last two mark begins that were found
+    // dead after the last one, times 2^32.
+    uint32_t tail_dead[NUM_SPAN_CLASSES];
+};
+
+typedef struct large_object {
+    uint32_t obj, pages;
+} large_object;
+
+// survey_state is what a survey needs and its result doesn't.
+typedef struct survey_state {
+    uint8_t *spanclass;  // of each object
+    size_t obj_cap;      // of spanclass and of gh_lifetimes.freed
+    large_object *large;
+    size_t nlarge_kept, large_cap;
+    size_t cycle_cap;
+    uint64_t heap_live, heap_goal, heap_marked;
+    bool marking;
+    // Bytes born since the last mark began, and between the last two; of the
+    // latter, how many were freed since.
+    uint64_t born[NUM_SPAN_CLASSES], born_before[NUM_SPAN_CLASSES],
+        dead_before[NUM_SPAN_CLASSES];
+    uint32_t window, window_before;  // number of the first object of each
+} survey_state;
+
+typedef struct slot_block {
+    gh_slots *slots;
+    gh_slot *slot;
+    uint32_t *link;  // next slot on a death list or the free list, + 1
+} slot_block;
+
+struct gh_replay {
+    gh_column col[NUM_COLS];
+    int index[NUM_COLS];  // in config.columns
+    uint64_t count[NUM_COLS];
+    uint8_t op_of[256];
+    uint32_t size_of[NUM_SPAN_CLASSES];  // 0: large
+    uint64_t num_forced;
+
+    uint64_t events;  // done
+    uint32_t nobj;    // objects so far, with those left out
+    uint64_t nlarge, ntiny, nfree, nval;
+    gh_replay_result ended;  // GH_REPLAY_BUDGET: not yet
+    gh_replay_error error;
+
+    // ---- survey
+    bool is_survey;
+    gh_lifetimes life;
+    survey_state *sv;  // owned; NULL in a replay
+
+    // ---- replay
+    const gh_lifetimes *lt;
+    gh_heap *heap;
+    gh_mut *m;  // between enter and leave of a step
+    int32_t procs;
+    bool follow_procs;
+    uint8_t last_p;  // as recorded
+    int32_t cur_p;
+    gh_deaths deaths;
+    uint64_t seed;
+    const gh_type **type;  // NULL: no mask is known
+    uint8_t *type_recorder;
+    size_t ntypes;
+    uint32_t *head;   // death lists by position: slot number + 1
+    uint32_t drained; // positions below are done
+    slot_block *block;
+    size_t nblocks, block_cap;
+    uint32_t nslots;    // ever used
+    uint32_t free_slot; // free list, + 1
+    uint32_t cycle;     // recorded mark begins so far
+    uint64_t objects, bytes, left_out, left_out_bytes, live, peak_live;
+    uint64_t peak_committed;
+    int64_t paused_ns;  // of all cycles so far
+    uint64_t cycles_seen;
+    int64_t longest_pause_ns;
+    uint64_t peak_gc_heap, forced_gc;
+    uint64_t series_ns;
+    int64_t next_sample_ns;
+    gh_replay_sample *sample;
+    size_t nsamples, sample_cap;
+};
+
+void
+gh_replay_config_init(gh_replay_config *cfg)
+{
+    *cfg = (gh_replay_config){
+        .struct_size = sizeof(*cfg),
+        .gogc = 100,
+        .memory_limit = GH_LIMIT_OFF,
+        .procs = 1,
+        .deaths = GH_DEATHS_DRAWN,
+    };
+}
+
+// ---- errors -------------------------------------------------------------------
+
+static void
+set_error(gh_replay_error *err, int column, uint64_t offset, const char *format,
+          va_list args)
+{
+    err->column = column;
+    err->offset = offset;
+    vsnprintf(err->message, sizeof(err->message), format, args);
+}
+
+static gh_status
+refuse(gh_replay_error *err, int column, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    set_error(err, column, 0, format, args);
+    va_end(args);
+    return GH_ERR_INVAL;
+}
+
+// bad ends the pass: c is the column at fault.
+static gh_replay_result
+bad(gh_replay *r, col c, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    set_error(&r->error, r->index[c], gh_column_offset(&r->col[c]), format,
+              args);
+    va_end(args);
+    r->ended = GH_REPLAY_BAD;
+    return GH_REPLAY_BAD;
+}
+
+static gh_replay_result
+no_memory(gh_replay *r)
+{
+    r->ended = GH_REPLAY_NOMEM;
+    return GH_REPLAY_NOMEM;
+}
+
+// bad_value ends the pass after a value that could not be taken.
+static gh_replay_result
+bad_value(gh_replay *r, col c)
+{
+    if (r->col[c].p >= r->col[c].end) {
+        return bad(r, c, "column %s ends after event %llu of %llu",
+                   col_specs[c].name, (unsigned long long)r->events,
+                   (unsigned long long)r->count[COL_OP]);
+    }
+    return bad(r, c, "column %s holds a number of more than 64 bits",
+               col_specs[c].name);
+}
+
+// ---- making -------------------------------------------------------------------
+
+// grow makes room for one element more.
+static bool
+grow(void **array, size_t n, size_t *cap, size_t elem)
+{
+    if (n < *cap) {
+        return true;
+    }
+    const size_t want = *cap == 0 ? 64 : *cap * 2;
+    if (want > SIZE_MAX / elem) {
+        return false;
+    }
+    void *a = realloc(*array, want * elem);
+    if (a == NULL) {
+        return false;
+    }
+    *array = a;
+    *cap = want;
+    return true;
+}
+
+static gh_status
+read_tables(gh_replay *r, const gh_replay_config *cfg, gh_replay_error *err)
+{
+    memset(r->op_of, OP_BAD, sizeof(r->op_of));
+    if (cfg->nops > sizeof(r->op_of)) {
+        return refuse(err, -1, "more than 256 kinds of events");
+    }
+    for (size_t i = 0; i < cfg->nops; i++) {
+        const size_t n = sizeof(op_names) / sizeof(op_names[0]);
+        size_t j = 0;
+        while (j < n && strcmp(op_names[j].name, cfg->ops[i]) != 0) {
+            j++;
+        }
+        if (j == n) {
+            return refuse(err, -1, "unknown kind of event \"%.60s\"",
+                          cfg->ops[i]);
+        }
+        r->op_of[i] = (uint8_t)op_names[j].op;
+    }
+
+    if (cfg->nclasses != gh_num_size_classes()) {
+        return refuse(err, -1, "%zu size classes, not %u", cfg->nclasses,
+                      gh_num_size_classes());
+    }
+    for (uint32_t i = 0; i < gh_num_size_classes(); i++) {
+        const uint32_t size = gh_size_class_get(i).size;
+        if (cfg->class_to_size[i] != size) {
+            return refuse(err, -1,
+                          "size class %u has %u bytes, not %u: recorded with a "
+                          "Go of other size classes",
+                          i, cfg->class_to_size[i], size);
+        }
+        r->size_of[2 * i] = r->size_of[2 * i + 1] = size;
+    }
+
+    for (int c = 0; c < NUM_COLS; c++) {
+        r->index[c] = -1;
+        size_t i = 0;
+        while (i < cfg->ncolumns
+               && strcmp(cfg->columns[i].name, col_specs[c].name) != 0) {
+            i++;
+        }
+        if (!(r->is_survey ? col_specs[c].survey : col_specs[c].replay)) {
+            continue;
+        }
+        if (i == cfg->ncolumns) {
+            return refuse(err, -1, "column %s is missing", col_specs[c].name);
+        }
+        const gh_replay_column *def = &cfg->columns[i];
+        gh_enc enc;
+        if (!gh_enc_by_name(def->enc, &enc) || enc != col_specs[c].enc) {
+            return refuse(err, (int)i, "column %s has encoding \"%.30s\"",
+                          def->name, def->enc);
+        }
+        r->index[c] = (int)i;
+        r->count[c] = def->count;
+        gh_column_init(&r->col[c], enc);
+        if (def->count == 0) {
+            gh_status st = gh_column_feed(&r->col[c], NULL, 0, true);
+            if (st != GH_OK) {
+                return st;
+            }
+        }
+    }
+    for (int c = COL_T; c <= COL_P && !r->is_survey; c++) {
+        if (r->count[c] != r->count[COL_OP]) {
+            return refuse(err, r->index[c],
+                          "columns ev.op and %s differ in length",
+                          col_specs[c].name);
+        }
+    }
+    return GH_OK;
+}
+
+static gh_status
+make_type(gh_replay *r, const gh_replay_type *def, size_t i,
+          gh_replay_error *err)
+{
+    r->type[i] = NULL;
+    r->type_recorder[i] = def->recorder;
+    if (def->ptrdata > def->size || def->ptrdata % 8 != 0) {
+        return refuse(err, -1, "type %zu (%.60s) has %llu bytes and pointers up "
+                      "to %llu", i, def->name, (unsigned long long)def->size,
+                      (unsigned long long)def->ptrdata);
+    }
+    if (i == 0 || def->ptrdata == 0 || def->ptrdata > MAX_MASK_BYTES
+        || def->size > MAX_PAGES * PAGE_BYTES) {
+        return GH_OK;
+    }
+    // Masks aren't recorded, only where the last pointer ends.
+    const uint64_t words = def->ptrdata / 8;
+    uint64_t *mask = malloc((words + 63) / 64 * sizeof(*mask));
+    if (mask == NULL) {
+        return GH_ERR_NOMEM;
+    }
+    memset(mask, 0xff, (words + 63) / 64 * sizeof(*mask));
+    if (words % 64 != 0) {
+        mask[words / 64] = ((uint64_t)1 << (words % 64)) - 1;
+    }
+    const gh_type_desc desc = {
+        .name = def->name,
+        .size = def->size,
+        .align = 8,
+        .ptrdata = def->ptrdata,
+        .mask = mask,
+    };
+    gh_status st = def->size % 8 != 0
+                       ? GH_OK  // not a layout of Go's: as if untyped
+                       : gh_type_new(r->m, &desc, &r->type[i]);
+    free(mask);
+    return st;
+}
+
+static gh_status
+start_replay(gh_replay *r, const gh_replay_config *cfg, gh_replay_error *err)
+{
+    if (cfg->procs < 1 || cfg->procs > GH_MAX_PROCS) {
+        return refuse(err, -1, "%d Ps", (int)cfg->procs);
+    }
+    gh_options opt;
+    gh_options_init(&opt);
+    opt.gogc = cfg->gogc < 0 ? -1 : cfg->gogc;
+    opt.memory_limit = cfg->memory_limit;
+    opt.procs = cfg->procs;
+    opt.globals_scan = cfg->globals_scan;
+    opt.stack_scan = cfg->stack_scan;
+    opt.track_types = false;
+    // Sweep as the recorded program did, between allocations: the next goal is
+    // then never less than 1 MiB away.
+    opt.policy.eager_sweep = false;
+    opt.mem_ops = cfg->mem_ops;
+    opt.mem_ctx = cfg->mem_ctx;
+    gh_status st = gh_heap_new(&opt, &r->heap);
+    if (st != GH_OK) {
+        if (st == GH_ERR_INVAL) {
+            return refuse(err, -1, "the heap refuses these settings");
+        }
+        return st;
+    }
+    r->lt = cfg->lifetimes;
+    r->procs = cfg->procs;
+    r->follow_procs = cfg->follow_procs;
+    r->last_p = NO_P;
+    r->deaths = cfg->deaths;
+    r->seed = cfg->seed;
+    r->series_ns = cfg->series_ns;
+    r->ntypes = cfg->ntypes;
+    r->head = calloc((size_t)r->lt->nobj + 1, sizeof(*r->head));
+    r->type = calloc(cfg->ntypes + 1, sizeof(*r->type));
+    r->type_recorder = calloc(cfg->ntypes + 1, 1);
+    if (r->head == NULL || r->type == NULL || r->type_recorder == NULL) {
+        return GH_ERR_NOMEM;
+    }
+    st = gh_enter(r->heap, 0, &r->m);
+    if (st != GH_OK) {
+        return st;
+    }
+    for (size_t i = 0; i < cfg->ntypes && st == GH_OK; i++) {
+        st = make_type(r, &cfg->types[i], i, err);
+    }
+    gh_clock_set(r->m, 0);
+    gh_leave(r->m);
+    r->m = NULL;
+    return st;
+}
+
+gh_status
+gh_replay_new(const gh_replay_config *cfg, gh_replay **out,
+              gh_replay_error *err)
+{
+    *err = (gh_replay_error){.column = -1};
+    gh_replay *r = calloc(1, sizeof(*r));
+    if (r == NULL) {
+        return GH_ERR_NOMEM;
+    }
+    r->ended = GH_REPLAY_BUDGET;
+    r->is_survey = cfg->lifetimes == NULL;
+    r->num_forced = cfg->num_forced;
+    gh_status st = read_tables(r, cfg, err);
+    if (st == GH_OK && r->is_survey) {
+        r->sv = calloc(1, sizeof(*r->sv));
+        st = r->sv == NULL ? GH_ERR_NOMEM : GH_OK;
+    } else if (st == GH_OK) {
+        st = start_replay(r, cfg, err);
+    }
+    if (st != GH_OK) {
+        gh_replay_free(r);
+        return st;
+    }
+    *out = r;
+    return GH_OK;
+}
+
+static void
+survey_fini(survey_state *sv)
+{
+    if (sv != NULL) {
+        free(sv->spanclass);
+        free(sv->large);
+        free(sv);
+    }
+}
+
+void
+gh_replay_free(gh_replay *r)
+{
+    if (r == NULL) {
+        return;
+    }
+    for (int c = 0; c < NUM_COLS; c++) {
+        gh_column_fini(&r->col[c]);
+    }
+    survey_fini(r->sv);
+    free(r->life.freed);
+    free(r->life.cycle);
+    for (size_t i = 0; i < r->nblocks; i++) {
+        gh_slots_free(r->block[i].slots);
+        free(r->block[i].link);
+    }
+    free(r->block);
+    free(r->type);
+    free(r->type_recorder);
+    free(r->head);
+    free(r->sample);
+    if (r->heap != NULL) {
+        gh_heap_free(r->heap);
+    }
+    free(r);
+}
+
+bool
+gh_replay_wants(const gh_replay *r, int column)
+{
+    for (int c = 0; c < NUM_COLS; c++) {
+        if (r->index[c] == column && column >= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+gh_status
+gh_replay_feed(gh_replay *r, int column, const uint8_t *data, size_t n,
+               bool last)
+{
+    for (int c = 0; c < NUM_COLS; c++) {
+        if (r->index[c] == column && column >= 0) {
+            return gh_column_feed(&r->col[c], data, n, last);
+        }
+    }
+    return GH_ERR_INVAL;
+}
+
+// ---- taking values ------------------------------------------------------------
+
+// Each take is one value of the present event; false: it isn't there.
+static inline bool
+take_u8(gh_replay *r, col c, uint8_t *out)
+{
+    *out = gh_column_u8(&r->col[c]);
+    return !gh_column_overrun(&r->col[c]);
+}
+
+static inline bool
+take(gh_replay *r, col c, uint64_t *out)
+{
+    return gh_column_uvarint(&r->col[c], out)
+           && !gh_column_overrun(&r->col[c]);
+}
+
+// take_object reads span class and size of the next object. GH_REPLAY_DONE when
+// all is well.
+static inline gh_replay_result
+take_object(gh_replay *r, uint8_t *spanclass, uint64_t *size)
+{
+    if (!take_u8(r, COL_SPANCLASS, spanclass)) {
+        return bad_value(r, COL_SPANCLASS);
+    }
+    if (*spanclass >= NUM_SPAN_CLASSES) {
+        return bad(r, COL_SPANCLASS, "span class %u of object %u is impossible",
+                   (unsigned)*spanclass, (unsigned)r->nobj);
+    }
+    *size = r->size_of[*spanclass];
+    if (*size == 0) {
+        uint64_t pages;
+        if (!take(r, COL_PAGES, &pages)) {
+            return bad_value(r, COL_PAGES);
+        }
+        if (pages == 0 || pages > MAX_PAGES) {
+            return bad(r, COL_PAGES, "object %u of %llu pages is impossible",
+                       (unsigned)r->nobj, (unsigned long long)pages);
+        }
+        *size = pages * PAGE_BYTES;
+        r->nlarge++;
+    }
+    return GH_REPLAY_DONE;
+}
+
+static gh_replay_result
+bad_op(gh_replay *r, uint8_t code)
+{
+    return bad(r, COL_OP, "event %llu is of the unknown kind %u",
+               (unsigned long long)r->events, (unsigned)code);
+}
+
+// ---- the survey -----------------------------------------------------------------
+
+static uint64_t
+survey_size(const gh_replay *r, uint32_t obj)
+{
+    const survey_state *sv = r->sv;
+    const uint32_t size = r->size_of[sv->spanclass[obj]];
+    if (size != 0) {
+        return size;
+    }
+    size_t lo = 0, hi = sv->nlarge_kept;
+    while (lo < hi) {
+        const size_t mid = lo + (hi - lo) / 2;
+        if (sv->large[mid].obj < obj) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return (uint64_t)sv->large[lo].pages * PAGE_BYTES;
+}
+
+static gh_replay_result
+survey_object(gh_replay *r)
+{
+    survey_state *sv = r->sv;
+    uint8_t sc;
+    uint64_t size;
+    gh_replay_result res = take_object(r, &sc, &size);
+    if (res != GH_REPLAY_DONE) {
+        return res;
+    }
+    const uint32_t n = r->nobj;
+    if (n == MAX_OBJECTS) {
+        return bad(r, COL_SPANCLASS, "more than %u objects",
+                   (unsigned)MAX_OBJECTS);
+    }
+    if (n == sv->obj_cap) {
+        size_t cap = sv->obj_cap;
+        if (!grow((void **)&sv->spanclass, n, &cap, 1)) {
+            return no_memory(r);
+        }
+        cap = sv->obj_cap;
+        if (!grow((void **)&r->life.freed, n, &cap, sizeof(uint32_t))) {
+            return no_memory(r);
+        }
+        sv->obj_cap = cap;
+    }
+    if (r->size_of[sc] == 0) {
+        if (!grow((void **)&sv->large, sv->nlarge_kept, &sv->large_cap,
+                  sizeof(*sv->large))) {
+            return no_memory(r);
+        }
+        sv->large[sv->nlarge_kept++] = (large_object){
+            .obj = n, .pages = (uint32_t)(size / PAGE_BYTES)};
+    }
+    sv->spanclass[n] = sc;
+    r->life.freed[n] = 0;
+    sv->born[sc] += size;
+    r->nobj = n + 1;
+    return GH_REPLAY_DONE;
+}
+
+static gh_replay_result
+survey_free(gh_replay *r)
+{
+    survey_state *sv = r->sv;
+    uint64_t back;
+    if (!take(r, COL_FREE, &back)) {
+        return bad_value(r, COL_FREE);
+    }
+    r->nfree++;
+    if (back >= r->nobj) {
+        return bad(r, COL_FREE,
+                   "a free reaches back %llu objects of %u so far",
+                   (unsigned long long)back, (unsigned)r->nobj);
+    }
+    const uint32_t obj = r->nobj - 1 - (uint32_t)back;
+    if (r->life.freed[obj] != 0) {
+        return bad(r, COL_FREE, "object %u is freed twice", (unsigned)obj);
+    }
+    r->life.freed[obj] = r->life.ncycles + 1;
+    if (obj >= sv->window_before && obj < sv->window) {
+        sv->dead_before[sv->spanclass[obj]] += survey_size(r, obj);
+    }
+    return GH_REPLAY_DONE;
+}
+
+static gh_replay_result
+survey_gc_begin(gh_replay *r)
+{
+    survey_state *sv = r->sv;
+    gh_lifetimes *life = &r->life;
+    if (life->ncycles == UINT32_MAX - 1
+        || !grow((void **)&life->cycle, life->ncycles, &sv->cycle_cap,
+                 sizeof(*life->cycle))) {
+        return no_memory(r);
+    }
+    // A heap without a goal, or beyond it, did not wait to be forced.
+    double distance = 1e9;
+    if (sv->heap_goal > sv->heap_marked) {
+        distance = ((double)sv->heap_live - (double)sv->heap_marked)
+                   / (double)(sv->heap_goal - sv->heap_marked);
+    }
+    life->cycle[life->ncycles++] = (cycle_mark){
+        .begin = r->nobj, .end = r->nobj, .distance = distance};
+    sv->marking = true;
+    memcpy(sv->born_before, sv->born, sizeof(sv->born));
+    memset(sv->born, 0, sizeof(sv->born));
+    memset(sv->dead_before, 0, sizeof(sv->dead_before));
+    sv->window_before = sv->window;
+    sv->window = r->nobj;
+    return GH_REPLAY_DONE;
+}
+
+static gh_replay_result
+survey_event(gh_replay *r)
+{
+    survey_state *sv = r->sv;
+    uint8_t code;
+    if (!take_u8(r, COL_OP, &code)) {
+        return bad_value(r, COL_OP);
+    }
+    const op o = r->op_of[code];
+    uint64_t val;
+    switch (o) {
+    case OP_ALLOC:
+    case OP_EXIST:
+        return survey_object(r);
+    case OP_TINY:
+        r->ntiny++;
+        return GH_REPLAY_DONE;
+    case OP_FREE:
+        return survey_free(r);
+    case OP_GC_BEGIN:
+        return survey_gc_begin(r);
+    case OP_GC_END:
+        // The last heap size before the end of marking is the marked heap. A
+        // recording may begin inside a cycle: its end alone says nothing.
+        if (sv->marking) {
+            sv->marking = false;
+            sv->heap_marked = sv->heap_live;
+            r->life.cycle[r->life.ncycles - 1].end = r->nobj;
+        }
+        return GH_REPLAY_DONE;
+    case OP_HEAP_GOAL:
+    case OP_HEAP_LIVE:
+    case OP_GOMAXPROCS:
+        if (!take(r, COL_VAL, &val)) {
+            return bad_value(r, COL_VAL);
+        }
+        r->nval++;
+        if (o == OP_HEAP_GOAL) {
+            sv->heap_goal = val;
+        } else if (o == OP_HEAP_LIVE) {
+            sv->heap_live = val;
+        }
+        return GH_REPLAY_DONE;
+    case OP_SPAN:
+    case OP_STACK:
+    case OP_STW:
+        return GH_REPLAY_DONE;
+    case OP_BAD:
+        break;
+    }
+    return bad_op(r, code);
+}
+
+static int
+nearer(const void *a, const void *b)
+{
+    const cycle_mark *x = *(cycle_mark *const *)a, *y = *(cycle_mark *const *)b;
+    if (x->distance != y->distance) {
+        return x->distance < y->distance ? -1 : 1;
+    }
+    return x < y ? -1 : x > y;
+}
+
+// survey_finish chooses the forced collections and computes the tail's shares.
+static gh_replay_result
+survey_finish(gh_replay *r)
+{
+    gh_lifetimes *life = &r->life;
+    life->nobj = r->nobj;
+    if (r->num_forced > 0 && life->ncycles > 0) {
+        cycle_mark **order = malloc(life->ncycles * sizeof(*order));
+        if (order == NULL) {
+            return no_memory(r);
+        }
+        for (uint32_t i = 0; i < life->ncycles; i++) {
+            order[i] = &life->cycle[i];
+        }
+        qsort(order, life->ncycles, sizeof(*order), nearer);
+        for (uint32_t i = 0; i < life->ncycles && i < r->num_forced; i++) {
+            order[i]->forced = true;
+        }
+        free(order);
+    }
+    const survey_state *sv = r->sv;
+    double born = 0, dead = 0;
+    for (unsigned i = 0; i < NUM_SPAN_CLASSES; i++) {
+        born += (double)sv->born_before[i];
+        dead += (double)sv->dead_before[i];
+    }
+    for (unsigned i = 0; i < NUM_SPAN_CLASSES; i++) {
+        double share = born > 0 ? dead / born : 0;
+        if (sv->born_before[i] > 0) {
+            share = (double)sv->dead_before[i] / (double)sv->born_before[i];
+        }
+        if (life->ncycles == 0) {
+            share = 0;
+        }
+        life->tail_dead[i] = (uint32_t)(share * (double)UINT32_MAX);
+    }
+    survey_fini(r->sv);
+    r->sv = NULL;
+    return GH_REPLAY_DONE;
+}
+
+// ---- when an object dies ----------------------------------------------------------
+
+// draw is a number below 2^32 that depends on the seed, the object and salt.
+static uint32_t
+draw(const gh_replay *r, uint32_t obj, uint32_t salt)
+{
+    uint64_t z = r->seed * 0x9e3779b97f4a7c15u
+                 + ((uint64_t)salt << 32 | obj) * 0xd1b54a32d192ed03u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return (uint32_t)((z ^ (z >> 31)) >> 32);
+}
+
+// between is a place in lo..hi, by the cube of a uniform number.
+static uint32_t
+between(uint32_t lo, uint32_t hi, uint64_t u)
+{
+    const uint64_t cube = (u * u >> 32) * u >> 32;
+    return lo + (uint32_t)((uint64_t)(hi - lo) * cube >> 32);
+}
+
+// death_of returns before which object number obj, just born, is to be dropped.
+static inline uint32_t
+death_of(const gh_replay *r, uint32_t obj, uint8_t spanclass)
+{
+    const gh_lifetimes *lt = r->lt;
+    const uint32_t freed = lt->freed[obj];
+    uint32_t lo = obj + 1, hi = lt->nobj;
+    if (freed == 0) {
+        if (r->deaths != GH_DEATHS_DRAWN || lt->ncycles == 0
+            || obj < lt->cycle[lt->ncycles - 1].begin
+            || draw(r, obj, 1) >= lt->tail_dead[spanclass]) {
+            return NEVER;
+        }
+        return between(lo, hi, draw(r, obj, 0));
+    }
+    if (freed == 1) {
+        return lo;  // already dead when recording began
+    }
+    const cycle_mark *mark = &lt->cycle[freed - 2];
+    if (freed > 2 && mark[-1].begin > lo) {
+        lo = mark[-1].begin;
+    }
+    if (r->deaths == GH_DEATHS_EARLY) {
+        return lo;
+    }
+    hi = r->deaths == GH_DEATHS_LATE ? mark->end : mark->begin;
+    if (hi <= lo) {
+        return lo;
+    }
+    return r->deaths == GH_DEATHS_LATE ? hi : between(lo, hi, draw(r, obj, 0));
+}
+
+// ---- the replay ---------------------------------------------------------------------
+
+static gh_replay_result
+heap_refused(gh_replay *r, gh_status st)
+{
+    if (st == GH_ERR_NOMEM) {
+        return no_memory(r);
+    }
+    return bad(r, COL_SPANCLASS, "the heap refuses object %u (%s)",
+               (unsigned)r->nobj, gh_status_name(st));
+}
+
+static bool
+add_slots(gh_replay *r)
+{
+    if (r->nslots > UINT32_MAX - 2 * SLOT_BLOCK
+        || !grow((void **)&r->block, r->nblocks, &r->block_cap,
+                 sizeof(*r->block))) {
+        return false;
+    }
+    slot_block b = {.link = malloc(SLOT_BLOCK * sizeof(*b.link))};
+    if (b.link == NULL) {
+        return false;
+    }
+    if (gh_slots_new(r->heap, SLOT_BLOCK, &b.slots) != GH_OK) {
+        free(b.link);
+        return false;
+    }
+    b.slot = gh_slots_at(b.slots, 0);
+    r->block[r->nblocks++] = b;
+    return true;
+}
+
+static inline gh_slot *
+slot_at(const gh_replay *r, uint32_t i)
+{
+    return &r->block[i >> SLOT_BLOCK_BITS].slot[i & (SLOT_BLOCK - 1)];
+}
+
+static inline uint32_t *
+link_at(const gh_replay *r, uint32_t i)
+{
+    return &r->block[i >> SLOT_BLOCK_BITS].link[i & (SLOT_BLOCK - 1)];
+}
+
+// bury drops what dies before object number r->nobj.
+static inline void
+bury(gh_replay *r)
+{
+    uint32_t next = r->head[r->nobj];
+    while (next != 0) {
+        const uint32_t i = next - 1;
+        uint32_t *link = link_at(r, i);
+        next = *link;
+        gh_clear(r->m, slot_at(r, i));
+        *link = r->free_slot;
+        r->free_slot = i + 1;
+        r->live--;
+    }
+    r->head[r->nobj] = 0;
+}
+
+static void
+note_committed(gh_replay *r)
+{
+    gh_pacer_stats ps;
+    gh_pacer_get(r->heap, &ps);
+    if (ps.heap_inuse + ps.heap_free > r->peak_committed) {
+        r->peak_committed = ps.heap_inuse + ps.heap_free;
+    }
+}
+
+// note_cycles takes what the summary needs from cycles that have ended since.
+static void
+note_cycles(gh_replay *r)
+{
+    const uint64_t n = gh_cycles(r->heap);
+    while (r->cycles_seen < n) {
+        gh_cycle c;
+        if (gh_cycle_get(r->heap, r->cycles_seen++, &c) != GH_OK) {
+            break;
+        }
+        const int64_t pause = c.end_ns - c.start_ns;
+        r->paused_ns += pause;
+        if (pause > r->longest_pause_ns) {
+            r->longest_pause_ns = pause;
+        }
+        if (c.heap_start > r->peak_gc_heap) {
+            r->peak_gc_heap = c.heap_start;
+        }
+        r->forced_gc += c.forced;
+        note_committed(r);
+    }
+}
+
+// tick moves the heap's clock: the recording's stamp and the pauses that the
+// replay added. The recording's own pauses stay in its stamps.
+static bool
+tick(gh_replay *r)
+{
+    note_cycles(r);
+    int64_t t = (int64_t)r->col[COL_T].prev;
+    if (t > INT64_MAX / 2) {
+        t = INT64_MAX / 2;
+    }
+    gh_clock_set(r->m, t + r->paused_ns);
+    if (r->series_ns == 0 || gh_now(r->heap) < r->next_sample_ns) {
+        return true;
+    }
+    if (!grow((void **)&r->sample, r->nsamples, &r->sample_cap,
+              sizeof(*r->sample))) {
+        return false;
+    }
+    gh_replay_sample_now(r, &r->sample[r->nsamples]);
+    r->next_sample_ns = r->sample[r->nsamples].t_ns + (int64_t)r->series_ns;
+    r->nsamples++;
+    return true;
+}
+
+static gh_replay_result
+go_to_p(gh_replay *r, uint8_t recorded)
+{
+    r->last_p = recorded;
+    const int32_t p = (int32_t)recorded % r->procs;
+    if (p != r->cur_p) {
+        gh_status st = gh_switch_p(&r->m, p);
+        if (st != GH_OK) {
+            return heap_refused(r, st);
+        }
+        r->cur_p = p;
+    }
+    return GH_REPLAY_DONE;
+}
+
+static gh_replay_result
+too_many(gh_replay *r)
+{
+    return bad(r, COL_SPANCLASS, "more objects than the survey counted");
+}
+
+static gh_replay_result
+replay_object(gh_replay *r)
+{
+    uint8_t sc;
+    uint64_t size, type;
+    gh_replay_result res = take_object(r, &sc, &size);
+    if (res != GH_REPLAY_DONE) {
+        return res;
+    }
+    if (!take(r, COL_TYPE, &type)) {
+        return bad_value(r, COL_TYPE);
+    }
+    if (type >= r->ntypes) {
+        return bad(r, COL_TYPE, "object %u has type %llu of %zu",
+                   (unsigned)r->nobj, (unsigned long long)type, r->ntypes);
+    }
+    const uint32_t n = r->nobj;
+    if (n >= r->lt->nobj) {
+        return too_many(r);
+    }
+    bury(r);
+    r->nobj = n + 1;
+    if (r->type_recorder[type]) {
+        r->left_out++;
+        r->left_out_bytes += size;
+        return GH_REPLAY_DONE;
+    }
+    if (r->free_slot == 0 && r->nslots == r->nblocks << SLOT_BLOCK_BITS
+        && !add_slots(r)) {
+        return no_memory(r);
+    }
+    uint32_t i = r->nslots;
+    if (r->free_slot != 0) {
+        i = r->free_slot - 1;
+        r->free_slot = *link_at(r, i);
+    } else {
+        r->nslots++;
+    }
+    const gh_type *t = (sc & 1) != 0 ? NULL : r->type[type];
+    gh_status st = gh_alloc_spanclass(r->m, slot_at(r, i), sc, size, t);
+    if (st == GH_ERR_INVAL && t != NULL) {
+        // A type that doesn't fit the slot: benign, as if it weren't known.
+        st = gh_alloc_spanclass(r->m, slot_at(r, i), sc, size, NULL);
+    }
+    if (st != GH_OK) {
+        return heap_refused(r, st);
+    }
+    r->objects++;
+    r->bytes += size;
+    if (++r->live > r->peak_live) {
+        r->peak_live = r->live;
+    }
+    const uint32_t pos = death_of(r, n, sc);
+    if (pos < r->lt->nobj) {
+        *link_at(r, i) = r->head[pos];
+        r->head[pos] = i + 1;
+    }
+    return GH_REPLAY_DONE;
+}
+
+// replay_exist is replay_object, but for the recorder's buffers.
+static gh_replay_result
+replay_exist(gh_replay *r)
+{
+    const gh_column *c = &r->col[COL_SPANCLASS];
+    if (c->p < c->end && *c->p == 1) {
+        gh_column *pages = &r->col[COL_PAGES];
+        const uint8_t *at = pages->p;
+        uint64_t n;
+        const bool there = gh_column_uvarint(pages, &n)
+                           && !gh_column_overrun(pages);
+        pages->p = at;
+        if (there && n >= RECORDER_BUFFER / PAGE_BYTES && n <= MAX_PAGES) {
+            uint8_t sc;
+            uint64_t size, type;
+            gh_replay_result res = take_object(r, &sc, &size);
+            if (res != GH_REPLAY_DONE) {
+                return res;
+            }
+            if (!take(r, COL_TYPE, &type)) {
+                return bad_value(r, COL_TYPE);
+            }
+            if (r->nobj >= r->lt->nobj) {
+                return too_many(r);
+            }
+            bury(r);
+            r->nobj++;
+            r->left_out++;
+            r->left_out_bytes += size;
+            return GH_REPLAY_DONE;
+        }
+    }
+    return replay_object(r);
+}
+
+static gh_replay_result
+replay_gc_begin(gh_replay *r)
+{
+    const uint32_t k = r->cycle++;
+    if (k >= r->lt->ncycles) {
+        return bad(r, COL_OP, "more collections than the survey counted");
+    }
+    if (!r->lt->cycle[k].forced) {
+        return GH_REPLAY_DONE;
+    }
+    bury(r);
+    if (!tick(r)) {
+        return no_memory(r);
+    }
+    gh_status st = gh_gc(r->m);
+    return st == GH_OK ? GH_REPLAY_DONE : heap_refused(r, st);
+}
+
+static gh_replay_result
+replay_val(gh_replay *r, op o)
+{
+    uint64_t val;
+    if (!take(r, COL_VAL, &val)) {
+        return bad_value(r, COL_VAL);
+    }
+    r->nval++;
+    if (o != OP_GOMAXPROCS || !r->follow_procs
+        || val == (uint64_t)r->procs) {
+        return GH_REPLAY_DONE;
+    }
+    if (val < 1 || val > GH_MAX_PROCS) {
+        return bad(r, COL_VAL, "GOMAXPROCS of %llu", (unsigned long long)val);
+    }
+    // P number 0 stays whatever the number of Ps.
+    gh_status st = gh_switch_p(&r->m, 0);
+    if (st == GH_OK) {
+        r->cur_p = 0;
+        r->last_p = NO_P;
+        st = gh_set_procs(r->m, (int32_t)val);
+    }
+    if (st != GH_OK) {
+        return heap_refused(r, st);
+    }
+    r->procs = (int32_t)val;
+    return GH_REPLAY_DONE;
+}
+
+static inline gh_replay_result
+replay_event(gh_replay *r)
+{
+    uint8_t code, p;
+    uint64_t t, back;
+    if (!take_u8(r, COL_OP, &code)) {
+        return bad_value(r, COL_OP);
+    }
+    if (!take_u8(r, COL_P, &p)) {
+        return bad_value(r, COL_P);
+    }
+    if (!gh_column_delta(&r->col[COL_T], &t)
+        || gh_column_overrun(&r->col[COL_T])) {
+        return bad_value(r, COL_T);
+    }
+    if ((r->events & (CLOCK_EVERY - 1)) == 0 && !tick(r)) {
+        return no_memory(r);
+    }
+    const op o = r->op_of[code];
+    switch (o) {
+    case OP_ALLOC:
+    case OP_EXIST:
+        if (p != r->last_p && p != NO_P) {
+            gh_replay_result res = go_to_p(r, p);
+            if (res != GH_REPLAY_DONE) {
+                return res;
+            }
+        }
+        return o == OP_ALLOC ? replay_object(r) : replay_exist(r);
+    case OP_TINY:
+        if (!take(r, COL_TINY, &back)) {
+            return bad_value(r, COL_TINY);
+        }
+        if (back >= r->nobj) {
+            return bad(r, COL_TINY, "a tiny block %llu objects back, of %u",
+                       (unsigned long long)back, (unsigned)r->nobj);
+        }
+        r->ntiny++;
+        gh_count_tiny(r->m);
+        return GH_REPLAY_DONE;
+    case OP_FREE:
+        r->nfree++;
+        return GH_REPLAY_DONE;
+    case OP_GC_BEGIN:
+        return replay_gc_begin(r);
+    case OP_HEAP_GOAL:
+    case OP_HEAP_LIVE:
+    case OP_GOMAXPROCS:
+        return replay_val(r, o);
+    case OP_GC_END:
+    case OP_SPAN:
+    case OP_STACK:
+    case OP_STW:
+        return GH_REPLAY_DONE;
+    case OP_BAD:
+        break;
+    }
+    return bad_op(r, code);
+}
+
+// ---- stepping -------------------------------------------------------------------------
+
+// sure returns how many events can be decoded without asking for bytes, at most
+// max; 0: *need is the column that stands in the way.
+static uint64_t
+sure(const gh_replay *r, uint64_t max, int *need)
+{
+    for (int c = 0; c < NUM_COLS; c++) {
+        if (r->index[c] < 0) {
+            continue;
+        }
+        const uint64_t n = gh_column_ready(&r->col[c]);
+        if (n < max) {
+            max = n;
+            if (n == 0) {
+                *need = r->index[c];
+                return 0;
+            }
+        }
+    }
+    return max;
+}
+
+// finish checks that every column ends where its events do.
+static gh_replay_result
+finish(gh_replay *r, int *need)
+{
+    const uint64_t used[NUM_COLS] = {
+        [COL_OP] = r->events, [COL_T] = r->events, [COL_P] = r->events,
+        [COL_SPANCLASS] = r->nobj, [COL_PAGES] = r->nlarge,
+        [COL_TYPE] = r->nobj, [COL_TINY] = r->ntiny, [COL_FREE] = r->nfree,
+        [COL_VAL] = r->nval,
+    };
+    for (int c = 0; c < NUM_COLS; c++) {
+        if (r->index[c] < 0) {
+            continue;
+        }
+        const gh_column *column = &r->col[c];
+        if (!column->last) {
+            *need = r->index[c];
+            return GH_REPLAY_NEED;
+        }
+        if (used[c] != r->count[c]) {
+            return bad(r, (col)c,
+                       "column %s should have %llu values, the events use %llu",
+                       col_specs[c].name, (unsigned long long)r->count[c],
+                       (unsigned long long)used[c]);
+        }
+        if (column->p != column->end) {
+            return bad(r, (col)c, "column %s goes on after its last value",
+                       col_specs[c].name);
+        }
+    }
+    gh_replay_result res = r->is_survey ? survey_finish(r) : GH_REPLAY_DONE;
+    if (!r->is_survey) {
+        if (r->nobj != r->lt->nobj) {
+            return bad(r, COL_SPANCLASS, "fewer objects than the survey counted");
+        }
+        if (!tick(r)) {
+            return no_memory(r);
+        }
+    }
+    if (res == GH_REPLAY_DONE) {
+        r->ended = GH_REPLAY_DONE;
+    }
+    return res;
+}
+
+static gh_replay_result
+run(gh_replay *r, uint64_t max_events, int *need)
+{
+    const uint64_t total = r->count[COL_OP];
+    for (;;) {
+        if (r->events == total) {
+            return finish(r, need);
+        }
+        if (max_events == 0) {
+            return GH_REPLAY_BUDGET;
+        }
+        uint64_t n = total - r->events < max_events ? total - r->events
+                                                    : max_events;
+        n = sure(r, n, need);
+        if (n == 0) {
+            return GH_REPLAY_NEED;
+        }
+        max_events -= n;
+        gh_replay_result res = GH_REPLAY_DONE;
+        if (r->is_survey) {
+            for (; n > 0 && res == GH_REPLAY_DONE; n--) {
+                res = survey_event(r);
+                r->events++;
+            }
+        } else {
+            for (; n > 0 && res == GH_REPLAY_DONE; n--) {
+                res = replay_event(r);
+                r->events++;
+            }
+        }
+        if (res != GH_REPLAY_DONE) {
+            return res;
+        }
+    }
+}
+
+gh_replay_result
+gh_replay_step(gh_replay *r, uint64_t max_events, int *need,
+               gh_replay_error *err)
+{
+    if (r->ended == GH_REPLAY_BUDGET) {
+        if (!r->is_survey && gh_enter(r->heap, r->cur_p, &r->m) != GH_OK) {
+            return no_memory(r);
+        }
+        const gh_replay_result res = run(r, max_events, need);
+        if (!r->is_survey) {
+            note_cycles(r);
+            note_committed(r);
+            gh_leave(r->m);
+            r->m = NULL;
+        }
+        if (res == GH_REPLAY_NEED || res == GH_REPLAY_BUDGET) {
+            return res;
+        }
+    }
+    if (r->ended == GH_REPLAY_BAD) {
+        *err = r->error;
+    }
+    return r->ended;
+}
+
+// ---- what came out ----------------------------------------------------------------------
+
+uint64_t
+gh_replay_events_done(const gh_replay *r)
+{
+    return r->events;
+}
+
+uint64_t
+gh_replay_events_total(const gh_replay *r)
+{
+    return r->count[COL_OP];
+}
+
+const gh_lifetimes *
+gh_replay_lifetimes(const gh_replay *r)
+{
+    return r->is_survey && r->ended == GH_REPLAY_DONE ? &r->life : NULL;
+}
+
+gh_heap *
+gh_replay_heap(gh_replay *r)
+{
+    return r->heap;
+}
+
+void
+gh_replay_summary_get(gh_replay *r, gh_replay_summary *out)
+{
+    *out = (gh_replay_summary){
+        .events = r->events,
+        .objects = r->objects,
+        .tiny = r->ntiny,
+        .bytes = r->bytes,
+        .left_out = r->left_out,
+        .left_out_bytes = r->left_out_bytes,
+        .live_objects = r->live,
+        .peak_live_objects = r->peak_live,
+    };
+    if (r->heap == NULL) {
+        return;
+    }
+    const uint64_t live = gh_heap_live(r->heap);
+    out->forced_gc = r->forced_gc;
+    out->automatic_gc = r->cycles_seen - r->forced_gc;
+    out->peak_gc_heap = r->peak_gc_heap;
+    out->peak_heap = live > r->peak_gc_heap ? live : r->peak_gc_heap;
+    out->peak_committed = r->peak_committed;
+    out->time_ns = gh_now(r->heap);
+    out->longest_pause_ns = r->longest_pause_ns;
+    gh_cycle last;
+    if (r->cycles_seen > 0 && out->time_ns > 0
+        && gh_cycle_get(r->heap, r->cycles_seen - 1, &last) == GH_OK) {
+        // The last cycle's share was of the time up to its end.
+        out->gc_cpu_fraction = last.gc_cpu_fraction * (double)last.end_ns
+                               / (double)out->time_ns;
+    }
+}
+
+size_t
+gh_replay_samples(const gh_replay *r, const gh_replay_sample **out)
+{
+    *out = r->sample;
+    return r->nsamples;
+}
+
+void
+gh_replay_sample_now(gh_replay *r, gh_replay_sample *out)
+{
+    gh_pacer_stats ps;
+    gh_pacer_get(r->heap, &ps);
+    *out = (gh_replay_sample){
+        .t_ns = gh_now(r->heap),
+        .objects = r->objects,
+        .heap_live = ps.heap_live,
+        .heap_goal = ps.heap_goal,
+        .heap_marked = ps.heap_marked,
+        .heap_inuse = ps.heap_inuse,
+        .heap_free = ps.heap_free,
+        .heap_released = ps.heap_released,
+        .num_gc = gh_cycles(r->heap),
+    };
+}
