@@ -1,0 +1,56 @@
+# make demo         build in a virtual environment of the checkout, replay a
+#                   real Go program's history
+# make test         C unit tests and pytest: nothing but Python and a C compiler
+# make check-tools  the checks that need more tools; a part whose tool is
+#                   missing is skipped by name
+# make peer         Go's own runtime tests on our core (needs Go)
+
+PYTHON ?=
+VENV   := .venv
+PY     := $(VENV)/bin/python
+
+.PHONY: demo test check-tools peer build clean prerequisites
+
+prerequisites:
+	@PYTHON="$(PYTHON)" sh csrc/tools/prerequisites.sh $(VENV) >/dev/null
+
+$(PY):
+	@py=$$(PYTHON="$(PYTHON)" sh csrc/tools/prerequisites.sh) && \
+	    echo "creating $(VENV) with $$py" && $$py -m venv $(VENV)
+	@$(PY) -m pip install -q --disable-pip-version-check \
+	    "setuptools>=68" wheel "pytest>=7" "hypothesis>=6" matplotlib rich
+
+SOURCES := $(wildcard csrc/core/*.[ch] csrc/replay/*.[ch] csrc/binding/*.[ch]) \
+           setup.py pyproject.toml
+
+$(VENV)/.built: $(PY) $(SOURCES)
+	@$(PY) -m pip install -q --disable-pip-version-check \
+	    --no-build-isolation --no-deps -e .
+	@touch $@
+
+build: $(VENV)/.built
+
+demo: build
+	@$(PY) -m goheap demo
+
+test: build
+	@$(MAKE) --no-print-directory -s -C csrc check
+	@$(PY) -m pytest
+
+peer:
+	@$(MAKE) --no-print-directory -s -C csrc peer-lib
+	@python3 tests/peer/run_peer.py --lib csrc/libgoheap_peer.so $(PEER_ARGS)
+
+check-tools:
+	@if command -v go >/dev/null; then \
+	    $(MAKE) --no-print-directory peer \
+	        PEER_ARGS="--only '$$(cat tests/peer/required.txt)' --require-all"; \
+	else echo "skipped: Go's own runtime tests (no go)"; fi
+	@if echo 'int main(void){return 0;}' | \
+	    $(CC) -fsanitize=address,undefined -x c - -o /dev/null 2>/dev/null; \
+	then $(MAKE) --no-print-directory -s -C csrc asan; \
+	else echo "skipped: C tests under sanitizers (no libasan)"; fi
+
+clean:
+	rm -rf build $(VENV) *.egg-info goheap/_core*.so
+	$(MAKE) -C csrc clean
