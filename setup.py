@@ -43,7 +43,8 @@ setup(
             "cflags": cflags,
         }),
         ("goheap_replay", {
-            "sources": sources("replay"),
+            "sources": ["csrc/replay/script.c", "csrc/replay/script_json.c",
+                        "csrc/replay/script_run.c"],
             "obj_deps": {"": headers()},
             "macros": [level] + test_only,
             "include_dirs": ["csrc/core"],
@@ -53,7 +54,7 @@ setup(
     ext_modules=[
         Extension(
             "goheap._core",
-            sources=sources("binding"),
+            sources=["csrc/binding/module.c"],
             include_dirs=["csrc/core", "csrc/replay", "csrc/binding"],
             # Replay stands on the core, so it comes first on the link line.
             libraries=["goheap_replay", "goheap", "m"],

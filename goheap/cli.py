@@ -1,0 +1,70 @@
+"""The command line: goheap run, goheap classes."""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from . import GO_VERSION, Script, ScriptError, __version__, _core
+
+CLASS_KEYS = ("size", "span_bytes", "objects", "objects_scan", "tail_waste", "max_waste")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0: all ran; 3: one was refused; 1: one was wrong."""
+    refused = wrong = False
+    for path in args.files:
+        try:
+            result = Script.from_file(path).run()
+        except ScriptError as e:
+            print("goheap run: %s: %s" % (path, e), file=sys.stderr)
+            refused, wrong = refused or e.refused, wrong or not e.refused
+            continue
+        except (OSError, UnicodeDecodeError) as e:
+            print("goheap run: %s: %s" % (path, e), file=sys.stderr)
+            wrong = True
+            continue
+        if args.output:
+            os.makedirs(args.output, exist_ok=True)
+            stem = os.path.splitext(os.path.basename(path))[0]
+            with open(os.path.join(args.output, stem + ".json"), "w", encoding="utf-8") as f:
+                f.write(result.to_json())
+        elif args.json:
+            sys.stdout.write(result.to_json())
+        else:
+            print("%s: %d allocations, %d snapshots, %d cycles" % (
+                path, result.data["allocs"], len(result.stats),
+                sum(e["ev"] == "end" for e in result.gc_log)))
+    return 1 if wrong else 3 if refused else 0
+
+
+def classes(args: argparse.Namespace) -> int:
+    rows = _core.size_classes()
+    if args.json:
+        print(json.dumps([dict(zip(CLASS_KEYS, r)) for r in rows]))
+        return 0
+    print("class   size   span  objects  with pointers  tail  max waste")
+    for i, (size, span, objects, scan, tail, waste) in enumerate(rows, 1):
+        print("%5d %6d %6d %8d %14d %5d %9.2f%%" % (i, size, span, objects, scan, tail, waste * 100))
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    ap = argparse.ArgumentParser(prog="goheap", description=__doc__)
+    ap.add_argument("--version", action="version", version="goheap %s (%s)" % (__version__, GO_VERSION))
+    sub = ap.add_subparsers(dest="command", required=True)
+    p = sub.add_parser("run", help="run allocation scripts")
+    p.add_argument("files", nargs="+", metavar="FILE")
+    p.add_argument("--json", action="store_true", help="print the results as JSON")
+    p.add_argument("-o", dest="output", metavar="DIR", help="write DIR/STEM.json for each")
+    p.set_defaults(function=run)
+    p = sub.add_parser("classes", help="the table of size classes")
+    p.add_argument("--json", action="store_true")
+    p.set_defaults(function=classes)
+    args = ap.parse_args(argv)
+    return args.function(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+"""The exceptions of goheap: all are kinds of HeapError."""
+from __future__ import annotations
+
+__all__ = ["HeapError", "ScriptError"]
+
+
+class HeapError(Exception):
+    """Base of the kinds below."""
+
+
+class ScriptError(HeapError, ValueError):
+    """A script that is wrong, or asks for what this version refuses.
+
+    line and column count from 1, text is the line; refused tells a sound script
+    that uses a feature which this version doesn't have.
+    """
+
+    def __init__(self, message: str, line: int = 0, column: int = 0, text: str = "",
+                 refused: bool = False) -> None:
+        super().__init__(message, line, column, text, refused)
+        self.message, self.line, self.column = message, line, column
+        self.text, self.refused = text, refused
+
+    def __str__(self) -> str:
+        if not self.line:
+            return self.message
+        return "line %d, column %d: %s: %s" % (self.line, self.column, self.message, self.text)

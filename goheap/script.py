@@ -1,0 +1,47 @@
+"""Allocation scripts, the language `goheap-script 1` (tests/oracle/SCHEMA.md)."""
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from . import _core
+
+__all__ = ["Script", "ScriptResult"]
+
+
+class ScriptResult:
+    """What the heap did: the result JSON and its parts."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        data = json.loads(text)
+        self.stats: dict[str, Any] = data["stats"]
+        self.gc_log: list[dict[str, Any]] = data["gc_log"] or []
+        self.data: dict[str, Any] = data
+
+    def to_json(self) -> str:
+        """As tests/oracle/SCHEMA.md says."""
+        return self._text
+
+
+class Script:
+    """A goheap-script 1; run() makes the heap it runs on.
+
+    >>> r = Script("goheap-script 1\\nalloc 0 100 noscan\\nstats s\\n").run()
+    >>> r.stats["s"]["mem"]["TotalAlloc"]
+    112
+    """
+
+    def __init__(self, text: str, /, *, title: str = "") -> None:
+        self.text, self.title = text, title
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], /) -> Script:
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        return cls(text, title=os.path.splitext(os.path.basename(os.fspath(path)))[0])
+
+    def run(self) -> ScriptResult:
+        """On a heap of its own, GIL released; Ctrl-C stops between operations."""
+        return ScriptResult(_core.run_script(self.text, self.title))
