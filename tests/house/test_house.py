@@ -105,3 +105,9 @@ def test_every_core_file_is_on_the_floor_plan():
     for path in CORE:
         stem = os.path.basename(path).rsplit(".", 1)[0]
         assert "`%s" % stem in plan, stem
+
+
+def test_readme_example_runs():
+    for block in re.findall(r"```python\n(.*?)```", text(os.path.join(ROOT, "README.md")), re.S):
+        r = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True)
+        assert r.returncode == 0, r.stderr
