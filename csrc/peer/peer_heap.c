@@ -226,7 +226,7 @@ pr_heap_pointer_mask(pr_heap *h, uintptr_t obj, uint8_t *out, uint64_t cap)
     const uintptr_t p = h->heap->base + (uintptr_t)(obj - GH_ADDR_BASE);
     const gh_mspan *s = gh_find_object(h->heap, p, &index);
     const uint64_t skip = o.header ? 1 : 0;
-    uint64_t n = o.elemsize / 8 - skip, used = 0;
+    uint64_t n = o.size / 8, used = 0;  // a type repeats to the slot's end
     n = n < cap ? n : cap;
     for (uint64_t w = 0; w < n; w++) {
         out[w] = (uint8_t)(gh_slot_ptr_mask(h->heap, s, index, w + skip) & 1);
