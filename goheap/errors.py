@@ -1,7 +1,7 @@
 """The exceptions of goheap: all are kinds of HeapError."""
 from __future__ import annotations
 
-__all__ = ["HeapError", "ScriptError"]
+__all__ = ["HeapError", "ScriptError", "TraceError"]
 
 
 class HeapError(Exception):
@@ -25,3 +25,15 @@ class ScriptError(HeapError, ValueError):
         if not self.line:
             return self.message
         return "line %d, column %d: %s: %s" % (self.line, self.column, self.message, self.text)
+
+
+class TraceError(HeapError, ValueError):
+    """A recorded history that is damaged; path and offset say where."""
+
+    def __init__(self, message: str, path: str = "", offset: int | None = None) -> None:
+        super().__init__(message, path, offset)
+        self.message, self.path, self.offset = message, path, offset
+
+    def __str__(self) -> str:
+        where = self.path if self.offset is None else "%s at byte %d" % (self.path, self.offset)
+        return "%s: %s" % (where, self.message) if where else self.message

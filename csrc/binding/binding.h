@@ -451,7 +451,7 @@ int ref_type_init(PyObject *module, module_state *state);
 PyObject *ref_classes_init(PyObject *module, PyObject *args);
 PyObject *ref_cast(PyObject *module, PyObject *args);
 
-// ---- heaptype.c, statstype.c, scripttype.c, replaytype.c ------------------------------------------
+// ---- heaptype.c, statstype.c, scripttype.c ------------------------------------------
 
 typedef struct heap_object {
     PyObject_HEAD
@@ -478,6 +478,5 @@ PyObject *core_size_classes(PyObject *module, PyObject *ignored);
 PyObject *core_explain(PyObject *module, PyObject *args);
 
 int script_type_init(PyObject *module, module_state *state);
-int replay_type_init(PyObject *module, module_state *state);
 
 #endif  // GOHEAP_BINDING_H

@@ -6,11 +6,16 @@
 //
 // Threads: step works detached from the interpreter, on memory that only the
 // engine knows. busy keeps a second thread out meanwhile.
+//
+// Stands alone: it needs nothing of the module but a place to put its type.
 
-#include "binding.h"
+#include "replaytype.h"
 
-#include <string.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 
+#include "goheap.h"
 #include "replay.h"
 
 typedef struct {
@@ -19,6 +24,17 @@ typedef struct {
     PyObject *base;     // owned: the survey whose lifetimes are used, or NULL
     _Atomic int busy;   // a thread works on replay
 } replay_object;
+
+// set_status sets the exception for a status that is not GH_OK.
+static PyObject *
+set_status(gh_status st)
+{
+    if (st == GH_ERR_NOMEM) {
+        return PyErr_NoMemory();
+    }
+    PyErr_Format(PyExc_ValueError, "replay: %s", gh_status_name(st));
+    return NULL;
+}
 
 // take keeps other threads out; false with RuntimeError.
 static bool
@@ -113,9 +129,13 @@ tables_read(tables *t, gh_replay_config *cfg, PyObject *ops, PyObject *columns,
         t->types[i].recorder = recorder != 0;
     }
     for (size_t i = 0; i < cfg->nclasses; i++) {
-        int64_t size;
-        if (convert_int(PyTuple_GET_ITEM(classes, (Py_ssize_t)i), "size class",
-                        0, UINT32_MAX, &size) < 0) {
+        const unsigned long size =
+            PyLong_AsUnsignedLong(PyTuple_GET_ITEM(classes, (Py_ssize_t)i));
+        if (PyErr_Occurred()) {
+            return -1;
+        }
+        if (size > UINT32_MAX) {
+            PyErr_SetString(PyExc_ValueError, "a size class of 4 GiB or more");
             return -1;
         }
         t->classes[i] = (uint32_t)size;
@@ -149,10 +169,6 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     if (deaths < GH_DEATHS_EARLY || deaths > GH_DEATHS_LATE) {
         PyErr_SetString(PyExc_ValueError, "deaths: 0, 1 or 2");
-        return NULL;
-    }
-    module_state *state = state_of_type(type);
-    if (state == NULL) {
         return NULL;
     }
     gh_replay_config cfg;
@@ -193,7 +209,7 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         if (st == GH_ERR_INVAL) {
             PyErr_SetString(PyExc_ValueError, err.message);
         } else if (st != GH_OK) {
-            set_status_error(state, st, "replay");
+            set_status(st);
         }
     }
     tables_free(&t);
@@ -235,8 +251,8 @@ static PyObject *
 replay_step(PyObject *op, PyObject *arg)
 {
     replay_object *self = (replay_object *)op;
-    uint64_t max;
-    if (convert_uint64(arg, "max_events", &max) < 0 || !take(self)) {
+    const unsigned long long max = PyLong_AsUnsignedLongLong(arg);
+    if (PyErr_Occurred() || !take(self)) {
         return NULL;
     }
     int need = -1;
@@ -259,7 +275,7 @@ replay_step(PyObject *op, PyObject *arg)
     case GH_REPLAY_NOMEM:
         break;
     }
-    return set_status_error(state_of_type(Py_TYPE(op)), GH_ERR_NOMEM, "replay");
+    return PyErr_NoMemory();
 }
 
 PyDoc_STRVAR(replay_feed_doc,
@@ -284,7 +300,7 @@ replay_feed(PyObject *op, PyObject *args)
     give(self);
     PyBuffer_Release(&data);
     if (st != GH_OK) {
-        return set_status_error(state_of_type(Py_TYPE(op)), st, "replay");
+        return set_status(st);
     }
     Py_RETURN_NONE;
 }
@@ -295,17 +311,18 @@ PyDoc_STRVAR(replay_wants_doc,
 static PyObject *
 replay_wants(PyObject *op, PyObject *arg)
 {
-    int64_t column;
-    if (convert_int(arg, "column", 0, INT32_MAX, &column) < 0) {
+    const long column = PyLong_AsLong(arg);
+    if (PyErr_Occurred()) {
         return NULL;
     }
     return PyBool_FromLong(
-        gh_replay_wants(((replay_object *)op)->replay, (int)column));
+        column >= 0 && column <= INT32_MAX
+        && gh_replay_wants(((replay_object *)op)->replay, (int)column));
 }
 
 // ---- what came out -------------------------------------------------------------------
 
-// heap_of gives the heap of a replay that nobody steps; NULL with an exception,
+// heap_taken gives the heap of a replay that nobody steps; NULL with an exception,
 // else give() must follow.
 static gh_heap *
 heap_taken(replay_object *self)
@@ -351,9 +368,40 @@ replay_summary(PyObject *op, PyObject *Py_UNUSED(ignored))
         "gc_cpu_fraction", s.gc_cpu_fraction);
 }
 
+// cycle_dict is a cycle as the arguments of goheap.replay.GCCycle; settings that
+// are off are None.
+static PyObject *
+cycle_dict(const gh_cycle *c)
+{
+    char text[512];
+    (void)gh_cycle_format(c, text, sizeof(text));
+    PyObject *gogc = c->gogc < 0 ? Py_NewRef(Py_None) : PyLong_FromLong(c->gogc);
+    PyObject *limit = c->memory_limit == GH_LIMIT_OFF
+                          ? Py_NewRef(Py_None)
+                          : PyLong_FromLongLong(c->memory_limit);
+    typedef unsigned long long ull;
+    typedef long long ll;
+    return Py_BuildValue(
+        "{sI sO sL sL sL sL sK sK sK sK sK sK sK sK sd sO s(LL) sL sL sL sd sK "
+        "si sN sN ss}",
+        "n", (unsigned)c->n, "forced", c->forced ? Py_True : Py_False,
+        "start_ns", (ll)c->start_ns, "mark_start_ns", (ll)c->mark_start_ns,
+        "mark_end_ns", (ll)c->mark_end_ns, "end_ns", (ll)c->end_ns,
+        "heap_start", (ull)c->heap_start, "heap_end", (ull)c->heap_end,
+        "heap_marked", (ull)c->heap_marked, "heap_goal", (ull)c->heap_goal,
+        "trigger", (ull)c->trigger, "stack_scan", (ull)c->stack_scan,
+        "globals_scan", (ull)c->globals_scan, "scan_work", (ull)c->scan_work,
+        "cons_mark", c->cons_mark, "limited", c->limited ? Py_True : Py_False,
+        "pause_ns", (ll)c->pause_ns[0], (ll)c->pause_ns[1],
+        "assist_ns", (ll)c->assist_ns, "background_ns", (ll)c->background_ns,
+        "idle_ns", (ll)c->idle_ns, "gc_cpu_fraction", c->gc_cpu_fraction,
+        "swept_bytes", (ull)c->swept_bytes, "procs", (int)c->procs,
+        "gogc", gogc, "memory_limit", limit, "text", text);
+}
+
 PyDoc_STRVAR(replay_cycles_doc,
 "cycles($self, first=0, /)\n--\n\n"
-"The cycles from number first on, each a tuple of the fields of GCCycle.");
+"The cycles from number first on, each a dict of the fields of GCCycle.");
 
 static PyObject *
 replay_cycles(PyObject *op, PyObject *args)
@@ -370,7 +418,7 @@ replay_cycles(PyObject *op, PyObject *args)
     PyObject *list = PyList_New(0);
     for (uint64_t i = first; list != NULL && i < gh_cycles(heap); i++) {
         gh_cycle c;
-        PyObject *t = gh_cycle_get(heap, i, &c) == GH_OK ? cycle_tuple(&c)
+        PyObject *t = gh_cycle_get(heap, i, &c) == GH_OK ? cycle_dict(&c)
                                                          : NULL;
         if (t == NULL || PyList_Append(list, t) < 0) {
             Py_CLEAR(list);
@@ -427,32 +475,6 @@ replay_samples(PyObject *op, PyObject *Py_UNUSED(ignored))
     return list;
 }
 
-PyDoc_STRVAR(replay_stats_doc,
-"stats($self, /)\n--\n\n"
-"A tuple of the fields of MemStats, of the replay's heap now.");
-
-static PyObject *
-replay_stats(PyObject *op, PyObject *Py_UNUSED(ignored))
-{
-    replay_object *self = (replay_object *)op;
-    gh_heap *heap = heap_taken(self);
-    if (heap == NULL) {
-        return NULL;
-    }
-    gh_memstats s;
-    gh_mut *m;
-    const gh_status st = gh_enter(heap, GH_ANY_P, &m);
-    if (st == GH_OK) {
-        gh_stats(m, &s);
-        gh_leave(m);
-    }
-    give(self);
-    if (st != GH_OK) {
-        return set_status_error(state_of_type(Py_TYPE(op)), st, "stats");
-    }
-    return memstats_tuple(&s);
-}
-
 static void
 add_line(void *arg, const char *line)
 {
@@ -485,7 +507,7 @@ replay_verify(PyObject *op, PyObject *Py_UNUSED(ignored))
     give(self);
     if (st != GH_OK) {
         Py_XDECREF(list);
-        return set_status_error(state_of_type(Py_TYPE(op)), st, "verify");
+        return set_status(st);
     }
     return list;
 }
@@ -511,7 +533,6 @@ static PyMethodDef replay_methods[] = {
     {"summary", replay_summary, METH_NOARGS, replay_summary_doc},
     {"cycles", replay_cycles, METH_VARARGS, replay_cycles_doc},
     {"samples", replay_samples, METH_NOARGS, replay_samples_doc},
-    {"stats", replay_stats, METH_NOARGS, replay_stats_doc},
     {"verify", replay_verify, METH_NOARGS, replay_verify_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -540,9 +561,8 @@ static PyType_Spec replay_spec = {
 };
 
 int
-replay_type_init(PyObject *module, module_state *state)
+replay_type_init(PyObject *module)
 {
-    (void)state;  // the module's dict holds the type; nothing else needs it
     PyObject *type = PyType_FromModuleAndSpec(module, &replay_spec, NULL);
     if (type == NULL) {
         return -1;
