@@ -1,0 +1,109 @@
+// test_msize.c: from a size to its class; slots per span; rounding up. Numbers
+// are Go 1.26.8's.
+
+#include "check.h"
+#include "goheap.h"
+#include "msize.h"
+
+static void
+test_classes(void)
+{
+    static const struct {
+        uint64_t size;
+        bool pointers;
+        unsigned spanclass;
+        uint64_t elemsize;
+        bool header;
+    } rows[] = {
+        {17, false, 7, 24, false},      {24, false, 7, 24, false},
+        {25, false, 9, 32, false},      {33, false, 11, 48, false},
+        {504, false, 53, 512, false},   {512, false, 53, 512, false},
+        {513, false, 55, 576, false},   {1016, false, 65, 1024, false},
+        {1017, false, 65, 1024, false}, {1023, false, 65, 1024, false},
+        {1024, false, 65, 1024, false}, {1025, false, 67, 1152, false},
+        {1153, false, 69, 1280, false}, {28672, false, 133, 28672, false},
+        {28673, false, 135, 32768, false}, {32760, false, 135, 32768, false},
+        {32761, false, 1, 32768, false}, {32769, false, 1, 40960, false},
+        {40961, false, 1, 49152, false}, {8, true, 2, 8, false},
+        {16, true, 4, 16, false},       {40, true, 10, 48, false},
+        {512, true, 52, 512, false},    {520, true, 54, 576, true},
+        {568, true, 54, 576, true},     {576, true, 56, 640, true},
+        {1016, true, 64, 1024, true},   {1024, true, 66, 1152, true},
+        {1152, true, 68, 1280, true},   {28664, true, 132, 28672, true},
+        {32760, true, 134, 32768, true}, {32768, true, 0, 32768, false},
+        {1, false, 5, 16, false},       {15, false, 5, 16, false},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const gh_explanation e =
+            gh_explain(rows[i].size, rows[i].pointers, NULL);
+        CHECK_EQ(e.spanclass, rows[i].spanclass);
+        CHECK_EQ(e.elemsize, rows[i].elemsize);
+        CHECK_EQ(e.header, rows[i].header);
+    }
+}
+
+static void
+test_nelems(void)
+{
+    static const unsigned rows[][3] = {
+        {16, 504, 496}, {24, 336, 330}, {32, 252, 248}, {48, 168, 165},
+        {64, 126, 124}, {112, 72, 70},  {128, 63, 62},  {144, 56, 55},
+        {176, 45, 45},  {256, 31, 31},  {288, 28, 27},  {384, 21, 20},
+        {448, 18, 17},  {480, 16, 16},  {512, 15, 15},  {576, 14, 14},
+        {1024, 8, 8},   {4096, 2, 2},   {27264, 3, 3},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const gh_size_class c = gh_size_class_get(gh_size_to_class(rows[i][0]));
+        CHECK_EQ(c.size, rows[i][0]);
+        CHECK_EQ(c.nelems_noscan, rows[i][1]);
+        CHECK_EQ(c.nelems_scan, rows[i][2]);
+    }
+    CHECK_EQ(gh_size_class_get(1).nelems_scan, 1008);
+    CHECK_EQ(gh_size_class_get(65).npages, 10);
+    CHECK_EQ(gh_make_spanclass(67, true), 135);
+}
+
+static void
+test_magic_division(void)
+{
+    for (unsigned c = 1; c < GH_NUM_SIZE_CLASSES; c++) {
+        const unsigned size = gh_class_to_size[c];
+        const uint64_t n = gh_class_to_alloc_npages[c] * GH_PAGE_SIZE;
+        for (uint64_t off = 0; off <= n; off++) {
+            CHECK_EQ(off * gh_class_to_divmagic[c] >> 32, off / size);
+        }
+    }
+    CHECK_EQ(gh_class_to_divmagic[3], 178956971);
+    CHECK_EQ(gh_class_to_divmagic[52], 453439);
+}
+
+static void
+test_round_up(void)
+{
+    static const uint64_t noscan[][2] = {
+        {1, 8}, {9, 16}, {17, 24}, {33, 48}, {513, 576}, {1017, 1024},
+        {1025, 1152}, {32753, 32768}, {32761, 32768}, {32769, 40960},
+        {40961, 49152},
+    };
+    static const uint64_t scan[][2] = {
+        {512, 512}, {513, 568}, {520, 568}, {1016, 1016}, {1017, 1144},
+        {1024, 1144}, {32752, 32760}, {32761, 32768},
+    };
+    for (size_t i = 0; i < sizeof(noscan) / sizeof(noscan[0]); i++) {
+        CHECK_EQ(gh_round_up_size(noscan[i][0], true), noscan[i][1]);
+    }
+    for (size_t i = 0; i < sizeof(scan) / sizeof(scan[0]); i++) {
+        CHECK_EQ(gh_round_up_size(scan[i][0], false), scan[i][1]);
+    }
+    CHECK_EQ(gh_round_up_size(UINT64_MAX, true), UINT64_MAX);
+}
+
+int
+main(void)
+{
+    test_classes();
+    test_nelems();
+    test_magic_division();
+    test_round_up();
+    return 0;
+}
