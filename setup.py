@@ -43,8 +43,7 @@ setup(
             "cflags": cflags,
         }),
         ("goheap_replay", {
-            "sources": ["csrc/replay/script.c", "csrc/replay/script_json.c",
-                        "csrc/replay/script_run.c"],
+            "sources": sources("replay"),
             "obj_deps": {"": headers()},
             "macros": [level] + test_only,
             "include_dirs": ["csrc/core"],
@@ -54,7 +53,7 @@ setup(
     ext_modules=[
         Extension(
             "goheap._core",
-            sources=["csrc/binding/module.c"],
+            sources=["csrc/binding/module.c", "csrc/binding/replaytype.c"],
             include_dirs=["csrc/core", "csrc/replay", "csrc/binding"],
             # Replay stands on the core, so it comes first on the link line.
             libraries=["goheap_replay", "goheap", "m"],

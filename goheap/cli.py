@@ -1,4 +1,4 @@
-"""The command line: goheap run, goheap classes."""
+"""The command line: goheap run, classes, replay, demo."""
 from __future__ import annotations
 
 import argparse
@@ -7,6 +7,8 @@ import os
 import sys
 
 from . import GO_VERSION, Script, ScriptError, __version__, _core
+from .cli_replay import add_replay_parser
+from .demo import add_demo_parser
 
 CLASS_KEYS = ("size", "span_bytes", "objects", "objects_scan", "tail_waste", "max_waste")
 
@@ -62,6 +64,8 @@ def main(argv: list[str] | None = None) -> int:
     p = sub.add_parser("classes", help="the table of size classes")
     p.add_argument("--json", action="store_true")
     p.set_defaults(function=classes)
+    add_replay_parser(sub)
+    add_demo_parser(sub)
     args = ap.parse_args(argv)
     return args.function(args)
 

@@ -65,10 +65,7 @@ class TraceFile:
 
     def error(self, message: str, offset: int = 0) -> TraceError:
         """A TraceError about this file."""
-        exc = TraceError(f"{self.path}: {message}")
-        exc.path = self.path
-        exc.offset = offset
-        return exc
+        return TraceError(message, self.path, offset)
 
     def read_at(self, offset: int, size: int) -> bytes:
         try:

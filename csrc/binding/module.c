@@ -1,4 +1,5 @@
-// module.c: goheap._core, the extension module. It runs allocation scripts.
+// module.c: goheap._core, the extension module. It runs allocation scripts
+// and, through ReplayEngine, recorded histories.
 //
 // Multi-phase init; the only state is one exception type, in the module's
 // state, so any number of interpreters may load it. run_script releases the GIL
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 
 #include "goheap.h"
+#include "replaytype.h"
 #include "script.h"
 
 // Operations between two looks at signals: some tens of milliseconds at worst
@@ -143,6 +145,9 @@ module_exec(PyObject *module)
     state->script_error = PyObject_GetAttrString(errors, "ScriptError");
     Py_DECREF(errors);
     if (state->script_error == NULL) {
+        return -1;
+    }
+    if (replay_type_init(module) < 0) {
         return -1;
     }
     return PyModule_AddStringConstant(module, "GO_VERSION", GH_GO_VERSION);

@@ -1,0 +1,330 @@
+"""A recorded allocation history, run again under other settings.
+
+The C engine decodes and replays; this module brings it the columns, piece by
+piece, and makes the answer. Two passes over the file: the first finds when each
+object died, the second allocates.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, NamedTuple
+
+from . import _core
+from .errors import HeapError, TraceError
+from .trace import ColumnReader, TraceFile
+
+__all__ = ["GCCycle", "Replay", "Sample", "replay"]
+
+DEATHS = ("early", "drawn", "late")
+STEP = 50_000  # events between two looks at signals: some 10 ms
+SAMPLES = 400  # of a series, about
+LIMIT_OFF = (1 << 63) - 1
+
+Progress = Callable[[int, int], object]
+
+_UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
+          "TiB": 1 << 40}
+
+
+@dataclass(frozen=True, slots=True)
+class GCCycle:
+    """One collection; str() is its gctrace line. Bytes and nanoseconds."""
+
+    n: int
+    forced: bool
+    start_ns: int
+    mark_start_ns: int
+    mark_end_ns: int
+    end_ns: int
+    heap_start: int
+    heap_end: int
+    heap_marked: int
+    heap_goal: int
+    trigger: int
+    stack_scan: int
+    globals_scan: int
+    scan_work: int
+    cons_mark: float
+    limited: bool
+    pause_ns: tuple[int, int]
+    assist_ns: int
+    background_ns: int
+    idle_ns: int
+    gc_cpu_fraction: float
+    swept_bytes: int
+    procs: int
+    gogc: int | None
+    memory_limit: int | None
+    text: str = field(repr=False, compare=False)
+
+    @property
+    def wall_ns(self) -> int:
+        return self.end_ns - self.start_ns
+
+    def __str__(self) -> str:
+        return self.text
+
+    def to_dict(self) -> dict[str, Any]:
+        d = asdict(self)
+        del d["text"]
+        d["wall_ns"] = self.wall_ns
+        d["pause_ns"] = list(self.pause_ns)
+        return d
+
+
+class Sample(NamedTuple):
+    """The heap at one moment of a replay."""
+
+    t_ns: int
+    objects: int
+    heap_live: int
+    heap_goal: int
+    heap_marked: int
+    heap_inuse: int
+    heap_free: int
+    heap_released: int
+    num_gc: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """One history under one setting: one run, no interval.
+
+    peak_heap_bytes is the largest heap that a collection found, which is what
+    gctrace shows; peak_live_bytes is the largest at any moment, the end of the
+    run included. peak_rss_bytes adds to the heap's memory what the recorded
+    process held beside its heap; None if the recording doesn't say.
+    """
+
+    path: str
+    gogc: int | None
+    memory_limit: int | None
+    procs: int
+    mode: str
+    deaths: str
+    seed: int
+    automatic_gc: int
+    forced_gc: int
+    peak_heap_bytes: int
+    peak_live_bytes: int
+    peak_rss_bytes: int | None
+    gc_cpu_fraction: float
+    assist_fraction: float
+    longest_pause_ns: int
+    time_ns: int
+    events: int
+    objects: int
+    tiny: int
+    bytes: int
+    cycles: tuple[GCCycle, ...] = field(repr=False)
+    series: tuple[Sample, ...] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, cycles and series too: ready for JSON."""
+        d = {f.name: getattr(self, f.name) for f in fields(self)}
+        d["cycles"] = [c.to_dict() for c in self.cycles]
+        d["series"] = [s._asdict() for s in self.series]
+        return d
+
+
+def _limit(value: object) -> int:
+    """A limit as the engine takes it: bytes, "512MiB", None or "off"."""
+    if value is None or value == "off":
+        return LIMIT_OFF
+    if isinstance(value, str):
+        digits = value.rstrip("BKMGTi")
+        unit = _UNITS.get(value[len(digits):])
+        if unit is None or not (digits.isascii() and digits.isdigit()):
+            raise ValueError(f"memory_limit: {value!r} is not a size such as "
+                             '"512MiB"')
+        value = int(digits) * unit
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError("memory_limit must be a size, None or \"off\", not "
+                        f"{type(value).__name__!r}")
+    if not 0 <= value <= LIMIT_OFF:
+        raise ValueError(f"memory_limit: {value} is out of range")
+    return value
+
+
+def _percent(value: object) -> int:
+    """GOGC as the engine takes it; -1 is off."""
+    if value is None or value == "off":
+        return -1
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError('gogc must be a whole number of percent, None or "off", '
+                        f"not {value!r}")
+    if not 0 <= value < 1 << 31:
+        raise ValueError(f"gogc: {value} is out of range")
+    return value
+
+
+def _recorded_gogc(trace: TraceFile) -> int:
+    value = trace.run("GOGC")
+    try:
+        return _percent(100 if value in ("", None) else value)
+    except (TypeError, ValueError):
+        raise trace.error(f"header: GOGC {value!r}", 12) from None
+
+
+def _recorded_limit(trace: TraceFile) -> int:
+    try:
+        return _limit(trace.run("GOMEMLIMIT") or None)
+    except (TypeError, ValueError) as e:
+        raise trace.error(f"header: {e}", 12) from None
+
+
+def _recorded_procs(trace: TraceFile) -> int:
+    return min(max(trace.run_number("GOMAXPROCS"), 1), 1024)
+
+
+def _make(trace: TraceFile, **settings: Any) -> _core.ReplayEngine:
+    columns = tuple((c.name, c.enc, c.count) for c in trace.columns)
+    try:
+        return _core.ReplayEngine(
+            trace.ops, columns, trace.types, trace.class_to_size,
+            # The recording's own count begins before its first event.
+            max(0, trace.run_number("End", "NumForcedGC")
+                - trace.run_number("Start", "NumForcedGC")),
+            **settings,
+        )
+    except ValueError as e:
+        raise trace.error(f"header: {e}", 12) from None
+
+
+def _steps(trace: TraceFile, engine: _core.ReplayEngine) -> Iterator[int]:
+    """Runs a pass; yields the number of events done after each step."""
+    readers: dict[int, ColumnReader] = {}
+    while True:
+        need = engine.step(STEP)
+        if need == -1:
+            return
+        if need == -2:
+            yield engine.done
+        elif isinstance(need, tuple):
+            column, raw, message = need
+            start = trace.columns[column].start if column >= 0 else 0
+            raise trace.error(f"{message} (byte {raw} of the column)", start)
+        else:
+            reader = readers.get(need)
+            if reader is None:
+                reader = readers[need] = trace.reader(need)
+            engine.feed(need, *reader.read())
+
+
+def _other_memory(trace: TraceFile) -> int | None:
+    """Bytes that the recorded process held beside its heap, or None."""
+    rss = trace.run_number("MaxRSSKiB") << 10
+    end = functools.partial(trace.run_number, "End")
+    heap = end("HeapSys") - end("HeapReleased")
+    return rss - heap if rss > heap > 0 else None
+
+
+def replay(
+    source: str | os.PathLike[str],
+    /,
+    *,
+    gogc: int | str | None = "recorded",
+    memory_limit: int | str | None = "recorded",
+    procs: int | str = "recorded",
+    mode: str = "stw",
+    deaths: str = "drawn",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Replay:
+    """Runs the history in a GHTRACE1 file once under the given settings.
+
+    "recorded" keeps what the recorded program ran with; None and "off" mean off.
+    deaths says where in the interval that is known each object dies: at its
+    start ("early"), its end ("late") or somewhere in between ("drawn", by seed).
+    progress is called with (events done, events in all), both passes counted, at
+    most ten times a second.
+
+    A file that is damaged, or not a recording, raises TraceError.
+    """
+    if mode == "virtual":
+        raise HeapError('mode "virtual": not in this version, which collects '
+                        'with the world stopped (mode="stw")')
+    if mode != "stw":
+        raise ValueError(f'mode must be "stw", not {mode!r}')
+    if deaths not in DEATHS:
+        raise ValueError(f'deaths must be "early", "drawn" or "late", not '
+                         f"{deaths!r}")
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise TypeError(f"seed must be an int, not {type(seed).__name__!r}")
+
+    with TraceFile(source) as trace:
+        percent = _recorded_gogc(trace) if gogc == "recorded" else _percent(gogc)
+        limit = (_recorded_limit(trace) if memory_limit == "recorded"
+                 else _limit(memory_limit))
+        nprocs = procs
+        if procs == "recorded":
+            nprocs = _recorded_procs(trace)
+        if not isinstance(nprocs, int) or isinstance(nprocs, bool):
+            raise TypeError(f'procs must be an int or "recorded", not {procs!r}')
+        if not 1 <= nprocs <= 1024:
+            raise ValueError(f"procs: {nprocs} is not in 1..1024")
+
+        told = time.monotonic()
+
+        def watch(engine: _core.ReplayEngine, nth: int) -> None:
+            nonlocal told
+            for done in _steps(trace, engine):
+                now = time.monotonic()
+                if progress is not None and now - told >= 0.1:
+                    told = now
+                    progress(done + nth * engine.total, 2 * engine.total)
+
+        try:
+            survey = _make(trace)
+            watch(survey, 0)
+            duration = trace.header.get("duration_ns")
+            engine = _make(
+                trace, base=survey, gogc=percent, memory_limit=limit,
+                procs=nprocs, follow_procs=procs == "recorded",
+                deaths=DEATHS.index(deaths), seed=seed & ((1 << 64) - 1),
+                globals_scan=trace.run_number("Metrics",
+                                              "/gc/scan/globals:bytes"),
+                stack_scan=trace.run_number("Metrics", "/gc/scan/stack:bytes"),
+                series_ns=max(1, duration // SAMPLES)
+                if type(duration) is int and 0 < duration < 1 << 62
+                else 1_000_000,
+            )
+            watch(engine, 1)
+        except MemoryError as e:
+            raise MemoryError(f"{trace.path}: the system refused the memory that "
+                              "this history needs") from e
+        if progress is not None:
+            progress(2 * engine.total, 2 * engine.total)
+        s = engine.summary()
+        other = _other_memory(trace)
+        return Replay(
+            path=trace.path,
+            gogc=None if percent < 0 else percent,
+            memory_limit=None if limit == LIMIT_OFF else limit,
+            procs=nprocs,
+            mode=mode,
+            deaths=deaths,
+            seed=seed,
+            automatic_gc=s["automatic_gc"],
+            forced_gc=s["forced_gc"],
+            peak_heap_bytes=s["peak_gc_heap"] or s["peak_heap"],
+            peak_live_bytes=s["peak_heap"],
+            peak_rss_bytes=None if other is None else other + s["peak_committed"],
+            gc_cpu_fraction=s["gc_cpu_fraction"],
+            assist_fraction=0.0,  # nothing assists in a stopped world
+            longest_pause_ns=s["longest_pause_ns"],
+            time_ns=s["time_ns"],
+            events=s["events"],
+            objects=s["objects"],
+            tiny=s["tiny"],
+            bytes=s["bytes"],
+            cycles=tuple(GCCycle(**c) for c in engine.cycles()),
+            series=tuple(Sample(*t) for t in engine.samples()),
+        )
