@@ -53,7 +53,7 @@ setup(
     ext_modules=[
         Extension(
             "goheap._core",
-            sources=["csrc/binding/module.c", "csrc/binding/replaytype.c"],
+            sources=sources("binding"),
             include_dirs=["csrc/core", "csrc/replay", "csrc/binding"],
             # Replay stands on the core, so it comes first on the link line.
             libraries=["goheap_replay", "goheap", "m"],

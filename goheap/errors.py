@@ -1,11 +1,42 @@
 """The exceptions of goheap: all are kinds of HeapError."""
 from __future__ import annotations
 
-__all__ = ["HeapError", "ScriptError", "TraceError"]
+__all__ = ["ForeignRefError", "HeapClosedError", "HeapCorruptionError", "HeapError",
+           "HeapMemoryError", "HeapStateError", "ScriptError", "TraceError"]
 
 
 class HeapError(Exception):
     """Base of the kinds below."""
+
+
+class HeapClosedError(HeapError, ValueError):
+    """Closed heap or dead handle (as I/O on a closed file: a ValueError)."""
+
+
+class ForeignRefError(HeapError, ValueError):
+    """A handle of another heap."""
+
+
+class HeapStateError(HeapError, RuntimeError):
+    """Not in this mode, phase, thread or process."""
+
+
+class HeapMemoryError(HeapError, MemoryError):
+    """The system, or the heap's address space, has no room: requested and in_use in bytes."""
+
+    requested: int | None = None
+    in_use: int | None = None
+
+
+class HeapCorruptionError(HeapError, RuntimeError):
+    """verify() found broken invariants: violations, one line each."""
+
+    def __init__(self, violations: tuple[str, ...] = ()) -> None:
+        super().__init__(violations)
+        self.violations = tuple(violations)
+
+    def __str__(self) -> str:
+        return "%d broken invariants:\n%s" % (len(self.violations), "\n".join(self.violations))
 
 
 class ScriptError(HeapError, ValueError):

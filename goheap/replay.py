@@ -11,14 +11,15 @@ import functools
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from . import _core
 from .errors import HeapError, TraceError
+from .stats import GCCycle
 from .trace import ColumnReader, TraceFile
 
-__all__ = ["GCCycle", "Replay", "Sample", "replay"]
+__all__ = ["Replay", "Sample", "replay"]
 
 DEATHS = ("early", "drawn", "late")
 STEP = 50_000  # events between two looks at signals: some 10 ms
@@ -29,52 +30,6 @@ Progress = Callable[[int, int], object]
 
 _UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
           "TiB": 1 << 40}
-
-
-@dataclass(frozen=True, slots=True)
-class GCCycle:
-    """One collection; str() is its gctrace line. Bytes and nanoseconds."""
-
-    n: int
-    forced: bool
-    start_ns: int
-    mark_start_ns: int
-    mark_end_ns: int
-    end_ns: int
-    heap_start: int
-    heap_end: int
-    heap_marked: int
-    heap_goal: int
-    trigger: int
-    stack_scan: int
-    globals_scan: int
-    scan_work: int
-    cons_mark: float
-    limited: bool
-    pause_ns: tuple[int, int]
-    assist_ns: int
-    background_ns: int
-    idle_ns: int
-    gc_cpu_fraction: float
-    swept_bytes: int
-    procs: int
-    gogc: int | None
-    memory_limit: int | None
-    text: str = field(repr=False, compare=False)
-
-    @property
-    def wall_ns(self) -> int:
-        return self.end_ns - self.start_ns
-
-    def __str__(self) -> str:
-        return self.text
-
-    def to_dict(self) -> dict[str, Any]:
-        d = asdict(self)
-        del d["text"]
-        d["wall_ns"] = self.wall_ns
-        d["pause_ns"] = list(self.pause_ns)
-        return d
 
 
 class Sample(NamedTuple):

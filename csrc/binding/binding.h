@@ -55,13 +55,16 @@ typedef struct p_choice {
 } p_choice;
 
 #define ENTRY_DEAD  ((uint64_t)1 << 63)
+#define ENTRY_ENDED ((uint64_t)1 << 62)
 
 typedef enum heap_end { END_NONE, END_CLOSED, END_GONE } heap_end;
 
 // heap_entry is one place of the table: what the binding keeps of a heap.
 typedef struct heap_entry {
     // Number of operations under way; ENTRY_DEAD when no further one may
-    // begin. Whoever takes it to ENTRY_DEAD + 0 ends the heap.
+    // begin. Whoever takes it from ENTRY_DEAD + 0 to ENTRY_DEAD | ENTRY_ENDED
+    // ends the heap. Late comers still count up and down: they find the
+    // number of another generation and go.
     _Atomic uint64_t users;
     _Atomic uint32_t id;    // generation << 16 | index of the present heap
     gh_heap *heap;
@@ -96,8 +99,6 @@ struct module_state {
     PyTypeObject *field_type;   // base of the field kinds
     PyTypeObject *iter_type;    // iterator over an Array
     PyTypeObject *heap_type;    // C part of Heap
-    PyTypeObject *onp_type;
-    PyTypeObject *script_type;
     PyObject *ref;              // classes of handles, made at exec
     PyObject *struct_;
     PyObject *array;
@@ -247,7 +248,7 @@ table_entry(heap_table *t, uint32_t id)
     return chunk == NULL ? NULL : &chunk[i % HEAP_CHUNK];
 }
 
-// entry_end frees the heap: the step of whoever took users to ENTRY_DEAD.
+// entry_end frees the heap if nobody did and no operation is under way.
 void entry_end(module_state *state, heap_entry *e);
 
 static inline void
@@ -451,15 +452,13 @@ int ref_type_init(PyObject *module, module_state *state);
 PyObject *ref_classes_init(PyObject *module, PyObject *args);
 PyObject *ref_cast(PyObject *module, PyObject *args);
 
-// ---- heaptype.c, statstype.c, scripttype.c ------------------------------------------
+// ---- heaptype.c, statstype.c --------------------------------------------------------
 
 typedef struct heap_object {
     PyObject_HEAD
     module_state *state;  // of the type's module
     heap_entry *entry;    // NULL before __new__ is done
     uint32_t id;          // entry->id while open
-    PyObject *policy;     // owned
-    PyObject *seed;       // owned
     PyObject *weaklist;
 } heap_object;
 
@@ -467,8 +466,9 @@ typedef struct heap_object {
 heap_entry *heap_use(heap_object *self, const char *what);
 
 int heap_type_init(PyObject *module, module_state *state);
-int onp_type_init(PyObject *module, module_state *state);
-PyObject *onp_new(heap_object *heap, int32_t p);
+PyObject *ref_heap_of(PyObject *module, PyObject *arg);
+PyObject *ref_address_of(PyObject *module, PyObject *arg);
+PyObject *ref_sizeof(PyObject *module, PyObject *arg);
 
 // A tuple of the fields of goheap.stats.MemStats, in order.
 PyObject *memstats_tuple(const gh_memstats *s);
@@ -476,7 +476,5 @@ PyObject *memstats_tuple(const gh_memstats *s);
 PyObject *cycle_tuple(const gh_cycle *c);
 PyObject *core_size_classes(PyObject *module, PyObject *ignored);
 PyObject *core_explain(PyObject *module, PyObject *args);
-
-int script_type_init(PyObject *module, module_state *state);
 
 #endif  // GOHEAP_BINDING_H

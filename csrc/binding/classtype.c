@@ -20,7 +20,6 @@ check_instances(PyTypeObject *type, const module_state *state)
 {
     if (type->tp_basicsize != (Py_ssize_t)sizeof(handle_object)
         || type->tp_dictoffset != 0 || type->tp_weaklistoffset != 0
-        || (type->tp_flags & Py_TPFLAGS_HAVE_GC) != 0
         || !PyType_IsSubtype(type, state->handle_type)) {
         PyErr_Format(PyExc_TypeError,
                      "%s: instances of a handle class hold nothing but the "
@@ -67,6 +66,12 @@ meta_new(PyTypeObject *meta, PyObject *args, PyObject *kwargs)
         Py_DECREF(self);
         return NULL;
     }
+    // Every class statement asks for tracked instances. A handle refers to its
+    // class alone, and classes are not collected before their handles.
+    type->tp_flags &= ~Py_TPFLAGS_HAVE_GC;
+    type->tp_traverse = NULL;
+    type->tp_clear = NULL;
+    type->tp_free = PyObject_Free;
     type->tp_dealloc = handle_dealloc;
     type->tp_flags |= Py_TPFLAGS_IMMUTABLETYPE;
     return self;

@@ -676,6 +676,12 @@ field_owner(PyObject *self, void *Py_UNUSED(closure))
     return Py_NewRef(c == NULL ? Py_None : (PyObject *)c);
 }
 
+static PyMethodDef field_methods[] = {
+    // Field[int] is for annotations and type checkers.
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
 static PyGetSetDef field_getset[] = {
     {"name", field_name, NULL, "The field's name.", NULL},
     {"offset", field_offset, NULL, "Bytes from the start of the struct.", NULL},
@@ -695,6 +701,7 @@ static PyType_Slot field_slots[] = {
     {Py_tp_descr_get, (void *)(uintptr_t)field_get},
     {Py_tp_descr_set, (void *)(uintptr_t)field_set},
     {Py_tp_repr, (void *)(uintptr_t)field_repr},
+    {Py_tp_methods, field_methods},
     {Py_tp_getset, field_getset},
     {0, NULL},
 };

@@ -74,7 +74,7 @@ take_entry(heap_table *t)
         for (uint32_t k = 0; k < HEAP_CHUNK; k++) {
             // Generations begin at 1: no handle has heap number 0.
             atomic_store(&chunk[k].id, 1u << HEAP_INDEX_BITS | (i + k));
-            atomic_store(&chunk[k].users, ENTRY_DEAD);
+            atomic_store(&chunk[k].users, ENTRY_DEAD | ENTRY_ENDED);
         }
         atomic_store_explicit(&t->chunk[i / HEAP_CHUNK], chunk,
                               memory_order_release);
@@ -101,13 +101,19 @@ table_add(module_state *state, gh_heap *heap, PyObject *owner)
     }
     e->heap = heap;
     e->weak = weak;
-    atomic_store(&e->users, 0);
+    e->end = END_NONE;
+    (void)atomic_fetch_and(&e->users, ~(ENTRY_DEAD | ENTRY_ENDED));
     return e;
 }
 
 void
 entry_end(module_state *state, heap_entry *e)
 {
+    uint64_t idle = ENTRY_DEAD;
+    if (!atomic_compare_exchange_strong(&e->users, &idle,
+                                        ENTRY_DEAD | ENTRY_ENDED)) {
+        return;
+    }
     gh_heap *heap = e->heap;
     PyObject *weak = e->weak;
     type_slot **types = e->types;

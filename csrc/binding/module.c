@@ -1,16 +1,16 @@
-// module.c: goheap._core, the extension module. It runs allocation scripts
-// and, through ReplayEngine, recorded histories.
+// module.c: goheap._core, the extension module: its state, its functions, and
+// the running of scripts.
 //
-// Multi-phase init; the only state is one exception type, in the module's
-// state, so any number of interpreters may load it. run_script releases the GIL
-// and comes back between steps to serve signals.
+// Multi-phase init; everything that would be a C global is in the module's
+// state, so any number of interpreters may load it, each with a GIL of its own
+// or none. run_script releases the GIL and comes back between steps to serve
+// signals.
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "binding.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-#include "goheap.h"
 #include "replaytype.h"
 #include "script.h"
 
@@ -18,9 +18,14 @@
 // for small objects.
 #define STEP_OPS 200000u
 
-typedef struct module_state {
-    PyObject *script_error;  // goheap.errors.ScriptError
-} module_state;
+PyObject *
+state_types(module_state *state)
+{
+    if (state->types == NULL) {
+        state->types = PyImport_ImportModule("goheap.types");
+    }
+    return state->types;
+}
 
 static PyObject *
 raise_script_error(const module_state *state, gh_script_status st,
@@ -109,28 +114,65 @@ PyDoc_STRVAR(size_classes_doc,
 "Rows (size, span_bytes, objects, objects_scan, tail_waste, max_waste) of the\n"
 "size classes, the dummy class 0 left out.");
 
+PyDoc_STRVAR(cast_doc,
+"cast(ref, cls, /)\n--\n\n"
+"The same object seen as another struct class whose pointer words are the\n"
+"same; TypeError if they aren't, or if cls is larger.");
+
+PyDoc_STRVAR(heap_of_doc,
+"heap_of(ref, /)\n--\n\n"
+"The Heap of a handle; HeapClosedError if it is closed or gone.");
+
+PyDoc_STRVAR(address_of_doc,
+"address_of(ref, /)\n--\n\n"
+"Go's address (0xc000000000 + offset): the same in every run and never a\n"
+"pointer of this process.");
+
+// size(value, what): a Size as an int, for goheap.settings.
 static PyObject *
-size_classes(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+core_size(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    const uint32_t n = gh_num_size_classes();
-    PyObject *rows = PyTuple_New((Py_ssize_t)n - 1);
-    for (uint32_t i = 1; rows != NULL && i < n; i++) {
-        const gh_size_class c = gh_size_class_get(i);
-        PyObject *row = Py_BuildValue("IIIIId", c.size, c.npages * 8192u,
-                                      c.nelems_noscan, c.nelems_scan,
-                                      c.tail_waste, c.max_waste);
-        if (row == NULL) {
-            Py_CLEAR(rows);
-            break;
-        }
-        PyTuple_SET_ITEM(rows, (Py_ssize_t)i - 1, row);
+    PyObject *value;
+    const char *what;
+    uint64_t size;
+    if (!PyArg_ParseTuple(args, "Os:size", &value, &what)
+        || convert_size(value, what, (uint64_t)1 << 50, &size) < 0) {
+        return NULL;
     }
-    return rows;
+    return PyLong_FromUnsignedLongLong(size);
+}
+
+// add_costs adds COSTS, the prices that a heap has by default.
+static int
+add_costs(PyObject *module)
+{
+    gh_costs c;
+    gh_costs_init(&c);
+    PyObject *costs = Py_BuildValue("(dddddd)", c.alloc, c.alloc_byte,
+                                    c.scan_byte, c.sweep_page, c.page_fault,
+                                    c.stop);
+    if (costs == NULL || PyModule_AddObjectRef(module, "COSTS", costs) < 0) {
+        Py_XDECREF(costs);
+        return -1;
+    }
+    Py_DECREF(costs);
+    return 0;
 }
 
 static PyMethodDef methods[] = {
     {"run_script", run_script, METH_VARARGS, run_script_doc},
-    {"size_classes", size_classes, METH_NOARGS, size_classes_doc},
+    {"size_classes", core_size_classes, METH_NOARGS, size_classes_doc},
+    {"explain", core_explain, METH_VARARGS, NULL},
+    {"ref_classes_init", ref_classes_init, METH_VARARGS, NULL},
+    {"class_finish", class_finish, METH_VARARGS, NULL},
+    {"class_finish_array", class_finish_array, METH_VARARGS, NULL},
+    {"class_cache", class_cache, METH_O, NULL},
+    {"class_layout", class_layout, METH_O, NULL},
+    {"cast", ref_cast, METH_VARARGS, cast_doc},
+    {"heap_of", ref_heap_of, METH_O, heap_of_doc},
+    {"address_of", ref_address_of, METH_O, address_of_doc},
+    {"sizeof", ref_sizeof, METH_O, NULL},
+    {"size", core_size, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -138,26 +180,32 @@ static int
 module_exec(PyObject *module)
 {
     module_state *state = PyModule_GetState(module);
-    PyObject *errors = PyImport_ImportModule("goheap.errors");
-    if (errors == NULL) {
-        return -1;
-    }
-    state->script_error = PyObject_GetAttrString(errors, "ScriptError");
-    Py_DECREF(errors);
-    if (state->script_error == NULL) {
-        return -1;
-    }
-    if (replay_type_init(module) < 0) {
+    if (table_init(&state->heaps) < 0 || import_errors(state) < 0
+        || class_type_init(module, state) < 0
+        || ref_type_init(module, state) < 0
+        || field_type_init(module, state) < 0
+        || heap_type_init(module, state) < 0 || replay_type_init(module) < 0
+        || add_costs(module) < 0) {
         return -1;
     }
     return PyModule_AddStringConstant(module, "GO_VERSION", GH_GO_VERSION);
 }
 
+// STATE_OBJECTS names every object of the state.
+#define STATE_OBJECTS(DO)                                                     \
+    DO(handle_type) DO(array_part) DO(block_part) DO(meta_type)               \
+    DO(field_type) DO(iter_type) DO(heap_type) DO(ref) DO(struct_) DO(array)  \
+    DO(block) DO(heap_error) DO(closed_error) DO(foreign_error)               \
+    DO(state_error) DO(memory_error) DO(corruption_error) DO(script_error)    \
+    DO(types)
+
 static int
 module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     module_state *state = PyModule_GetState(module);
-    Py_VISIT(state->script_error);
+#define VISIT(name) Py_VISIT(state->name);
+    STATE_OBJECTS(VISIT)
+#undef VISIT
     return 0;
 }
 
@@ -165,8 +213,18 @@ static int
 module_clear(PyObject *module)
 {
     module_state *state = PyModule_GetState(module);
-    Py_CLEAR(state->script_error);
+#define CLEAR(name) Py_CLEAR(state->name);
+    STATE_OBJECTS(CLEAR)
+#undef CLEAR
     return 0;
+}
+
+static void
+module_free(void *module)
+{
+    (void)module_clear(module);
+    module_state *state = PyModule_GetState(module);
+    table_fini(&state->heaps);
 }
 
 static PyModuleDef_Slot slots[] = {
@@ -180,7 +238,7 @@ static PyModuleDef_Slot slots[] = {
     {0, NULL},
 };
 
-static PyModuleDef definition = {
+PyModuleDef goheap_module_def = {
     .m_base = PyModuleDef_HEAD_INIT,
     .m_name = "goheap._core",
     .m_doc = "The C core of goheap.",
@@ -189,10 +247,11 @@ static PyModuleDef definition = {
     .m_slots = slots,
     .m_traverse = module_traverse,
     .m_clear = module_clear,
+    .m_free = module_free,
 };
 
 PyMODINIT_FUNC
 PyInit__core(void)
 {
-    return PyModuleDef_Init(&definition);
+    return PyModuleDef_Init(&goheap_module_def);
 }

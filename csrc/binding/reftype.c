@@ -317,6 +317,16 @@ handle_bool(PyObject *Py_UNUSED(self))
     return 1;
 }
 
+// addr_text writes an address in hexadecimal, which PyUnicode_FromFormat cannot
+// before Python 3.12.
+#define ADDR_TEXT 20
+static const char *
+addr_text(char *buf, uint64_t addr)
+{
+    (void)snprintf(buf, ADDR_TEXT, "0x%llx", (unsigned long long)addr);
+    return buf;
+}
+
 // repr_word is a scalar or pointer field as text; NULL, without an exception,
 // for what is not shown.
 static PyObject *
@@ -329,8 +339,9 @@ repr_word(module_state *state, heap_entry *e, field_object *f,
         if (word == 0) {
             return PyUnicode_FromString("nil");
         }
-        const unsigned long long a = gh_addr_of_word(e->heap, word);
-        return PyUnicode_FromFormat("0x%llx", a);
+        char text[ADDR_TEXT];
+        return PyUnicode_FromString(
+            addr_text(text, gh_addr_of_word(e->heap, word)));
     }
     if (f->codec.kind == KIND_EMBED || f->codec.kind == KIND_FIXED) {
         return PyUnicode_FromString("...");
@@ -374,24 +385,25 @@ handle_repr(PyObject *self)
     const class_object *c = handle_class(h);
     module_state *state = c->state;
     const char *name = c->type.ht_type.tp_name;
-    const unsigned long long addr = handle_addr(h);
+    char addr[ADDR_TEXT];
+    (void)addr_text(addr, handle_addr(h));
     heap_entry *e = entry_use(state, h->heap);
     if (e == NULL) {
-        return PyUnicode_FromFormat("<%s at 0x%llx, heap ended>", name, addr);
+        return PyUnicode_FromFormat("<%s at %s, heap ended>", name, addr);
     }
     PyObject *text = NULL;
     if (c->role == ROLE_STRUCT) {
         PyObject *fields = repr_fields(state, e, h);
         if (fields != NULL) {
-            text = PyUnicode_FromFormat("<%s at 0x%llx%U>", name, addr, fields);
+            text = PyUnicode_FromFormat("<%s at %s%U>", name, addr, fields);
             Py_DECREF(fields);
         }
     } else if (c->role == ROLE_ABSTRACT) {
-        text = PyUnicode_FromFormat("<%s at 0x%llx>", name, addr);
+        text = PyUnicode_FromFormat("<%s at %s>", name, addr);
     } else {
         const long long n = handle_length(state, e, h);
         if (n >= 0) {
-            text = PyUnicode_FromFormat("<%s at 0x%llx, %lld %s>", name, addr,
+            text = PyUnicode_FromFormat("<%s at %s, %lld %s>", name, addr,
                                         n, c->role == ROLE_ARRAY ? "elements"
                                                                  : "bytes");
         }

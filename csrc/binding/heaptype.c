@@ -1,0 +1,1065 @@
+// heaptype.c: HeapPart, the C part of goheap.Heap, and the functions on handles
+// that ask a heap.
+//
+// The Heap object owns its heap: closing it, or losing it, ends the heap and
+// with it every handle. An allocation is one step: arguments are converted
+// first (which may run Python code), then the heap is entered, and what fails
+// inside leaves no object behind that anything reaches.
+
+#include "binding.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "structmember.h"
+
+heap_entry *
+heap_use(heap_object *self, const char *what)
+{
+    heap_entry *e = NULL;
+    if (self->entry != NULL) {
+        e = entry_use(self->state, self->id);
+    }
+    if (e == NULL) {
+        PyErr_Format(self->state->closed_error, "Heap.%s: this heap is closed",
+                     what);
+    }
+    return e;
+}
+
+// ---- making and ending ------------------------------------------------------------
+
+// read_costs fills c from a tuple of six prices in ns.
+static int
+read_costs(PyObject *tuple, gh_costs *c)
+{
+    double *const slots[] = {&c->alloc, &c->alloc_byte, &c->scan_byte,
+                             &c->sweep_page, &c->page_fault, &c->stop};
+    if (PyTuple_GET_SIZE(tuple) != 6) {
+        PyErr_SetString(PyExc_TypeError, "costs: six prices");
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < 6; i++) {
+        *slots[i] = PyFloat_AsDouble(PyTuple_GET_ITEM(tuple, i));
+        if (PyErr_Occurred()) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
+read_options(PyObject *kwargs, gh_options *opt)
+{
+    static char *names[] = {"gogc", "procs", "globals_scan", "stack_scan",
+                            "address_space", "tiny", "eager_sweep", "min_heap",
+                            "costs", NULL};
+    PyObject *gogc, *procs, *globals, *stacks, *space, *min_heap, *costs;
+    int tiny, eager;
+    PyObject *none = PyTuple_New(0);
+    if (none == NULL) {
+        return -1;
+    }
+    const int ok = PyArg_ParseTupleAndKeywords(
+        none, kwargs, "$OOOOOppOO!:Heap", names, &gogc, &procs, &globals,
+        &stacks, &space, &tiny, &eager, &min_heap, &PyTuple_Type, &costs);
+    Py_DECREF(none);
+    if (!ok) {
+        return -1;
+    }
+    gh_options_init(opt);
+    opt->track_types = true;
+    opt->policy.tiny = tiny != 0;
+    opt->policy.eager_sweep = eager != 0;
+    int64_t n = 0;
+    // One PiB: sums of such figures stay far from 2**64.
+    const uint64_t max = (uint64_t)1 << 50;
+    if (convert_percent(gogc, "gogc", &opt->gogc) < 0
+        || convert_int(procs, "procs", 1, GH_MAX_PROCS, &n) < 0
+        || convert_size(globals, "globals_scan", max, &opt->globals_scan) < 0
+        || convert_size(stacks, "stack_scan", max, &opt->stack_scan) < 0
+        || convert_size(space, "address_space", (uint64_t)1 << 46,
+                        &opt->address_space) < 0
+        || convert_size(min_heap, "min_heap", max, &opt->policy.min_heap) < 0
+        || read_costs(costs, &opt->costs) < 0) {
+        return -1;
+    }
+    opt->procs = (int32_t)n;
+    if (opt->address_space < (uint64_t)1 << 30) {
+        PyErr_Format(PyExc_ValueError,
+                     "address_space must be at least 1 GiB, not %llu",
+                     (unsigned long long)opt->address_space);
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *
+heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    module_state *state = state_of_type(type);
+    if (state == NULL) {
+        return NULL;
+    }
+    if (PyTuple_GET_SIZE(args) != 0) {
+        PyErr_SetString(PyExc_TypeError,
+                        "Heap takes its settings by name: Heap(gogc=50)");
+        return NULL;
+    }
+    gh_options opt;
+    if (read_options(kwargs, &opt) < 0) {
+        return NULL;
+    }
+    heap_object *self = (heap_object *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->state = state;
+    gh_heap *heap;
+    const gh_status st = gh_heap_new(&opt, &heap);
+    if (st != GH_OK) {
+        Py_DECREF(self);
+        return set_status_error(state, st, "Heap");
+    }
+    heap_entry *e = table_add(state, heap, (PyObject *)self);
+    if (e == NULL) {
+        gh_heap_free(heap);
+        Py_DECREF(self);
+        return NULL;
+    }
+    self->entry = e;
+    self->id = atomic_load(&e->id);
+    return (PyObject *)self;
+}
+
+static void
+heap_dealloc(PyObject *op)
+{
+    heap_object *self = (heap_object *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    if (self->weaklist != NULL) {
+        PyObject_ClearWeakRefs(op);
+    }
+    if (self->entry != NULL && atomic_load(&self->entry->id) == self->id) {
+        self->entry->end = END_GONE;
+        entry_kill(self->state, self->entry);
+    }
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyObject *
+heap_close(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    heap_object *self = (heap_object *)op;
+    heap_entry *e = self->entry;
+    if (e == NULL || atomic_load(&e->id) != self->id) {
+        Py_RETURN_NONE;
+    }
+    if (!entry_try_close(e)) {
+        if (atomic_load(&e->id) != self->id) {
+            Py_RETURN_NONE;  // closed meanwhile by another thread
+        }
+        PyErr_SetString(self->state->state_error,
+                        "Heap.close: another thread is inside this heap");
+        return NULL;
+    }
+    e->end = END_CLOSED;
+    entry_end(self->state, e);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+heap_closed(PyObject *op, void *Py_UNUSED(closure))
+{
+    const heap_object *self = (heap_object *)op;
+    return PyBool_FromLong(self->entry == NULL
+                           || atomic_load(&self->entry->id) != self->id);
+}
+
+// ---- allocation -------------------------------------------------------------------
+
+// new_args go into the operations that allocate. slot is NULL for a block.
+typedef struct new_args {
+    type_slot *slot;
+    uint64_t n;   // elements, or bytes of a block
+    uint32_t id;  // out
+    uint64_t addr;
+} new_args;
+
+static gh_status
+op_new(gh_mut *m, void *arg)
+{
+    new_args *a = arg;
+    gh_heap *heap = gh_mut_heap(m);
+    const gh_type *t = NULL;
+    gh_status st = GH_OK;
+    if (a->slot != NULL) {
+        st = type_slot_get(m, a->slot, &t);
+    }
+    if (st == GH_OK) {
+        st = gh_handle_new(m, &a->id);
+    }
+    if (st != GH_OK) {
+        return st;
+    }
+    gh_slot *slot = gh_handle_slot(heap, a->id);
+    st = t == NULL ? gh_alloc(m, slot, a->n) : gh_new(m, slot, t, a->n);
+    if (st != GH_OK) {
+        gh_handle_drop(heap, a->id);
+        return st;
+    }
+    a->addr = gh_addr(heap, slot);
+    return GH_OK;
+}
+
+// make_object allocates n elements of c, or n bytes if c is the class of
+// blocks. bytes is the request, for the message.
+static PyObject *
+make_object(heap_object *self, heap_entry *e, class_object *c, uint64_t n,
+            uint64_t bytes, int64_t len, const char *what)
+{
+    module_state *state = self->state;
+    new_args a = {.n = n};
+    if (c->role != ROLE_BLOCK) {
+        a.slot = entry_type(state, e, c);
+        if (a.slot == NULL) {
+            return NULL;
+        }
+    }
+    const gh_status st = entry_run(state, e, op_new, &a);
+    if (st == GH_ERR_NOMEM) {
+        return set_memory_error(state, e, bytes, what);
+    }
+    if (st != GH_OK) {
+        return set_status_error(state, st, what);
+    }
+    return handle_make(e, self->id, c, a.id, a.addr, len);
+}
+
+// ready_struct checks that cls is a struct class; one without fields gets its
+// (empty) layout now.
+static class_object *
+ready_struct(module_state *state, PyObject *cls)
+{
+    if (!class_check(state, cls) || cls == state->ref || cls == state->struct_
+        || !PyType_IsSubtype((PyTypeObject *)cls,
+                             (PyTypeObject *)state->struct_)) {
+        PyErr_Format(PyExc_TypeError,
+                     "Heap.new: a struct class (a subclass of Struct) is "
+                     "needed, not %R", cls);
+        return NULL;
+    }
+    class_object *c = (class_object *)cls;
+    if (!c->ready) {
+        PyObject *types = state_types(state);
+        PyObject *done = types == NULL
+                             ? NULL
+                             : PyObject_CallMethod(types, "_finish_empty", "O",
+                                                   cls);
+        if (done == NULL) {
+            return NULL;
+        }
+        Py_DECREF(done);
+    }
+    return c;
+}
+
+// field_of finds the field that a keyword names.
+static field_object *
+field_of(const class_object *c, PyObject *name)
+{
+    PyObject *f = c->fields == NULL
+                      ? NULL : PyDict_GetItemWithError(c->fields, name);
+    if (f == NULL && !PyErr_Occurred()) {
+        PyObject *names = c->fields == NULL ? PyList_New(0)
+                                            : PyDict_Keys(c->fields);
+        PyObject *sep = PyUnicode_FromString(", ");
+        PyObject *all = names == NULL || sep == NULL
+                            ? NULL : PyUnicode_Join(sep, names);
+        if (all != NULL) {
+            PyErr_Format(PyExc_TypeError,
+                         "Heap.new: %s has no field %R (it has: %U)",
+                         c->type.ht_type.tp_name, name, all);
+        }
+        Py_XDECREF(names);
+        Py_XDECREF(sep);
+        Py_XDECREF(all);
+    }
+    return (field_object *)f;
+}
+
+typedef struct pending {
+    field_object *field;
+    cell value;
+} pending;
+
+static PyObject *
+new_with_fields(heap_object *self, class_object *c, pending *p, Py_ssize_t n)
+{
+    heap_entry *e = heap_use(self, "new");
+    if (e == NULL) {
+        return NULL;
+    }
+    PyObject *made = make_object(self, e, c, 1, c->size, -1, "Heap.new");
+    for (Py_ssize_t i = 0; made != NULL && i < n; i++) {
+        field_object *f = p[i].field;
+        const place at = {.field = f, .cls = c};
+        if (codec_put(self->state, e, &f->codec, &at, (handle_object *)made,
+                      f->offset, &p[i].value) < 0) {
+            Py_CLEAR(made);
+        }
+    }
+    entry_unuse(self->state, e);
+    return made;
+}
+
+#define FIELDS_ON_STACK 16
+
+static PyObject *
+heap_new_object(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                PyObject *kwnames)
+{
+    heap_object *self = (heap_object *)op;
+    if (nargs != 1) {
+        PyErr_Format(PyExc_TypeError,
+                     "Heap.new takes a struct class, then fields by name; it "
+                     "got %zd positional arguments", nargs);
+        return NULL;
+    }
+    class_object *c = ready_struct(self->state, args[0]);
+    if (c == NULL) {
+        return NULL;
+    }
+    const Py_ssize_t n = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
+    pending few[FIELDS_ON_STACK];
+    pending *p = few;
+    if (n > FIELDS_ON_STACK) {
+        p = PyMem_Malloc((size_t)n * sizeof(*p));
+        if (p == NULL) {
+            return PyErr_NoMemory();
+        }
+    }
+    PyObject *made = NULL;
+    Py_ssize_t i = 0;
+    for (; i < n; i++) {
+        p[i].field = field_of(c, PyTuple_GET_ITEM(kwnames, i));
+        if (p[i].field == NULL) {
+            break;
+        }
+        const place at = {.field = p[i].field, .cls = c};
+        if (codec_convert(self->state, &p[i].field->codec, &at, self->id,
+                          args[1 + i], &p[i].value) < 0) {
+            break;
+        }
+    }
+    if (i == n) {
+        made = new_with_fields(self, c, p, n);
+    }
+    if (p != few) {
+        PyMem_Free(p);
+    }
+    return made;
+}
+
+// The largest request: half the largest window that a heap can ask for.
+#define MAX_REQUEST ((uint64_t)1 << 45)
+
+static PyObject *
+heap_alloc(PyObject *op, PyObject *arg)
+{
+    heap_object *self = (heap_object *)op;
+    uint64_t size;
+    if (convert_size(arg, "size", MAX_REQUEST, &size) < 0) {
+        return NULL;
+    }
+    heap_entry *e = heap_use(self, "alloc");
+    if (e == NULL) {
+        return NULL;
+    }
+    PyObject *made =
+        make_object(self, e, (class_object *)self->state->block, size, size,
+                    (int64_t)size, "Heap.alloc");
+    entry_unuse(self->state, e);
+    return made;
+}
+
+// _array(cls, n): cls is the array class that goheap.types made.
+static PyObject *
+heap_array(PyObject *op, PyObject *args)
+{
+    heap_object *self = (heap_object *)op;
+    PyObject *cls, *count;
+    if (!PyArg_ParseTuple(args, "OO:array", &cls, &count)) {
+        return NULL;
+    }
+    class_object *c = (class_object *)cls;
+    if (!class_check(self->state, cls) || !c->ready || c->role != ROLE_ARRAY
+        || c->fixed_n >= 0) {
+        PyErr_SetString(PyExc_TypeError, "Heap.array: no class of arrays");
+        return NULL;
+    }
+    const uint64_t size = c->elem.size;
+    uint64_t n;
+    if (PyBool_Check(count) || !PyIndex_Check(count)) {
+        PyErr_Format(PyExc_TypeError, "n must be an int, not '%.100s'",
+                     Py_TYPE(count)->tp_name);
+        return NULL;
+    }
+    if (convert_size(count, "n", size == 0 ? INT64_MAX : MAX_REQUEST / size, &n)
+        < 0) {
+        return NULL;
+    }
+    heap_entry *e = heap_use(self, "array");
+    if (e == NULL) {
+        return NULL;
+    }
+    PyObject *made = make_object(self, e, c, n, n * size, (int64_t)n,
+                                 "Heap.array");
+    entry_unuse(self->state, e);
+    return made;
+}
+
+// ---- the collector and the settings ------------------------------------------------
+
+static gh_status
+op_collect(gh_mut *m, void *arg)
+{
+    const gh_status st = gh_gc(m);
+    if (st != GH_OK) {
+        return st;
+    }
+    gh_heap *heap = gh_mut_heap(m);
+    return gh_cycle_get(heap, gh_cycles(heap) - 1, arg);
+}
+
+static gh_status
+op_free_os_memory(gh_mut *m, void *Py_UNUSED(arg))
+{
+    return gh_free_os_memory(m);
+}
+
+static PyObject *
+heap_collect(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    heap_object *self = (heap_object *)op;
+    heap_entry *e = heap_use(self, "collect");
+    if (e == NULL) {
+        return NULL;
+    }
+    gh_cycle c;
+    const gh_status st = entry_run_detached(self->state, e, op_collect, &c);
+    entry_unuse(self->state, e);
+    return st != GH_OK ? set_status_error(self->state, st, "Heap.collect")
+                       : cycle_tuple(&c);
+}
+
+static PyObject *
+heap_free_os_memory(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    heap_object *self = (heap_object *)op;
+    heap_entry *e = heap_use(self, "free_os_memory");
+    if (e == NULL) {
+        return NULL;
+    }
+    const gh_status st =
+        entry_run_detached(self->state, e, op_free_os_memory, NULL);
+    entry_unuse(self->state, e);
+    if (st != GH_OK) {
+        return set_status_error(self->state, st, "Heap.free_os_memory");
+    }
+    Py_RETURN_NONE;
+}
+
+static gh_status
+op_set_gogc(gh_mut *m, void *arg)
+{
+    (void)gh_set_gogc(m, *(int32_t *)arg);
+    return GH_OK;
+}
+
+// op_set_procs moves to P 0 first: the caller's own P must stay.
+static gh_status
+op_set_procs(gh_mut *m, void *arg)
+{
+    return gh_set_procs(m, *(int32_t *)arg);
+}
+
+static int
+no_delete(PyObject *value, const char *name)
+{
+    if (value == NULL) {
+        PyErr_Format(PyExc_AttributeError, "Heap.%s can be set, not deleted",
+                     name);
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *
+heap_get_gogc(PyObject *op, void *Py_UNUSED(closure))
+{
+    heap_object *self = (heap_object *)op;
+    heap_entry *e = heap_use(self, "gogc");
+    if (e == NULL) {
+        return NULL;
+    }
+    const int32_t v = gh_gogc(e->heap);
+    entry_unuse(self->state, e);
+    if (v < 0) {
+        Py_RETURN_NONE;
+    }
+    return PyLong_FromLong(v);
+}
+
+static int
+heap_set_gogc(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
+{
+    heap_object *self = (heap_object *)op;
+    int32_t percent;
+    if (no_delete(value, "gogc") < 0
+        || convert_percent(value, "gogc", &percent) < 0) {
+        return -1;
+    }
+    heap_entry *e = heap_use(self, "gogc");
+    if (e == NULL) {
+        return -1;
+    }
+    const gh_status st = entry_run(self->state, e, op_set_gogc, &percent);
+    entry_unuse(self->state, e);
+    if (st != GH_OK) {
+        set_status_error(self->state, st, "Heap.gogc");
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *
+heap_get_procs(PyObject *op, void *Py_UNUSED(closure))
+{
+    heap_object *self = (heap_object *)op;
+    heap_entry *e = heap_use(self, "procs");
+    if (e == NULL) {
+        return NULL;
+    }
+    const int32_t v = gh_procs(e->heap);
+    entry_unuse(self->state, e);
+    return PyLong_FromLong(v);
+}
+
+static int
+heap_set_procs(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
+{
+    heap_object *self = (heap_object *)op;
+    int64_t n;
+    if (no_delete(value, "procs") < 0
+        || convert_int(value, "procs", 1, GH_MAX_PROCS, &n) < 0) {
+        return -1;
+    }
+    heap_entry *e = heap_use(self, "procs");
+    if (e == NULL) {
+        return -1;
+    }
+    int32_t procs = (int32_t)n;
+    int32_t old = GH_ANY_P;
+    // The Ps above the new number end; P 0 always stays. What on_p chose is
+    // for the next entries, not for this one.
+    gh_status st = GH_OK;
+    int status = entry_choose(self->state, e, 0, &old);
+    if (status == 0) {
+        st = entry_run(self->state, e, op_set_procs, &procs);
+        int32_t zero;
+        status = entry_choose(self->state, e, old, &zero);
+    }
+    entry_unuse(self->state, e);
+    if (status == 0 && st != GH_OK) {
+        set_status_error(self->state, st, "Heap.procs");
+        status = -1;
+    }
+    return status;
+}
+
+// _choose_p(p): the P that this thread enters on from now on, None for any;
+// returns the choice before. For Heap.on_p.
+static PyObject *
+heap_choose_p(PyObject *op, PyObject *arg)
+{
+    heap_object *self = (heap_object *)op;
+    int64_t p = GH_ANY_P;
+    heap_entry *e = heap_use(self, "on_p");
+    if (e == NULL) {
+        return NULL;
+    }
+    int32_t old;
+    int status = arg == Py_None
+                     ? 0
+                     : convert_int(arg, "p", 0, gh_procs(e->heap) - 1, &p);
+    if (status == 0) {
+        status = entry_choose(self->state, e, (int32_t)p, &old);
+    }
+    entry_unuse(self->state, e);
+    if (status < 0) {
+        return NULL;
+    }
+    if (old == GH_ANY_P) {
+        Py_RETURN_NONE;
+    }
+    return PyLong_FromLong(old);
+}
+
+// ---- numbers ------------------------------------------------------------------------
+
+static gh_status
+op_stats(gh_mut *m, void *arg)
+{
+    gh_stats(m, arg);
+    return GH_OK;
+}
+
+static gh_status
+op_read_mem_stats(gh_mut *m, void *arg)
+{
+    gh_read_mem_stats(m, arg);
+    return GH_OK;
+}
+
+static PyObject *
+stats_with(PyObject *op, op_fn fn, const char *what)
+{
+    heap_object *self = (heap_object *)op;
+    heap_entry *e = heap_use(self, what);
+    if (e == NULL) {
+        return NULL;
+    }
+    gh_memstats *s = PyMem_Malloc(sizeof(*s));
+    gh_status st = GH_ERR_NOMEM;
+    if (s != NULL) {
+        st = entry_run(self->state, e, fn, s);
+    }
+    entry_unuse(self->state, e);
+    PyObject *tuple = NULL;
+    if (s == NULL) {
+        PyErr_NoMemory();
+    } else if (st != GH_OK) {
+        set_status_error(self->state, st, what);
+    } else {
+        tuple = memstats_tuple(s);
+    }
+    PyMem_Free(s);
+    return tuple;
+}
+
+static PyObject *
+heap_stats(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return stats_with(op, op_stats, "stats");
+}
+
+static PyObject *
+heap_read_mem_stats(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return stats_with(op, op_read_mem_stats, "read_mem_stats");
+}
+
+typedef enum gauge { HEAP_LIVE, HEAP_GOAL, TRIGGER, NUM_GC, NOW } gauge;
+
+static const struct {
+    const char *name;
+} gauges[] = {{"heap_live"}, {"heap_goal"}, {"trigger"}, {"num_gc"},
+              {"now_ns"}};
+
+// gauge_args: read by the holder of a P, so that no gauge is half of a step.
+typedef struct gauge_args {
+    gauge which;
+    uint64_t value;
+} gauge_args;
+
+static gh_status
+op_gauge(gh_mut *m, void *arg)
+{
+    gauge_args *a = arg;
+    const gh_heap *heap = gh_mut_heap(m);
+    switch (a->which) {
+    case HEAP_LIVE: a->value = gh_heap_live(heap); break;
+    case HEAP_GOAL: a->value = gh_heap_goal(heap); break;
+    case TRIGGER: a->value = gh_trigger(heap); break;
+    case NUM_GC: a->value = gh_cycles(heap); break;
+    case NOW: a->value = (uint64_t)gh_now(heap); break;
+    }
+    return GH_OK;
+}
+
+static PyObject *
+heap_gauge(PyObject *op, void *closure)
+{
+    heap_object *self = (heap_object *)op;
+    gauge_args a = {.which = (gauge)(uintptr_t)closure};
+    heap_entry *e = heap_use(self, gauges[a.which].name);
+    if (e == NULL) {
+        return NULL;
+    }
+    const gh_status st = entry_run(self->state, e, op_gauge, &a);
+    entry_unuse(self->state, e);
+    return st != GH_OK
+               ? set_status_error(self->state, st, gauges[a.which].name)
+               : PyLong_FromUnsignedLongLong(a.value);
+}
+
+typedef struct cycle_args {
+    uint64_t i;
+    gh_cycle cycle;
+} cycle_args;
+
+static gh_status
+op_cycle(gh_mut *m, void *arg)
+{
+    cycle_args *a = arg;
+    return gh_cycle_get(gh_mut_heap(m), a->i, &a->cycle);
+}
+
+// _cycle(i): cycle number i, from 0.
+static PyObject *
+heap_cycle(PyObject *op, PyObject *arg)
+{
+    heap_object *self = (heap_object *)op;
+    cycle_args a;
+    if (convert_uint64(arg, "cycle", &a.i) < 0) {
+        return NULL;
+    }
+    heap_entry *e = heap_use(self, "cycles");
+    if (e == NULL) {
+        return NULL;
+    }
+    const gh_status st = entry_run(self->state, e, op_cycle, &a);
+    entry_unuse(self->state, e);
+    if (st == GH_ERR_INVAL) {
+        PyErr_Format(PyExc_IndexError, "there is no cycle %llu",
+                     (unsigned long long)a.i);
+        return NULL;
+    }
+    return st != GH_OK ? set_status_error(self->state, st, "Heap.cycles")
+                       : cycle_tuple(&a.cycle);
+}
+
+// ---- looking inside --------------------------------------------------------------------
+
+// lines collects what gh_verify reports, without Python: it may run detached.
+typedef struct lines {
+    char *text;  // each line ends with '\n'
+    size_t len, cap;
+    bool lost;   // a line found no memory
+} lines;
+
+static void
+add_line(void *arg, const char *line)
+{
+    lines *l = arg;
+    const size_t n = strlen(line);
+    if (l->len + n + 1 > l->cap) {
+        const size_t cap = 2 * (l->cap + n + 1);
+        char *more = realloc(l->text, cap);
+        if (more == NULL) {
+            l->lost = true;
+            return;
+        }
+        l->text = more;
+        l->cap = cap;
+    }
+    memcpy(l->text + l->len, line, n);
+    l->len += n;
+    l->text[l->len++] = '\n';
+}
+
+static gh_status
+op_verify(gh_mut *m, void *arg)
+{
+    (void)gh_verify(m, add_line, arg);
+    return GH_OK;
+}
+
+// _verify(): what is broken, one line each, as one str.
+static PyObject *
+heap_verify(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    heap_object *self = (heap_object *)op;
+    heap_entry *e = heap_use(self, "verify");
+    if (e == NULL) {
+        return NULL;
+    }
+    lines l = {0};
+    const gh_status st = entry_run_detached(self->state, e, op_verify, &l);
+    entry_unuse(self->state, e);
+    PyObject *text = NULL;
+    if (st != GH_OK) {
+        set_status_error(self->state, st, "Heap.verify");
+    } else if (l.lost) {
+        PyErr_NoMemory();
+    } else {
+        text = PyUnicode_DecodeUTF8(l.text == NULL ? "" : l.text,
+                                    (Py_ssize_t)l.len, "replace");
+    }
+    free(l.text);
+    return text;
+}
+
+typedef struct info_args {
+    const gh_slot *slot;  // or NULL: addr
+    uint64_t addr;
+    gh_object object;
+    char name[128];       // of the type
+} info_args;
+
+static gh_status
+op_info(gh_mut *m, void *arg)
+{
+    info_args *a = arg;
+    gh_heap *heap = gh_mut_heap(m);
+    const gh_status st = a->slot != NULL
+                             ? gh_object_at(heap, a->slot, &a->object)
+                             : gh_object_at_addr(heap, a->addr, &a->object);
+    if (st != GH_OK) {
+        return st;
+    }
+    const gh_type *t = a->object.type_id > GH_TYPE_BYTES
+                           ? gh_type_by_id(heap, a->object.type_id) : NULL;
+    const char *name = a->object.type_id == GH_TYPE_BYTES ? "Block" : "";
+    if (t != NULL) {
+        gh_type_desc desc;
+        gh_type_get(t, &desc);
+        name = desc.name;
+    }
+    // A name longer than that is cut, between two characters.
+    size_t n = strlen(name);
+    if (n > sizeof(a->name) - 1) {
+        n = sizeof(a->name) - 1;
+        while (n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80) {
+            n--;
+        }
+    }
+    memcpy(a->name, name, n);
+    a->name[n] = 0;
+    return GH_OK;
+}
+
+// handle_of_heap checks that arg is a live handle of self.
+static int
+handle_of_heap(heap_object *self, heap_entry *e, PyObject *arg,
+               const char *what)
+{
+    const handle_object *h = (handle_object *)arg;
+    if (h->heap == self->id) {
+        return 0;
+    }
+    (void)e;
+    heap_entry *other = entry_use(self->state, h->heap);
+    if (other == NULL) {
+        set_dead_error(self->state, h);
+        return -1;
+    }
+    entry_unuse(self->state, other);
+    PyErr_Format(self->state->foreign_error,
+                 "%s: %R is a handle of another heap", what, arg);
+    return -1;
+}
+
+// _info(at): (addr, base, size, elemsize, type, span, slot, spanclass, header)
+static PyObject *
+heap_info(PyObject *op, PyObject *arg)
+{
+    heap_object *self = (heap_object *)op;
+    module_state *state = self->state;
+    info_args a = {0};
+    const bool handle = handle_check(state, arg);
+    if (!handle && (PyBool_Check(arg) || !PyIndex_Check(arg))) {
+        PyErr_Format(PyExc_TypeError,
+                     "Heap.info: a handle or an address is needed, not "
+                     "'%.100s'", Py_TYPE(arg)->tp_name);
+        return NULL;
+    }
+    if (!handle && convert_uint64(arg, "address", &a.addr) < 0) {
+        return NULL;
+    }
+    heap_entry *e = heap_use(self, "info");
+    if (e == NULL) {
+        return NULL;
+    }
+    PyObject *result = NULL;
+    if (handle && handle_of_heap(self, e, arg, "Heap.info") < 0) {
+        goto out;
+    }
+    if (handle) {
+        a.slot = gh_handle_slot(e->heap, ((handle_object *)arg)->slot);
+        a.addr = handle_addr((handle_object *)arg);
+    }
+    const gh_status st = entry_run(state, e, op_info, &a);
+    if (st == GH_ERR_BADPTR || st == GH_ERR_INVAL) {
+        char text[32];
+        (void)snprintf(text, sizeof(text), "0x%llx",
+                       (unsigned long long)a.addr);
+        PyErr_Format(PyExc_LookupError, "Heap.info: no live object at %s%s",
+                     text, handle ? " (a zero-size object lies in no span)"
+                                  : "");
+    } else if (st != GH_OK) {
+        set_status_error(state, st, "Heap.info");
+    } else {
+        const gh_object *o = &a.object;
+        typedef unsigned long long ull;
+        result = Py_BuildValue("KKKKsKIiO", (ull)a.addr, (ull)o->addr,
+                               (ull)o->size, (ull)o->elemsize, a.name,
+                               (ull)o->span_base, (unsigned)o->index,
+                               (int)o->spanclass,
+                               o->header ? Py_True : Py_False);
+    }
+out:
+    entry_unuse(state, e);
+    return result;
+}
+
+// ---- functions on handles -----------------------------------------------------------------
+
+static handle_object *
+handle_arg(PyObject *module, PyObject *arg, const char *what)
+{
+    module_state *state = PyModule_GetState(module);
+    if (!handle_check(state, arg)) {
+        PyErr_Format(PyExc_TypeError, "%s: a handle is needed, not '%.100s'",
+                     what, Py_TYPE(arg)->tp_name);
+        return NULL;
+    }
+    return (handle_object *)arg;
+}
+
+PyObject *
+ref_heap_of(PyObject *module, PyObject *arg)
+{
+    module_state *state = PyModule_GetState(module);
+    const handle_object *h = handle_arg(module, arg, "heap_of");
+    heap_entry *e = h == NULL ? NULL : handle_use(state, h);
+    if (e == NULL) {
+        return NULL;
+    }
+#if PY_VERSION_HEX >= 0x030d0000
+    PyObject *heap;
+    const int found = PyWeakref_GetRef(e->weak, &heap);
+#else
+    PyObject *heap = PyWeakref_GetObject(e->weak);
+    const int found = heap == NULL ? -1 : heap != Py_None;
+    heap = found > 0 ? Py_NewRef(heap) : NULL;
+#endif
+    entry_unuse(state, e);
+    return found == 0 ? set_dead_error(state, h) : heap;  // 0: just being lost
+}
+
+PyObject *
+ref_address_of(PyObject *module, PyObject *arg)
+{
+    module_state *state = PyModule_GetState(module);
+    const handle_object *h = handle_arg(module, arg, "address_of");
+    heap_entry *e = h == NULL ? NULL : handle_use(state, h);
+    if (e == NULL) {
+        return NULL;
+    }
+    entry_unuse(state, e);
+    return PyLong_FromUnsignedLongLong(handle_addr(h));
+}
+
+PyObject *
+ref_sizeof(PyObject *module, PyObject *arg)
+{
+    module_state *state = PyModule_GetState(module);
+    const handle_object *h = handle_arg(module, arg, "sizeof");
+    heap_entry *e = h == NULL ? NULL : handle_use(state, h);
+    if (e == NULL) {
+        return NULL;
+    }
+    const int64_t size = handle_size(state, e, h);
+    entry_unuse(state, e);
+    return size < 0 ? NULL : PyLong_FromLongLong(size);
+}
+
+// ---- the type -------------------------------------------------------------------------------
+
+#define METHOD(f) (PyCFunction)(void (*)(void))(f)
+
+static PyMethodDef heap_methods[] = {
+    {"close", heap_close, METH_NOARGS,
+     "close($self, /)\n--\n\n"
+     "End this heap now; twice is fine. Its handles are dead from then on; "
+     "memory\nthat a live buffer shows stays until that buffer goes. "
+     "HeapStateError while\nanother thread is inside."},
+    {"new", METHOD(heap_new_object), METH_FASTCALL | METH_KEYWORDS,
+     "new($self, cls, /, **fields)\n--\n\n"
+     "A zeroed object of a struct class, then its fields set in order."},
+    {"alloc", heap_alloc, METH_O,
+     "alloc($self, size, /)\n--\n\n"
+     "size bytes without pointers, zeroed, as make([]byte, size). size is an "
+     "int or\nGo's spelling (\"64KiB\"); 0 gives Go's one zero-size object."},
+    {"free_os_memory", heap_free_os_memory, METH_NOARGS,
+     "free_os_memory($self, /)\n--\n\n"
+     "debug.FreeOSMemory(): collect, then return every free page."},
+    {"_array", heap_array, METH_VARARGS, NULL},
+    {"_collect", heap_collect, METH_NOARGS, NULL},
+    {"_stats", heap_stats, METH_NOARGS, NULL},
+    {"_read_mem_stats", heap_read_mem_stats, METH_NOARGS, NULL},
+    {"_cycle", heap_cycle, METH_O, NULL},
+    {"_verify", heap_verify, METH_NOARGS, NULL},
+    {"_info", heap_info, METH_O, NULL},
+    {"_choose_p", heap_choose_p, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef heap_getset[] = {
+    {"closed", heap_closed, NULL, "Whether close() was called.", NULL},
+    {"gogc", heap_get_gogc, heap_set_gogc,
+     "GOGC in percent, None when off. It may be set at any time, to a "
+     "percentage, None\nor \"off\".", NULL},
+    {"procs", heap_get_procs, heap_set_procs,
+     "GOMAXPROCS: the number of Ps, each with its mcache. Ps that end give "
+     "back\ntheir spans.", NULL},
+    {"heap_live", heap_gauge, NULL,
+     "Bytes that the pacer counts as live: marked by the last cycle and "
+     "allocated since.", (void *)HEAP_LIVE},
+    {"heap_goal", heap_gauge, NULL, "Bytes that the next cycle aims at.",
+     (void *)HEAP_GOAL},
+    {"trigger", heap_gauge, NULL, "heap_live at which the next cycle begins.",
+     (void *)TRIGGER},
+    {"num_gc", heap_gauge, NULL, "Finished cycles.", (void *)NUM_GC},
+    {"now_ns", heap_gauge, NULL, "The heap's virtual clock, ns since its birth.",
+     (void *)NOW},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef heap_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(heap_object, weaklist), READONLY,
+     NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot heap_slots[] = {
+    {Py_tp_doc, "C part of goheap.Heap."},
+    {Py_tp_new, (void *)(uintptr_t)heap_new},
+    {Py_tp_dealloc, (void *)(uintptr_t)heap_dealloc},
+    {Py_tp_methods, heap_methods},
+    {Py_tp_getset, heap_getset},
+    {Py_tp_members, heap_members},
+    {0, NULL},
+};
+
+static PyType_Spec heap_spec = {
+    .name = "goheap._core.HeapPart",
+    .basicsize = sizeof(heap_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE
+             | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = heap_slots,
+};
+
+int
+heap_type_init(PyObject *module, module_state *state)
+{
+    state->heap_type = (PyTypeObject *)PyType_FromModuleAndSpec(
+        module, &heap_spec, NULL);
+    if (state->heap_type == NULL) {
+        return -1;
+    }
+    return PyModule_AddType(module, state->heap_type);
+}
