@@ -1,16 +1,23 @@
-"""goheap demo: the Go compiler's history under four settings, beside real Go."""
+"""goheap demo: the Go compiler's history under four settings, beside real Go.
+
+rich and matplotlib make it handsome; both are looked for here only, and neither
+is needed.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import importlib.resources
 import json
 import sys
 import time
-from typing import TextIO
+from collections.abc import Iterator
+from typing import Any
 
 from .errors import HeapError
-from .replay import Replay, replay
+from .replay import Progress, Replay, replay
 
 TRACE = "compile-json.gogc20.ghtrace"
 TRUTH = "compile-json.truth.json"
@@ -21,29 +28,81 @@ LEFT_OUT = ("A stop-the-world replay leaves out what the program allocates while
             "the collector marks: real Go keeps all of that alive until the next "
             "cycle, so it collects a little less often.")
 
+HEAD = ("setting", "collections predicted", "real Go, three runs", "peak heap",
+        "seconds")
+Row = tuple[str, str, str, str, str]
 
-class _Bar:
-    """A progress bar on a terminal; nothing elsewhere."""
 
-    def __init__(self, out: TextIO, label: str) -> None:
-        self._out = out if out.isatty() else None
-        self._label = label
-        self._draw(0, 1)
+class _Plain:
+    """A bar of characters on a terminal, and rows as they come."""
 
-    def _draw(self, done: int, total: int) -> None:
-        if self._out is not None:
-            n = BAR * done // max(total, 1)
-            self._out.write("\r%-10s [%s%s] %3d%%" % (
-                self._label, "#" * n, "." * (BAR - n),
-                100 * done // max(total, 1)))
-            self._out.flush()
+    FORMAT = "%-9s  %21s  %19s  %9s  %7s"
 
-    __call__ = _draw
+    def __init__(self) -> None:
+        self._bar = sys.stderr if sys.stderr.isatty() else None
+        print(self.FORMAT % HEAD)
+
+    @contextlib.contextmanager
+    def running(self, label: str) -> Iterator[Progress]:
+        """Shows the bar; what it gives is called with (done, total)."""
+        def draw(done: int, total: int) -> None:
+            if self._bar is not None:
+                n = BAR * done // max(total, 1)
+                self._bar.write("\r%-9s [%s%s] %3d%%" % (
+                    label, "#" * n, "." * (BAR - n),
+                    100 * done // max(total, 1)))
+                self._bar.flush()
+
+        draw(0, 1)
+        try:
+            yield draw
+        finally:
+            if self._bar is not None:
+                self._bar.write("\r%s\r" % (" " * (BAR + 20)))
+                self._bar.flush()
+
+    def row(self, cells: Row) -> None:
+        print(self.FORMAT % cells, flush=True)
 
     def end(self) -> None:
-        if self._out is not None:
-            self._out.write("\r%s\r" % (" " * (BAR + 20)))
-            self._out.flush()
+        pass
+
+
+class _Rich:
+    """The same with rich: the table is shown when it is whole."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import Progress as Bars
+        from rich.table import Table
+
+        self._console = Console(highlight=False)
+        bars = Console(stderr=True)
+        self._bars = functools.partial(Bars, console=bars, transient=True,
+                                       disable=not bars.is_terminal)
+        self._table = Table()
+        for i, name in enumerate(HEAD):
+            self._table.add_column(name, justify="left" if i == 0 else "right")
+
+    @contextlib.contextmanager
+    def running(self, label: str) -> Iterator[Progress]:
+        with self._bars() as bars:
+            task = bars.add_task("%-9s" % label, total=1)
+            yield lambda done, total: bars.update(task, completed=done,
+                                                  total=total)
+
+    def row(self, cells: Row) -> None:
+        self._table.add_row(*cells)
+
+    def end(self) -> None:
+        self._console.print(self._table)
+
+
+def _screen() -> _Plain | _Rich:
+    try:
+        return _Rich()
+    except ImportError:
+        return _Plain()
 
 
 def add_demo_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -61,41 +120,62 @@ def _range(values: list[int]) -> str:
     return str(low) if low == high else "%d-%d" % (low, high)
 
 
-def _picture(runs: list[Replay], path: str) -> bool:
+def _panel(ax: Any, r: Replay, title: str, top: float) -> None:
+    """Draws one replay into axes that end at top MiB."""
+    mib = 1 << 20
+    # The heap rises from sample to sample and falls at a cycle's end.
+    heap = [(s.t_ns, s.heap_live) for s in r.series]
+    for c in r.cycles:
+        heap += [(c.start_ns, c.heap_start), (c.end_ns, c.heap_marked)]
+    heap.sort()
+    t, size = [t / 1e9 for t, _ in heap], [b / mib for _, b in heap]
+    ax.fill_between(t, size, color="#1f77b4", alpha=0.15, lw=0)
+    ax.plot(t, size, lw=1.3, color="#1f77b4", label="heap")
+    t = [s.t_ns / 1e9 for s in r.series]
+    live = [s.heap_marked / mib for s in r.series]
+    ax.fill_between(t, live, step="post", color="#2ca02c", alpha=0.25, lw=0)
+    ax.step(t, live, where="post", lw=1.3, color="#2ca02c",
+            label="live at the last collection")
+    goal = [s.heap_goal / mib for s in r.series]
+    ax.step(t, goal, where="post", lw=1.3, color="#d62728", label="goal")
+    if goal[-1] > top:
+        ax.annotate("goal %.0f MiB \u2191" % goal[-1], (t[-1], top),
+                    xytext=(0, -4), textcoords="offset points", ha="right",
+                    va="top", fontsize=9, color="#d62728")
+    ax.plot([c.start_ns / 1e9 for c in r.cycles],
+            [c.heap_start / mib for c in r.cycles], "o", ms=3.5,
+            color="#1f77b4", label="collection")
+    ax.set_title(title, fontsize=10, loc="left")
+    ax.grid(alpha=0.25)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _picture(runs: list[Replay], real: dict[int, str], path: str) -> bool:
     """Heap, goal and live over time; False if matplotlib is missing."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    mib = 1 << 20
-    fig = Figure(figsize=(10, 6.5), layout="constrained")
+    fig = Figure(figsize=(10, 6.6), layout="constrained")
     FigureCanvasAgg(fig)
-    axes = fig.subplots(2, 2, sharex=True, sharey=True).flat
-    top = max(s.heap_live for r in runs for s in r.series) / mib * 1.3
+    axes = fig.subplots(2, 2, sharex=True, sharey=True).ravel()
+    axes[0].set_xlim(0, max(r.series[-1].t_ns for r in runs) / 1e9)
+    # The last goals aren't reached: the tallest heaps shall fill the picture.
+    top = 1.3 * max(r.peak_live_bytes for r in runs) / (1 << 20)
+    axes[0].set_ylim(0, top)
     for ax, r in zip(axes, runs):
-        # The heap rises from sample to sample and falls at a cycle's end.
-        heap = [(s.t_ns, s.heap_live) for s in r.series]
-        for c in r.cycles:
-            heap += [(c.start_ns, c.heap_start), (c.end_ns, c.heap_marked)]
-        heap.sort()
-        ax.plot([t / 1e9 for t, _ in heap], [b / mib for _, b in heap],
-                lw=1, color="#1f77b4", label="heap")
-        goals = [(s.t_ns / 1e9, s.heap_goal / mib) for s in r.series]
-        ax.step(*zip(*goals), where="post", lw=1.2, color="#d62728",
-                label="goal")
-        live = [(s.t_ns / 1e9, s.heap_marked / mib) for s in r.series]
-        ax.step(*zip(*live), where="post", lw=1.2, color="#2ca02c",
-                label="live at the last collection")
-        ax.set_title("GOGC=%s: %d collections" % (r.gogc, r.automatic_gc),
-                     fontsize=10)
-        ax.set_ylim(0, top)
-        ax.grid(alpha=0.25)
-    fig.supxlabel("seconds", fontsize=10)
-    fig.supylabel("MiB", fontsize=10)
-    fig.axes[0].legend(fontsize=8, loc="upper left")
-    fig.suptitle("The Go compiler on encoding/json, replayed", fontsize=11)
-    fig.savefig(path, dpi=110)
+        _panel(ax, r, "GOGC=%d: %d collections (real Go %s)" % (
+            r.gogc, r.automatic_gc, real[r.gogc]), top)
+    for ax in axes[-2:]:
+        ax.set_xlabel("seconds of the program")
+    for ax in axes[::2]:
+        ax.set_ylabel("MiB")
+    fig.suptitle("One history of the Go compiler (encoding/json), replayed at "
+                 "four settings of GOGC", fontsize=12)
+    fig.legend(*fig.axes[0].get_legend_handles_labels(), ncols=4, fontsize=9,
+               loc="outside lower center", frameon=False)
+    fig.savefig(path, dpi=110, format="png")
     return True
 
 
@@ -103,29 +183,25 @@ def run_demo(args: argparse.Namespace) -> int:
     """0: done; 1: the history or the picture's file was wrong."""
     data = importlib.resources.files("goheap") / "data"
     truth = json.loads((data / TRUTH).read_text(encoding="utf-8"))
-    real = {s["gogc"]: s["automatic_gc"] for s in truth["settings"]}
+    real = {s["gogc"]: _range(s["automatic_gc"]) for s in truth["settings"]}
     print("The history of the Go compiler (encoding/json, recorded at GOGC=20), "
-          "replayed:\n")
-    print("%-10s %23s %24s %11s %8s" % (
-        "", "collections predicted", "by real Go (three runs)", "peak heap",
-        "seconds"))
+          "replayed:\n", flush=True)
+    screen = _screen()
     runs = []
     try:
         with importlib.resources.as_file(data / TRACE) as path:
             for gogc in SETTINGS:
-                bar = _Bar(sys.stderr, "GOGC=%d" % gogc)
+                label = "GOGC=%d" % gogc
                 began = time.perf_counter()
-                try:
-                    r = replay(path, gogc=gogc, progress=bar)
-                finally:
-                    bar.end()
+                with screen.running(label) as progress:
+                    r = replay(path, gogc=gogc, progress=progress)
                 runs.append(r)
-                print("%-10s %23d %24s %7.1f MiB %8.2f" % (
-                    "GOGC=%d" % gogc, r.automatic_gc, _range(real[gogc]),
-                    r.peak_heap_bytes / (1 << 20), time.perf_counter() - began),
-                    flush=True)
+                screen.row((label, str(r.automatic_gc), real[gogc],
+                            "%.1f MiB" % (r.peak_heap_bytes / (1 << 20)),
+                            "%.2f" % (time.perf_counter() - began)))
+        screen.end()
         print("\n" + LEFT_OUT)
-        if _picture(runs, args.out):
+        if _picture(runs, real, args.out):
             print("Heap, goal and live over time: %s" % args.out)
         else:
             print("No picture: matplotlib is missing. Install it with "

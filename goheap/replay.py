@@ -94,7 +94,8 @@ def _limit(value: object) -> int:
     if isinstance(value, str):
         digits = value.rstrip("BKMGTi")
         unit = _UNITS.get(value[len(digits):])
-        if unit is None or not (digits.isascii() and digits.isdigit()):
+        if (unit is None or not (digits.isascii() and digits.isdigit())
+                or len(digits) > 19):
             raise ValueError(f"memory_limit: {value!r} is not a size such as "
                              '"512MiB"')
         value = int(digits) * unit
@@ -102,7 +103,7 @@ def _limit(value: object) -> int:
         raise TypeError("memory_limit must be a size, None or \"off\", not "
                         f"{type(value).__name__!r}")
     if not 0 <= value <= LIMIT_OFF:
-        raise ValueError(f"memory_limit: {value} is out of range")
+        raise ValueError(f"memory_limit: {value} is not in 0..{LIMIT_OFF}")
     return value
 
 
@@ -110,13 +111,15 @@ def _percent(value: object) -> int:
     """GOGC as the engine takes it; -1 is off."""
     if value is None or value == "off":
         return -1
-    if isinstance(value, str) and value.isascii() and value.isdigit():
+    if isinstance(value, str):
+        if not (value.isascii() and value.isdigit() and len(value) < 20):
+            raise ValueError(f"gogc: {value!r} is not a whole number of percent")
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError('gogc must be a whole number of percent, None or "off", '
                         f"not {value!r}")
     if not 0 <= value < 1 << 31:
-        raise ValueError(f"gogc: {value} is out of range")
+        raise ValueError(f"gogc: {value} is not in 0..{(1 << 31) - 1}")
     return value
 
 
@@ -213,6 +216,9 @@ def replay(
                          f"{deaths!r}")
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise TypeError(f"seed must be an int, not {type(seed).__name__!r}")
+    if progress is not None and not callable(progress):
+        raise TypeError("progress must be callable or None, not "
+                        f"{type(progress).__name__!r}")
 
     with TraceFile(source) as trace:
         percent = _recorded_gogc(trace) if gogc == "recorded" else _percent(gogc)

@@ -309,9 +309,11 @@ class _Names(dict):
         for names in self._where:
             if name in names:
                 value = names[name]
-                # A class of this module may be defined anew before it is used:
-                # a pointer follows the name, an embedded struct the class.
-                if isinstance(value, ClassMeta) and value.__module__ == self._module:
+                # A class of a module may be defined anew before it is used (a cell
+                # that is run again): a pointer follows the name, an embedded struct
+                # the class.
+                if (isinstance(value, ClassMeta) and value.__module__ == self._module
+                        and names.get("__name__") == self._module):
                     return _Later(name, value)
                 return value
         import builtins

@@ -896,9 +896,8 @@ heap_info(PyObject *op, PyObject *arg)
         char text[32];
         (void)snprintf(text, sizeof(text), "0x%llx",
                        (unsigned long long)a.addr);
-        PyErr_Format(PyExc_LookupError, "Heap.info: no live object at %s%s",
-                     text, handle ? " (a zero-size object lies in no span)"
-                                  : "");
+        PyErr_Format(PyExc_LookupError, "Heap.info: no live object at %s",
+                     text);
     } else if (st != GH_OK) {
         set_status_error(state, st, "Heap.info");
     } else {
