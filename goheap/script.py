@@ -38,6 +38,7 @@ class Script:
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], /) -> Script:
+        """A script in a file; its title is the file's name without the ending."""
         with open(path, encoding="utf-8") as f:
             text = f.read()
         return cls(text, title=os.path.splitext(os.path.basename(os.fspath(path)))[0])

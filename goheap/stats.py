@@ -146,6 +146,7 @@ class GCCycle:
 
     @property
     def wall_ns(self) -> int:
+        """From the start of the cycle to its end."""
         return self.end_ns - self.start_ns
 
     def __str__(self) -> str:
