@@ -81,21 +81,29 @@ def test_sizes_of_go(fields, size, align):
     assert (info.size, info.align) == (size, align)
 
 
-kinds = st.deferred(lambda: st.one_of(
-    st.sampled_from(list(SCALARS)), st.just(gh.Ptr),
-    st.tuples(kinds, st.integers(1, 4)), st.lists(kinds, min_size=1, max_size=4)))
+def words(kind):
+    """How many scalars a kind holds: kept small, nested arrays multiply."""
+    if isinstance(kind, tuple):
+        return kind[1] * words(kind[0])
+    return sum(map(words, kind)) if isinstance(kind, list) else 1
 
 
-def build(kind, n=[0]):
-    """(goheap's kind, ctypes' type, pointer words by byte offset)"""
+# A kind, (kind, n) for an array, [kinds] for a struct inside.
+kinds = st.recursive(
+    st.sampled_from([*SCALARS, gh.Ptr]),
+    lambda k: st.one_of(st.tuples(k, st.integers(1, 4)), st.lists(k, min_size=1, max_size=4)),
+    max_leaves=8).filter(lambda k: words(k) <= 300)
+
+
+def build(kind):
+    """(goheap's kind, ctypes' type, offsets of pointers)"""
     if kind is gh.Ptr:
         return gh.Ptr, ctypes.c_void_p, [0]
     if isinstance(kind, tuple):
         inner, c, ptrs = build(kind[0])
         size = ctypes.sizeof(c)
-        return (gh.fixed(inner, kind[1]) if not isinstance(inner, type) or issubclass(inner, gh.Field)
-                else gh.fixed(inner, kind[1])), c * kind[1], \
-            [i * size + p for i in range(kind[1]) for p in ptrs]
+        return gh.fixed(inner, kind[1]), c * kind[1], [
+            i * size + p for i in range(kind[1]) for p in ptrs]
     if isinstance(kind, list):
         cls, c, ptrs = build_struct(kind)
         return gh.Embed[cls], c, ptrs
