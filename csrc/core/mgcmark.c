@@ -150,33 +150,40 @@ scan_tiled(marker *k, const gh_type *t, uintptr_t data, uintptr_t from,
     return last;
 }
 
-// scan_large scans a large object or, when v isn't its start, an oblet of it.
+// scan_oblet scans the part of s that begins at v, up to the next oblet.
 static void
-scan_large(marker *k, uintptr_t v)
+scan_oblet(marker *k, const gh_mspan *s, uintptr_t v)
 {
-    const gh_mspan *s = gh_span_of_unchecked(k->h, v);
-    const uintptr_t end = s->base + s->elemsize;
-    if (v == s->base && s->elemsize > GH_MAX_OBLET_BYTES) {
-        for (uintptr_t o = v + GH_MAX_OBLET_BYTES; o < end;
-             o += GH_MAX_OBLET_BYTES) {
-            if (make_room(k)) {
-                *k->sp++ = o;
-            } else {
-                k->h->work.overflowed = true;
-            }
-        }
-    }
     if (s->large_type == NULL) {
         return;  // being made: all zero
     }
-    uintptr_t limit = v + GH_MAX_OBLET_BYTES;
-    if (limit > end) {
-        limit = end;
-    }
+    const uintptr_t end = s->base + s->elemsize;
+    const uintptr_t limit =
+        end - v < GH_MAX_OBLET_BYTES ? end : v + GH_MAX_OBLET_BYTES;
     const uintptr_t last = scan_tiled(k, s->large_type, s->base, v, limit);
     if (last != 0) {
         k->scan_work += last - v;
     }
+}
+
+// scan_large scans a large object or, when v isn't its start, an oblet of it.
+// Oblets that there is no room to queue are scanned at once: a rescan would
+// want the same room again [inv:gc.ends].
+static void
+scan_large(marker *k, uintptr_t v)
+{
+    const gh_mspan *s = gh_span_of_unchecked(k->h, v);
+    if (v == s->base) {
+        for (uintptr_t o = GH_MAX_OBLET_BYTES; o < s->elemsize;
+             o += GH_MAX_OBLET_BYTES) {
+            if (make_room(k)) {
+                *k->sp++ = v + o;
+            } else {
+                scan_oblet(k, s, v + o);
+            }
+        }
+    }
+    scan_oblet(k, s, v);
 }
 
 static void

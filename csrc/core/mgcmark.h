@@ -24,9 +24,9 @@
 // and to the controller's heap_scan_work.
 void gh_gc_mark(gh_heap *h);
 
-// gh_object_word_bits calls nothing and allocates nothing: it stores in mask
-// the pointer bits of up to 64 words of the object at slot number index, from
-// word number word of the slot on. For verify and introspection.
+// gh_slot_ptr_mask returns the pointer bits of up to 64 words of the object at
+// slot number index, from word number word of the slot on. For verify and
+// introspection.
 uint64_t gh_slot_ptr_mask(const gh_heap *h, const gh_mspan *s, unsigned index,
                           uint64_t word);
 
