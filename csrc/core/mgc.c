@@ -91,6 +91,9 @@ gc_sweep(gh_heap *h)
     h->reclaim_index = 0;
     h->reclaim_credit = 0;
     h->central_index = 0;
+    if (h->num_gc > 0) {
+        h->cycle_log[h->num_gc - 1].swept_bytes = h->swept_bytes;
+    }
     h->swept_bytes = 0;
     if (h->opt.policy.eager_sweep) {
         h->sweep_pages_per_byte = 0;
@@ -338,6 +341,9 @@ gh_cycle_get(const gh_heap *h, uint64_t i, gh_cycle *out)
         return GH_ERR_INVAL;
     }
     *out = h->cycle_log[i];
+    if (i == h->num_gc - 1) {
+        out->swept_bytes = h->swept_bytes;  // its sweep may go on
+    }
     return GH_OK;
 }
 
