@@ -44,7 +44,7 @@ extern "C" {
 // Order and values are part of the interface; new ones are added at the end.
 typedef enum gh_status {
     GH_OK = 0,
-    GH_ERR_NOMEM,   // the OS, the window or hard_limit refused memory
+    GH_ERR_NOMEM,   // the OS or the window refused memory
     GH_ERR_INVAL,   // an argument is outside its range
     GH_ERR_BADPTR,  // nil, or not a live object of this heap
     GH_ERR_STATE,   // not in this mode or phase
@@ -238,11 +238,12 @@ GH_NODISCARD gh_status gh_new(gh_mut *m, gh_slot *slot, const gh_type *t,
 // gh_alloc_spanclass makes slot hold a new slot of the given span class, whose
 // size is elemsize (of a large object: a multiple of 8192). For replays of
 // recordings that keep the slot but not the request. t may be NULL: every word
-// of a scan object counts as a pointer.
+// of a scan object counts as a pointer. A type that is larger than the slot is
+// refused (GH_ERR_INVAL); of a noscan slot it is not looked at.
 GH_NODISCARD gh_status gh_alloc_spanclass(gh_mut *m, gh_slot *slot,
                                           uint8_t spanclass, uint64_t elemsize,
                                           const gh_type *t);
-// gh_alloc_tiny_into counts a tiny allocation that a recording put into the
+// gh_count_tiny counts a tiny allocation that a recording put into the
 // existing block that slot holds; the block is left as it is.
 void gh_count_tiny(gh_mut *m);
 
@@ -316,8 +317,9 @@ void gh_sweep_all(gh_mut *m);
 // Settings; they take effect at once. gh_set_gogc returns the old percentage.
 int32_t gh_set_gogc(gh_mut *m, int32_t percent);  // < 0: off
 int64_t gh_set_memory_limit(gh_mut *m, int64_t limit);  // < 0: only asks
-// gh_set_procs: the caller's own P must stay (GH_ERR_STATE otherwise: switch
-// first). Ps that end give back their spans and pages.
+// gh_set_procs: the caller's own P must stay, and every P whose holder stands
+// back in gh_poll (GH_ERR_STATE otherwise). Ps that end give back their spans
+// and pages.
 GH_NODISCARD gh_status gh_set_procs(gh_mut *m, int32_t procs);
 int32_t gh_gogc(const gh_heap *h);
 int64_t gh_memory_limit(const gh_heap *h);

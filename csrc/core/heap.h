@@ -86,6 +86,7 @@ struct gh_mut {
     gh_heap *heap;
     // Fast paths go out of line while this is set: marking.
     bool slow;
+    uint32_t parked;  // holders of it that stand back in gh_poll: several may
     gh_mcache mcache;
     gh_page_cache pcache;
     // Root of an object that has been allocated and is in no slot yet.
@@ -101,7 +102,7 @@ typedef struct gh_heap_stats {
     uint64_t small_free_count[GH_NUM_SIZE_CLASSES];
 } gh_heap_stats;
 
-// gh_markstack is the marker's own memory; see mgcwork.h.
+// gh_gcwork is the marker's own memory; see mgcwork.h.
 typedef struct gh_workbuf gh_workbuf;
 typedef struct gh_gcwork {
     gh_workbuf *top;    // the buffer in use
@@ -193,7 +194,6 @@ struct gh_heap {
     uint32_t num_gc, num_forced_gc;
     gh_cycle *cycle_log;     // num_gc of them
     size_t cycle_cap;
-    bool gc_skipped;         // a cycle could not begin for want of memory
     uint64_t gc_skips;
 
     // ---- roots
@@ -237,7 +237,7 @@ gh_zerobase(const gh_heap *h)
     return h->base - 16;
 }
 
-// gh_span_of_page returns what the page table says; NULL if never used. The
+// gh_span_of_unchecked returns what the page table says; NULL if never used. The
 // span may be dead or the page no longer its own.
 static inline gh_mspan *
 gh_span_of_unchecked(const gh_heap *h, uintptr_t p)

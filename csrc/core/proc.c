@@ -180,6 +180,7 @@ gh_poll(gh_mut *m)
         return false;
     }
     const uint64_t turn = atomic_load(&h->turn);
+    m->parked++;
     h->inside = NULL;
     open_gate(h);
     gh_lock(&h->lock);
@@ -191,7 +192,9 @@ gh_poll(gh_mut *m)
     }
     atomic_fetch_sub(&h->waiters, 1);
     gh_unlock(&h->lock);
+    m->parked--;
     h->inside = m;
+    h->last_p = m->id;
     h->entered_ns = 0;
     atomic_fetch_add(&h->turn, 1);
     gh_drain_handles(h);
@@ -231,6 +234,11 @@ gh_set_procs(gh_mut *m, int32_t procs)
     }
     if (m->id >= procs) {
         return GH_ERR_STATE;
+    }
+    for (int32_t i = procs; i < m->heap->procs; i++) {
+        if (m->heap->allp[i]->parked != 0) {
+            return GH_ERR_STATE;
+        }
     }
     return gh_procresize(m->heap, procs);
 }
