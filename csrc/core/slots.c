@@ -15,6 +15,7 @@ typedef struct old_array {
 static gh_status
 add_chunk(gh_handles *t)
 {
+    gh_handle_chunk **chunks = gh_handles_chunks(t);
     if (t->nchunks == t->cap) {
         const uint32_t cap = t->cap == 0 ? 16 : t->cap * 2;
         old_array *a = calloc(1, sizeof(*a) + cap * sizeof(a->chunk[0]));
@@ -22,18 +23,20 @@ add_chunk(gh_handles *t)
             return GH_ERR_NOMEM;
         }
         if (t->nchunks > 0) {
-            memcpy(a->chunk, t->chunk, t->nchunks * sizeof(a->chunk[0]));
+            memcpy(a->chunk, chunks, t->nchunks * sizeof(a->chunk[0]));
         }
         a->next = t->old;
         t->old = a;
-        t->chunk = a->chunk;
+        chunks = a->chunk;
+        atomic_store_explicit(&t->chunk, chunks, memory_order_release);
         t->cap = cap;
     }
     gh_handle_chunk *c = calloc(1, sizeof(*c));
     if (c == NULL) {
         return GH_ERR_NOMEM;
     }
-    t->chunk[t->nchunks++] = c;
+    // Nobody asks for a number of the new chunk before it is handed out.
+    chunks[t->nchunks++] = c;
     return GH_OK;
 }
 
@@ -88,12 +91,12 @@ void
 gh_handles_fini(gh_handles *t)
 {
     for (uint32_t i = 0; i < t->nchunks; i++) {
-        free(t->chunk[i]);
+        free(gh_handles_chunks(t)[i]);
     }
     for (old_array *a = t->old; a != NULL;) {
         old_array *next = a->next;
         free(a);
         a = next;
     }
-    *t = (gh_handles){0};
+    memset(t, 0, sizeof(*t));
 }

@@ -49,8 +49,9 @@ typedef struct gh_handle_chunk {
 // [inv:handles.count] live + length of the free list + length of the pending
 // list is the number of handles ever made.
 typedef struct gh_handles {
-    gh_handle_chunk **chunk;  // readers without a P: the array only moves when
-                              // it grows, see old
+    // Readers without a P (drops, scalar fields) take the array as it is: when
+    // it grows a new one is published whole and the old one stays, see old.
+    _Atomic(gh_handle_chunk **) chunk;
     uint32_t nchunks, cap;
     uint32_t made;            // handles ever made; numbers 1..made
     uint32_t live;            // handed out and not dropped (as far as drained)
@@ -62,18 +63,24 @@ typedef struct gh_handles {
 GH_NODISCARD gh_status gh_handles_alloc(gh_handles *t, uint32_t *id);
 void gh_handles_fini(gh_handles *t);
 
+static inline gh_handle_chunk **
+gh_handles_chunks(const gh_handles *t)
+{
+    return atomic_load_explicit(&t->chunk, memory_order_acquire);
+}
+
 static inline gh_slot *
 gh_handles_slot(const gh_handles *t, uint32_t id)
 {
     GH_ASSERT(id >= 1);
-    return &t->chunk[(id - 1) / GH_HANDLE_CHUNK]
+    return &gh_handles_chunks(t)[(id - 1) / GH_HANDLE_CHUNK]
                 ->slot[(id - 1) % GH_HANDLE_CHUNK];
 }
 
 static inline uint32_t *
 gh_handles_link(const gh_handles *t, uint32_t id)
 {
-    return &t->chunk[(id - 1) / GH_HANDLE_CHUNK]
+    return &gh_handles_chunks(t)[(id - 1) / GH_HANDLE_CHUNK]
                 ->link[(id - 1) % GH_HANDLE_CHUNK];
 }
 
