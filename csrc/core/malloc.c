@@ -285,24 +285,25 @@ gh_alloc_spanclass(gh_mut *m, gh_slot *slot, uint8_t spanclass,
                  : elemsize != gh_class_to_size[cls]) {
         return GH_ERR_INVAL;
     }
-    if (!noscan && (t == NULL || gh_type_noscan(t) || t->size == 0)) {
+    if (noscan) {
+        return cls == 0 ? alloc_large(m, slot, NULL, elemsize, elemsize)
+                        : alloc_small_noscan(m, slot, spanclass, GH_TYPE_BYTES,
+                                             elemsize);
+    }
+    if (t == NULL || gh_type_noscan(t) || t->size == 0) {
         t = m->heap->types.table[GH_TYPE_ALL_POINTERS];
     }
-    const uint32_t id = t == NULL ? GH_TYPE_BYTES : t->id;
+    const bool header = cls != 0 && !gh_heap_bits_in_span(elemsize);
+    const uint64_t room = elemsize - (header ? GH_MALLOC_HEADER_SIZE : 0);
+    if (t->size > room) {
+        return GH_ERR_INVAL;
+    }
+    const uint64_t n = room / t->size;
     if (cls == 0) {
-        return alloc_large(m, slot, noscan ? NULL : t, elemsize, elemsize);
+        return alloc_large(m, slot, t, n, elemsize);
     }
-    if (noscan) {
-        return alloc_small_noscan(m, slot, spanclass, id, elemsize);
-    }
-    const uint64_t n = elemsize / t->size == 0 ? 1 : elemsize / t->size;
-    if (gh_heap_bits_in_span(elemsize)) {
-        if (t->size > elemsize) {
-            return GH_ERR_INVAL;
-        }
-        return alloc_small_scan(m, slot, spanclass, t, n, n * t->size);
-    }
-    return alloc_small_header(m, slot, spanclass, t, n);
+    return header ? alloc_small_header(m, slot, spanclass, t, n)
+                  : alloc_small_scan(m, slot, spanclass, t, n, n * t->size);
 }
 
 void

@@ -57,7 +57,7 @@ gh_set_objmeta(gh_mspan *s, unsigned index, uint32_t type, uint64_t count)
     }
 }
 
-// gh_all_pointers is the type of objects of which only "has pointers" is known.
+// GH_TYPE_ALL_POINTERS is the type of objects of which only "has pointers" is known.
 #define GH_TYPE_ALL_POINTERS 2u
 
 #endif  // MALLOC_H
