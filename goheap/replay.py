@@ -22,7 +22,8 @@ from .trace import ColumnReader, TraceFile
 __all__ = ["Replay", "Sample", "replay"]
 
 DEATHS = ("early", "drawn", "late")
-STEP = 50_000  # events between two looks at signals: some 10 ms
+STEP = 50_000  # events between two looks at signals: some 10 ms. A collection
+# is one too.
 SAMPLES = 400  # of a series, about
 LIMIT_OFF = (1 << 63) - 1
 

@@ -244,8 +244,9 @@ replay_dealloc(PyObject *op)
 
 PyDoc_STRVAR(replay_step_doc,
 "step($self, max_events, /)\n--\n\n"
-"Handle further events. -1: all are done; -2: max_events are done; another\n"
-"int: this column wants bytes; (column, offset, message): damaged.");
+"Handle further events. -1: all are done; -2: max_events are done, or a\n"
+"collection; another int: this column wants bytes; (column, offset, message):\n"
+"damaged.");
 
 static PyObject *
 replay_step(PyObject *op, PyObject *arg)

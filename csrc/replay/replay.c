@@ -16,7 +16,7 @@
 #define NUM_SPAN_CLASSES 136u
 #define PAGE_BYTES       8192u
 #define MAX_PAGES        ((uint64_t)1 << 28)  // 2 TiB in one object
-#define MAX_OBJECTS      (UINT32_MAX - 2)
+#define MAX_OBJECTS      (UINT32_MAX - 1)
 #define NEVER            UINT32_MAX
 #define NO_P             255u
 #define MAX_MASK_BYTES   ((uint64_t)1 << 20)  // of ptrdata, for a type's mask
@@ -818,8 +818,10 @@ death_of(const gh_replay *r, uint32_t obj, uint8_t spanclass)
         return lo;  // already dead when recording began
     }
     const cycle_mark *mark = &lt->cycle[freed - 2];
-    if (freed > 2 && mark[-1].begin > lo) {
-        lo = mark[-1].begin;
+    // Mark k-1 found it alive: it is dropped no sooner than at the first birth
+    // after that mark began, because a forced collection runs before that.
+    if (freed > 2 && mark[-1].begin >= lo) {
+        lo = mark[-1].begin + 1;
     }
     if (r->deaths == GH_DEATHS_EARLY) {
         return lo;
@@ -1266,13 +1268,19 @@ run(gh_replay *r, uint64_t max_events, int *need)
                 r->events++;
             }
         } else {
-            for (; n > 0 && res == GH_REPLAY_DONE; n--) {
+            const uint64_t cycles = gh_cycles(r->heap);
+            while (n > 0 && res == GH_REPLAY_DONE
+                   && gh_cycles(r->heap) == cycles) {
                 res = replay_event(r);
                 r->events++;
+                n--;
             }
         }
         if (res != GH_REPLAY_DONE) {
             return res;
+        }
+        if (n > 0) {
+            return GH_REPLAY_BUDGET;  // the heap has collected
         }
     }
 }

@@ -109,7 +109,7 @@ typedef struct gh_replay_error {
 typedef enum gh_replay_result {
     GH_REPLAY_DONE = 0,
     GH_REPLAY_NEED,    // a column wants more bytes
-    GH_REPLAY_BUDGET,  // max_events are done
+    GH_REPLAY_BUDGET,  // max_events are done, or a collection
     GH_REPLAY_BAD,     // the history is damaged: *err says where
     GH_REPLAY_NOMEM,   // the replay itself or its heap got no memory
 } gh_replay_result;
@@ -123,7 +123,8 @@ void gh_replay_free(gh_replay *r);
 // gh_replay_wants reports whether this pass reads the column at all.
 bool gh_replay_wants(const gh_replay *r, int column);
 
-// gh_replay_step handles at most max_events further events. *need is set with
+// gh_replay_step handles at most max_events further events, and ends early after
+// a collection: a heap that does little else can be stopped. *need is set with
 // GH_REPLAY_NEED, *err with GH_REPLAY_BAD. After GH_REPLAY_BAD and _NOMEM the
 // pass has ended for good and gives the same answer again.
 gh_replay_result gh_replay_step(gh_replay *r, uint64_t max_events, int *need,

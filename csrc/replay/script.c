@@ -44,8 +44,12 @@ gh_script_error_set(const char *source, size_t len, uint32_t line,
         const char *nl = memchr(p, '\n', (size_t)(end - p));
         p = nl == NULL ? end : nl + 1;
     }
+    const char *start = p;
     while (p < end && (*p == ' ' || *p == '\t')) {
         p++;
+    }
+    if (column == 0) {
+        err->column = (int)(p - start) + 1;
     }
     size_t n = 0;
     while (p + n < end && p[n] != '\n' && p[n] != '\r'

@@ -159,7 +159,8 @@ struct gh_script {
 // gh_mask_has_pointer tells whether a type of so many words has a pointer.
 bool gh_mask_has_pointer(const gh_script *s, uint32_t mask, uint64_t words);
 
-// gh_script_error_set fills err; the text is line number line of s.
+// gh_script_error_set fills err; the text is line number line of s. Column 0:
+// the first field of the line.
 void gh_script_error_set(const char *source, size_t len, uint32_t line,
                          uint32_t column, gh_script_error *err,
                          const char *format, va_list args);
