@@ -53,7 +53,8 @@ _Noreturn void gh_throw(const char *file, int line, const char *msg);
 #define GH_ASSERT_SLOW(cond) GH_DISCARD(cond)
 #endif
 
-// Every long-lived struct starts with `uint32_t sig`. Init writes it last,
+// Structs that outlive a call and whose address others keep start with
+// `uint32_t sig` (gh_mspan, of which there are many, does not). Init writes it last,
 // fini overwrites it with GH_SIG_DEAD first. It is for checks alone: nothing
 // decides by it. Values are listed in design/invariants.md, one per struct.
 #define GH_SIG_DEAD 0xdeadu

@@ -5,7 +5,7 @@
 #include "mgcsweep.h"
 #include "mheap.h"
 
-// try_sweep sweeps a span that was popped from an unswept set and keeps it.
+// sweep_and_keep sweeps a span that was popped from an unswept set and keeps it.
 static void
 sweep_and_keep(gh_heap *h, gh_mspan *s)
 {

@@ -32,7 +32,7 @@
      + (GH_SUMMARY_LEVELS - 1u) * GH_SUMMARY_LEVEL_BITS)
 #define GH_MAX_PACKED_VALUE ((uint64_t)1 << GH_LOG_MAX_PACKED_VALUE)
 
-// gh_page_bits is Go's pageBits and pallocBits.
+// gh_palloc_bits is Go's pageBits and pallocBits.
 typedef struct gh_palloc_bits {
     uint64_t w[GH_PALLOC_WORDS];
 } gh_palloc_bits;

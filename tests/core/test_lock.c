@@ -1,0 +1,121 @@
+// test_lock.c: mutexes exclude, condition variables wake everybody, the clock
+// is the monotonic one.
+
+#define _POSIX_C_SOURCE 200809L  // clock_gettime
+
+#include <time.h>
+
+#include "check.h"
+#include "lock.h"
+
+enum { THREADS = 4, ROUNDS = 20000 };
+
+typedef struct shared {
+    gh_mutex mutex;
+    gh_cond cond;
+    uint64_t count;     // the rest is under mutex
+    bool inside;
+    unsigned arrived;
+    unsigned go;
+    unsigned gone;
+} shared;
+
+// Each round is a read and a write apart from each other: without exclusion
+// counts get lost.
+static void *
+count(void *arg)
+{
+    shared *s = arg;
+    for (int i = 0; i < ROUNDS; i++) {
+        gh_lock(&s->mutex);
+        CHECK(!s->inside);
+        s->inside = true;
+        s->count++;
+        s->inside = false;
+        gh_unlock(&s->mutex);
+    }
+    return NULL;
+}
+
+static void *
+wait_for_go(void *arg)
+{
+    shared *s = arg;
+    gh_lock(&s->mutex);
+    s->arrived++;
+    gh_cond_broadcast(&s->cond);
+    while (s->go == 0) {
+        gh_cond_wait(&s->cond, &s->mutex);
+        CHECK(!s->inside);  // we hold the mutex again
+    }
+    s->gone++;
+    gh_unlock(&s->mutex);
+    return NULL;
+}
+
+static void
+run(shared *s, void *(*body)(void *), void (*meanwhile)(shared *))
+{
+    pthread_t threads[THREADS];
+    *s = (shared){0};
+    gh_mutex_init(&s->mutex);
+    gh_cond_init(&s->cond);
+    for (int i = 0; i < THREADS; i++) {
+        CHECK_EQ(pthread_create(&threads[i], NULL, body, s), 0);
+    }
+    if (meanwhile != NULL) {
+        meanwhile(s);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    }
+    gh_cond_fini(&s->cond);
+    gh_mutex_fini(&s->mutex);  // throws if it is still locked
+}
+
+// All threads get to wait at once, which they can only if waiting gives the
+// mutex up; then one broadcast lets them all go.
+static void
+let_go(shared *s)
+{
+    gh_lock(&s->mutex);
+    while (s->arrived < THREADS) {
+        gh_cond_wait(&s->cond, &s->mutex);
+    }
+    CHECK_EQ(s->gone, 0);
+    s->go = 1;
+    s->inside = true;
+    gh_cond_broadcast(&s->cond);
+    CHECK_EQ(s->gone, 0);  // nobody before we unlock
+    s->inside = false;
+    gh_unlock(&s->mutex);
+}
+
+// The monotonic clock in ns, between two looks at it.
+static void
+test_clock(void)
+{
+    int64_t last = 0;
+    for (int i = 0; i < 100000; i++) {
+        struct timespec t[2];
+        CHECK_EQ(clock_gettime(CLOCK_MONOTONIC, &t[0]), 0);
+        const int64_t now = gh_nanotime();
+        CHECK_EQ(clock_gettime(CLOCK_MONOTONIC, &t[1]), 0);
+        CHECK(now >= (int64_t)t[0].tv_sec * 1000000000 + t[0].tv_nsec);
+        CHECK(now <= (int64_t)t[1].tv_sec * 1000000000 + t[1].tv_nsec);
+        CHECK(now >= last);
+        last = now;
+    }
+}
+
+int
+main(void)
+{
+    shared s;
+    run(&s, count, NULL);
+    CHECK_EQ(s.count, THREADS * ROUNDS);
+    run(&s, wait_for_go, let_go);
+    CHECK_EQ(s.gone, THREADS);
+    test_clock();
+    return 0;
+}

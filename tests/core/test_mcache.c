@@ -1,0 +1,361 @@
+// test_mcache.c: refill, flush, large objects, the tiny block, and what each
+// does to the accounts. Numbers in comments are vectors of Go 1.26.8's
+// behaviour; M numbers are those of its collector.
+
+#include "check.h"
+#include "heap.h"
+#include "malloc.h"
+#include "mcache.h"
+#include "mcentral.h"
+
+static void
+print_line(void *arg, const char *line)
+{
+    (void)arg;
+    fprintf(stderr, "%s\n", line);
+}
+
+typedef struct fixture {
+    gh_heap *h;
+    gh_mut *m;
+    gh_slots *b;
+} fixture;
+
+static void
+setup(fixture *f, bool eager)
+{
+    gh_options o;
+    gh_options_init(&o);
+    o.gogc = -1;
+    o.policy.eager_sweep = eager;
+    CHECK(gh_heap_new(&o, &f->h) == GH_OK);
+    CHECK(gh_enter(f->h, GH_ANY_P, &f->m) == GH_OK);
+    CHECK(gh_slots_new(f->h, 2048, &f->b) == GH_OK);
+}
+
+static void
+teardown(fixture *f)
+{
+    CHECK_EQ(gh_verify(f->m, print_line, NULL), 0);
+    gh_slots_free(f->b);
+    gh_leave(f->m);
+    gh_heap_free(f->h);
+}
+
+static uint64_t
+alloc(fixture *f, size_t i, uint64_t size)
+{
+    CHECK(gh_alloc(f->m, gh_slots_at(f->b, i), size) == GH_OK);
+    return gh_addr(f->h, gh_slots_at(f->b, i));
+}
+
+static gh_mspan *
+cached(fixture *f, uint8_t spc)
+{
+    return f->m->mcache.alloc[spc];
+}
+
+static void
+flush(fixture *f)
+{
+    gh_flush_p(f->m, GH_ANY_P);
+}
+
+// 50: with one slot a span, every allocation is a refill.
+static void
+test_one_slot_spans(void)
+{
+    fixture f;
+    setup(&f, true);
+    for (unsigned i = 0; i < 20; i++) {
+        const uint64_t live = gh_heap_live(f.h), inuse = gh_heap_inuse(f.h);
+        (void)alloc(&f, i, 8192);
+        CHECK_EQ(gh_heap_live(f.h) - live, 8192);
+        CHECK_EQ(gh_heap_inuse(f.h) - inuse, 8192);
+        CHECK_EQ(cached(&f, 103)->nelems, 1);
+    }
+    teardown(&f);
+}
+
+// 51..54: 12 objects of 3200 bytes, five a span of two pages.
+static void
+test_three_spans(void)
+{
+    fixture f;
+    setup(&f, true);
+    gh_gc_controller *c = &f.h->gcc;
+    for (unsigned i = 0; i < 12; i++) {
+        const uint64_t live = c->heap_live, total = c->total_alloc;
+        const uint64_t counted = f.h->stats.small_alloc_count[42];
+        (void)alloc(&f, i, 3200);
+        const gh_mspan *s = cached(&f, 85);
+        unsigned index = 99;
+        CHECK(gh_find_object(f.h, gh_slots_at(f.b, i)->word, &index) == s);
+        CHECK_EQ(index, i % 5);
+        CHECK_EQ(c->heap_live - live, i % 5 == 0 ? 16384 : 0);
+        CHECK_EQ(c->total_alloc - total, i == 5 || i == 10 ? 16000 : 0);
+        CHECK_EQ(f.h->stats.small_alloc_count[42] - counted,
+                 i == 5 || i == 10 ? 5 : 0);
+        // 52
+        CHECK_EQ(s->sweepgen, f.h->sweepgen + 3);
+        CHECK_EQ(s->free_index, i % 5 + 1);
+        CHECK_EQ(s->alloc_count, i % 5 + 1);
+        CHECK_EQ(s->alloc_cache, ~(uint64_t)0 >> (i % 5 + 1));
+        CHECK_EQ(s->needzero, 0);  // 58
+        CHECK_EQ((uint64_t)s->cached_by, 0);
+    }
+    // 53
+    gh_mspan *third = cached(&f, 85);
+    gh_memstats s;
+    gh_read_mem_stats(f.m, &s);
+    CHECK_EQ(s.by_size[42].mallocs, 12);
+    CHECK_EQ(c->total_alloc, 12 * 3200);
+    gh_mcentral *mc = &f.h->central[85];
+    CHECK_EQ(gh_mcentral_partial_swept(f.h, mc)->len, 1);
+    CHECK_EQ(gh_mcentral_full_swept(f.h, mc)->len, 2);
+    CHECK(cached(&f, 85) == &f.h->empty_mspan);
+    CHECK_EQ(third->sweepgen, f.h->sweepgen);
+    CHECK_EQ((uint64_t)third->cached_by, (uint64_t)-1);
+    // 54
+    (void)alloc(&f, 12, 3200);
+    CHECK(cached(&f, 85) == third);
+    CHECK_EQ(third->free_index, 3);
+    CHECK_EQ(third->alloc_count, 3);
+    CHECK_EQ(third->alloc_count_before_cache, 2);
+    CHECK_EQ(gh_mcentral_partial_swept(f.h, mc)->len, 0);
+    teardown(&f);
+}
+
+// 55, 56, M89: caching counts a span's pages, a flush gives back its free
+// slots; the span's overhead is counted again each time.
+static void
+test_flush_quirk(void)
+{
+    fixture f;
+    setup(&f, true);
+    for (unsigned i = 0; i < 8; i++) {
+        const uint64_t live = gh_heap_live(f.h);
+        (void)alloc(&f, i, 512);
+        CHECK_EQ(gh_heap_live(f.h) - live, 8192 - i * 512);
+        gh_memstats s;
+        gh_read_mem_stats(f.m, &s);
+        CHECK_EQ(gh_heap_live(f.h) - live, 1024);
+    }
+    const uint64_t live = gh_heap_live(f.h);
+    (void)alloc(&f, 8, 1408);
+    flush(&f);
+    CHECK_EQ(gh_heap_live(f.h) - live, 2304);
+    (void)alloc(&f, 9, 2048);
+    CHECK_EQ(gh_heap_live(f.h) - live, 2304 + 8192);
+    // A flush of empty caches does nothing.
+    flush(&f);
+    const uint64_t flat = gh_heap_live(f.h);
+    flush(&f);
+    CHECK_EQ(gh_heap_live(f.h), flat);
+    teardown(&f);
+}
+
+// 57: slot 63 is taken: free_index 64, and the next group is loaded.
+static void
+test_group_of_64(void)
+{
+    fixture f;
+    setup(&f, true);
+    for (unsigned i = 0; i < 64; i++) {
+        (void)alloc(&f, i, 64);
+    }
+    const gh_mspan *s = cached(&f, 11 + 2);
+    CHECK_EQ(s->elemsize, 64);
+    CHECK_EQ(s->free_index, 64);
+    CHECK_EQ(s->alloc_cache, ~(uint64_t)0);
+    const uint64_t at = alloc(&f, 64, 64);
+    CHECK_EQ(at, gh_addr(f.h, gh_slots_at(f.b, 63)) + 64);
+    CHECK_EQ(alloc(&f, 65, 64), at + 64);
+    CHECK_EQ(s->free_index, 66);
+    teardown(&f);
+}
+
+static void
+test_large(void)
+{
+    fixture f;
+    setup(&f, true);
+    const uint64_t live = gh_heap_live(f.h);
+    (void)alloc(&f, 0, 100000);
+    CHECK_EQ(gh_heap_live(f.h) - live, 106496);  // M89
+    CHECK_EQ(f.h->stats.large_alloc, 106496);
+    CHECK_EQ(f.h->stats.large_alloc_count, 1);
+    CHECK_EQ(f.h->gcc.total_alloc, 106496);
+    // 62
+    const gh_mspan *s = gh_span_of(f.h, gh_slots_at(f.b, 0)->word);
+    CHECK_EQ(s->spanclass, 1);
+    CHECK_EQ(s->free_index, 1);
+    CHECK_EQ(s->alloc_count, 1);
+    CHECK_EQ(s->limit - s->base, 100000);
+    CHECK_EQ(s->sweepgen, f.h->sweepgen);
+    CHECK(s->set == gh_mcentral_full_swept(f.h, &f.h->central[1]));
+    gh_mspan *out = NULL;
+    CHECK(gh_mcache_alloc_large(f.m, UINT64_MAX, true, &out) == GH_ERR_NOMEM);
+    CHECK(gh_mcache_alloc_large(f.m, f.h->window_bytes, true, &out)
+          == GH_ERR_NOMEM);
+    CHECK(out == NULL);
+    CHECK_EQ(f.h->stats.large_alloc_count, 1);
+    teardown(&f);
+}
+
+// 36..49: where tiny requests go, and that merged ones reach the counter at a
+// flush. blocks: new 16-byte slots.
+static void
+test_tiny_offsets(void)
+{
+    static const struct {
+        unsigned n, size[17], block[17], off[17], blocks, current, left;
+    } rows[] = {
+        {4, {1, 2, 3, 8}, {0}, {0, 2, 4, 8}, 1, 0, 16},
+        {5, {1, 2, 3, 8, 1}, {0, 0, 0, 0, 1}, {0, 2, 4, 8, 0}, 2, 1, 1},
+        {3, {12, 8, 3}, {0, 1, 1}, {0, 0, 8}, 2, 1, 11},
+        {3, {5, 12, 4}, {0, 1, 0}, {0, 0, 8}, 2, 0, 12},
+        {3, {8, 8, 8}, {0, 0, 1}, {0, 8, 0}, 2, 1, 8},
+        {2, {7, 9}, {0, 0}, {0, 7}, 1, 0, 16},
+        {2, {9, 7}, {0, 0}, {0, 9}, 1, 0, 16},
+        {3, {15, 1, 1}, {0, 0, 1}, {0, 15, 0}, 2, 1, 1},
+        {17, {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1},
+         {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1},
+         {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0}, 2, 1, 1},
+        {2, {10, 6}, {0, 0}, {0, 10}, 1, 0, 16},
+        {4, {2, 15, 14, 13}, {0, 1, 0, 2}, {0, 0, 2, 0}, 3, 2, 13},
+    };
+    fixture f;
+    setup(&f, true);
+    for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
+        flush(&f);
+        const gh_mcache *c = &f.m->mcache;
+        CHECK_EQ(c->tiny, 0);
+        CHECK_EQ(c->tiny_offset, 0);
+        const uint64_t tiny = f.h->stats.tiny_alloc_count;
+        const uint64_t small = f.h->stats.small_alloc_count[2];
+        const uint64_t total = f.h->gcc.total_alloc;
+        gh_memstats before, after;
+        gh_stats(f.m, &before);
+        uint64_t first = 0;
+        for (unsigned i = 0; i < rows[r].n; i++) {
+            const uint64_t at = alloc(&f, i, rows[r].size[i]);
+            first = i == 0 ? at : first;
+            CHECK_EQ(at - first, rows[r].block[i] * 16 + rows[r].off[i]);
+        }
+        CHECK_EQ(gh_addr_of_word(f.h, c->tiny) - first, rows[r].current * 16);
+        CHECK_EQ(c->tiny_offset, rows[r].left);
+        CHECK_EQ(f.h->stats.tiny_alloc_count, tiny);
+        flush(&f);
+        CHECK_EQ(f.h->stats.tiny_alloc_count - tiny,
+                 rows[r].n - rows[r].blocks);
+        CHECK_EQ(f.h->stats.small_alloc_count[2] - small, rows[r].blocks);
+        CHECK_EQ(f.h->gcc.total_alloc - total, rows[r].blocks * 16);
+        gh_stats(f.m, &after);
+        CHECK_EQ(after.heap_objects - before.heap_objects,  // 49
+                 rows[r].blocks);
+    }
+    // A refill of the tiny class counts merged requests too.
+    const uint64_t tiny = f.h->stats.tiny_alloc_count;
+    for (unsigned i = 0; f.h->stats.tiny_alloc_count == tiny; i++) {
+        CHECK(i < 1024 + 2);
+        (void)alloc(&f, 0, 8);
+    }
+    CHECK(f.m->mcache.tiny_allocs < 2);
+    teardown(&f);
+}
+
+// Stale spans: after a lazy cycle a P that was idle flushes once, and its
+// spans are swept by that.
+static void
+test_prepare_for_sweep(void)
+{
+    fixture f;
+    setup(&f, false);
+    (void)alloc(&f, 0, 512);
+    (void)alloc(&f, 1, 512);
+    gh_clear(f.m, gh_slots_at(f.b, 1));
+    gh_mspan *s = cached(&f, 53);
+    // Stand where mark termination stands: marks made, generation stepped.
+    gh_mspan_mark_bits(&f.h->bm, s)[0] = 1;
+    f.h->sweepgen += 2;
+    f.h->bm.mark_area ^= 1;
+    f.h->sweep_drained = false;
+    const uint64_t live = f.h->gcc.heap_live;
+    CHECK_EQ(s->sweepgen, f.h->sweepgen + 1);
+    gh_mcache_prepare_for_sweep(f.m);
+    CHECK_EQ(f.m->mcache.flush_gen, f.h->sweepgen);
+    CHECK(cached(&f, 53) == &f.h->empty_mspan);
+    CHECK_EQ(s->sweepgen, f.h->sweepgen);
+    CHECK_EQ(s->alloc_count, 1);
+    CHECK_EQ(s->free_index, 0);
+    CHECK_EQ(s->needzero, 1);  // 58
+    CHECK(s->set == gh_mcentral_partial_swept(f.h, &f.h->central[53]));
+    // What is stale was never counted as given back.
+    CHECK_EQ(f.h->gcc.heap_live, live);
+    CHECK_EQ(f.h->stats.small_free_count[26], 1);
+    gh_mcache_prepare_for_sweep(f.m);  // the second time nothing happens
+    CHECK_EQ(f.m->mcache.flush_gen, f.h->sweepgen);
+    teardown(&f);
+}
+
+// A refill that gets no memory leaves the full span, and counts it once.
+static void
+test_refill_fails(void)
+{
+    gh_mem_fault fault = {0};
+    gh_options o;
+    gh_options_init(&o);
+    o.gogc = -1;
+    o.mem_ops = gh_mem_fault_ops();
+    o.mem_ctx = &fault;
+    fixture f;
+    CHECK(gh_heap_new(&o, &f.h) == GH_OK);
+    CHECK(gh_enter(f.h, GH_ANY_P, &f.m) == GH_OK);
+    CHECK(gh_slots_new(f.h, 2048, &f.b) == GH_OK);
+    // 512 pages: all that the first growth brings.
+    for (unsigned i = 0; i < 512 * 2; i++) {
+        (void)alloc(&f, i, 4096);
+    }
+    gh_mspan *s = cached(&f, 89);
+    CHECK_EQ(s->alloc_count, s->nelems);
+    const uint64_t live = gh_heap_live(f.h);
+    gh_memstats before, after;
+    gh_stats(f.m, &before);
+    fault.fail_from = fault.calls;
+    fault.fail_count = UINT64_MAX;
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK(gh_mcache_refill(f.m, 89) == GH_ERR_NOMEM);
+        CHECK(cached(&f, 89) == s);
+        CHECK(s->set == NULL);
+        CHECK_EQ(s->sweepgen, f.h->sweepgen + 3);
+        CHECK_EQ(s->alloc_count_before_cache, s->alloc_count);
+        CHECK_EQ(gh_heap_live(f.h), live);
+    }
+    gh_stats(f.m, &after);
+    CHECK_EQ(after.mallocs, before.mallocs);
+    CHECK_EQ(after.total_alloc, before.total_alloc);
+    CHECK_EQ(after.sys, before.sys);
+    CHECK_EQ(gh_verify(f.m, print_line, NULL), 0);
+    fault.fail_count = 0;
+    CHECK(gh_mcache_refill(f.m, 89) == GH_OK);
+    CHECK(s->set == gh_mcentral_full_swept(f.h, &f.h->central[89]));
+    // A fresh span must be used before it can be given back.
+    (void)alloc(&f, 1024, 4096);
+    teardown(&f);
+    CHECK_EQ(fault.bytes, 0);
+}
+
+int
+main(void)
+{
+    test_one_slot_spans();
+    test_three_spans();
+    test_flush_quirk();
+    test_group_of_64();
+    test_large();
+    test_tiny_offsets();
+    test_prepare_for_sweep();
+    test_refill_fails();
+    return 0;
+}

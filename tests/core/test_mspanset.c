@@ -1,0 +1,64 @@
+// test_mspanset.c: a set of spans gives back what it got first.
+
+#include "check.h"
+#include "mspanset.h"
+
+static void
+test_fifo(void)
+{
+    enum { N = 2000 };
+    static gh_mspan s[N];
+    gh_spanset set = {0};
+    CHECK(gh_spanset_pop(&set) == NULL);
+    for (unsigned i = 0; i < N; i++) {
+        gh_spanset_push(&set, &s[i]);
+        CHECK(s[i].set == &set);
+        CHECK_EQ(set.len, i + 1);
+    }
+    // Pops and pushes in turn keep the order, as a queue does.
+    for (unsigned i = 0; i < 3 * N; i++) {
+        gh_mspan *x = gh_spanset_pop(&set);
+        CHECK(x == &s[i % N]);
+        CHECK(x->set == NULL && x->next == NULL && x->prev == NULL);
+        gh_spanset_push(&set, x);
+    }
+    for (unsigned i = 0; i < N; i++) {
+        CHECK(gh_spanset_pop(&set) == &s[i]);
+    }
+    CHECK_EQ(set.len, 0);
+    CHECK(set.head == NULL && set.tail == NULL);
+}
+
+// Taking out head, tail, middle and the only one; the rest keeps its order.
+static void
+test_remove(void)
+{
+    gh_mspan s[5] = {0};
+    gh_spanset set = {0}, other = {0};
+    gh_spanset_remove(&s[0]);  // in no set: nothing happens
+    for (unsigned i = 0; i < 5; i++) {
+        gh_spanset_push(&set, &s[i]);
+    }
+    gh_spanset_remove(&s[2]);
+    gh_spanset_remove(&s[0]);
+    gh_spanset_remove(&s[4]);
+    CHECK_EQ(set.len, 2);
+    gh_spanset_push(&other, &s[2]);
+    gh_spanset_push(&set, &s[0]);
+    CHECK(s[2].set == &other);
+    CHECK(gh_spanset_pop(&set) == &s[1]);
+    CHECK(gh_spanset_pop(&set) == &s[3]);
+    CHECK(gh_spanset_pop(&set) == &s[0]);
+    CHECK(gh_spanset_pop(&set) == NULL);
+    gh_spanset_remove(&s[2]);
+    CHECK(other.head == NULL && other.tail == NULL);
+    CHECK_EQ(other.len, 0);
+}
+
+int
+main(void)
+{
+    test_fifo();
+    test_remove();
+    return 0;
+}
