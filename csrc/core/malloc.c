@@ -4,35 +4,48 @@
 
 #include "mgc.h"
 
+// next_free_slow is next_free when a look at alloc_cache isn't enough.
+static __attribute__((noinline)) gh_status
+next_free_slow(gh_p *p, uint8_t spc, unsigned *index)
+{
+    gh_mspan *s = p->mcache.alloc[spc];
+    unsigned i = gh_mspan_next_free_index(&p->heap->bm, s);
+    if (i == s->nelems) {
+        GH_THROW_IF(s->alloc_count != s->nelems,
+                    "s.allocCount != s.nelems && freeIndex == s.nelems");
+        gh_status st = gh_mcache_refill(p, spc);
+        if (st != GH_OK) {
+            return st;
+        }
+        s = p->mcache.alloc[spc];
+        i = gh_mspan_next_free_index(&p->heap->bm, s);
+    }
+    GH_THROW_IF(i >= s->nelems, "freeIndex is not valid");
+    s->alloc_count++;
+    *index = i;
+    return GH_OK;
+}
+
 // next_free returns a free slot of class spc; *refilled says whether a span had
 // to be fetched. Go: mcache.nextFree.
-static gh_status
+static inline gh_status
 next_free(gh_p *p, uint8_t spc, gh_mspan **span, unsigned *index,
           uintptr_t *out, bool *refilled)
 {
     gh_mspan *s = p->mcache.alloc[spc];
-    uintptr_t v = gh_next_free_fast(s, index);
-    *refilled = false;
-    if (GH_UNLIKELY(v == 0)) {
-        unsigned i = gh_mspan_next_free_index(&p->heap->bm, s);
-        if (i == s->nelems) {
-            GH_THROW_IF(s->alloc_count != s->nelems,
-                        "s.allocCount != s.nelems && freeIndex == s.nelems");
-            gh_status st = gh_mcache_refill(p, spc);
-            if (st != GH_OK) {
-                return st;
-            }
-            *refilled = true;
-            s = p->mcache.alloc[spc];
-            i = gh_mspan_next_free_index(&p->heap->bm, s);
-        }
-        GH_THROW_IF(i >= s->nelems, "freeIndex is not valid");
-        s->alloc_count++;
-        *index = i;
-        v = gh_mspan_obj_base(s, i);
-    }
     *span = s;
-    *out = v;
+    *refilled = false;
+    *out = gh_next_free_fast(s, index);
+    if (GH_LIKELY(*out != 0)) {
+        return GH_OK;
+    }
+    gh_status st = next_free_slow(p, spc, index);
+    if (st != GH_OK) {
+        return st;
+    }
+    *span = p->mcache.alloc[spc];
+    *refilled = *span != s;
+    *out = gh_mspan_obj_base(*span, *index);
     return GH_OK;
 }
 

@@ -19,7 +19,6 @@ typedef struct marker {
     uintptr_t *sp, *end;     // top buffer: next free entry, end
     uint64_t bytes_marked;
     uint64_t scan_work;
-    bool found_new;          // an object with pointers was newly marked
 } marker;
 
 // make_room makes sure of ROOM free entries on top.
@@ -57,7 +56,6 @@ mark_large(marker *k, uintptr_t v, const gh_pageinfo *pi, bool room)
     if (gh_spanclass_noscan(pi->spanclass)) {
         return;
     }
-    k->found_new = true;
     if (room) {
         *k->sp++ = s->base;
     } else {
@@ -65,50 +63,56 @@ mark_large(marker *k, uintptr_t v, const gh_pageinfo *pi, bool room)
     }
 }
 
-// mark_value marks what v points at, if anything, and queues it if it is new
-// and holds pointers. The caller has made room, or says that there is none.
-static inline __attribute__((always_inline)) void
-mark_value(marker *k, uintptr_t v, bool room)
-{
-    const uintptr_t off = v - k->base;
-    if (off >= k->mapped) {
-        return;  // nil, the zero-size object, or an address that isn't ours
-    }
-    const gh_pageinfo *pi = &k->pageinfo[off >> GH_PAGE_SHIFT];
-    const uint64_t in_span = (off & (GH_PAGE_SIZE - 1))
-                             + ((uint64_t)pi->page << GH_PAGE_SHIFT);
-    const uint32_t i = (uint32_t)((in_span * pi->div_mul) >> 32);
-    if (GH_UNLIKELY(i >= pi->nelems)) {
-        return;  // a free page, or the tail of a span
-    }
-    if (GH_UNLIKELY(pi->elemsize == 0)) {
-        mark_large(k, v, pi, room);
-        return;
-    }
-    uint64_t *word = &k->marks[pi->bits + i / 64];
-    const uint64_t bit = (uint64_t)1 << (i % 64);
-    const uint64_t old = *word;
-    *word = old | bit;
-    const unsigned is_new = (old & bit) == 0;
-    k->bytes_marked += is_new * (uint64_t)pi->elemsize;
-    const unsigned push = is_new & ~(unsigned)pi->spanclass & 1;  // scan: even
-    k->found_new |= push;
-    if (GH_LIKELY(room)) {
-        // Branch-free: the entry counts only if the pointer moves past it.
-        *k->sp = v - in_span + (uint64_t)i * pi->elemsize;
-        k->sp += push;
-    } else if (push) {
-        k->h->work.overflowed = true;
-    }
-}
-
-// scan_words marks what the words of mask at p hold.
+// scan_words marks what the words of mask at p point at, if anything, and queues
+// what is new and holds pointers. The caller has made room, or says that there
+// is none.
+//
+// What the loop uses is in locals: a store to the queue may alias the marker, so
+// the compiler would go through memory for each word.
 static inline __attribute__((always_inline)) void
 scan_words(marker *k, const uintptr_t *p, uint64_t mask, bool room)
 {
+    const uintptr_t base = k->base, mapped = k->mapped;
+    const gh_pageinfo *const pageinfo = k->pageinfo;
+    uint64_t *const marks = k->marks;
+    uintptr_t *sp = k->sp;
+    uint64_t bytes_marked = 0;
     for (; mask != 0; mask &= mask - 1) {
-        mark_value(k, p[gh_ctz64(mask)], room);
+        const uintptr_t v = p[gh_ctz64(mask)];
+        const uintptr_t off = v - base;
+        if (off >= mapped) {
+            continue;  // nil, the zero-size object, or an address not ours
+        }
+        const gh_pageinfo *pi = &pageinfo[off >> GH_PAGE_SHIFT];
+        const uint64_t in_span = (off & (GH_PAGE_SIZE - 1))
+                                 + ((uint64_t)pi->page << GH_PAGE_SHIFT);
+        const uint32_t i = (uint32_t)((in_span * pi->div_mul) >> 32);
+        if (GH_UNLIKELY(i >= pi->nelems)) {
+            continue;  // a free page, or the tail of a span
+        }
+        const uint64_t elemsize = pi->elemsize;
+        if (GH_UNLIKELY(elemsize == 0)) {
+            k->sp = sp;
+            mark_large(k, v, pi, room);
+            sp = k->sp;
+            continue;
+        }
+        uint64_t *word = &marks[pi->bits + i / 64];
+        const uint64_t old = *word;
+        const unsigned is_new = (unsigned)(~old >> (i % 64)) & 1;
+        *word = old | (uint64_t)1 << (i % 64);
+        bytes_marked += is_new * elemsize;
+        const unsigned push = is_new & ~(unsigned)pi->spanclass;  // scan: even
+        if (GH_LIKELY(room)) {
+            // Branch-free: the entry counts only if the pointer moves past it.
+            *sp = v - in_span + (uint64_t)i * elemsize;
+            sp += push;
+        } else if (push) {
+            k->h->work.overflowed = true;
+        }
     }
+    k->sp = sp;
+    k->bytes_marked += bytes_marked;
 }
 
 // scan_tiled scans [from, limit) of a row of elements of type t that begins at
@@ -118,6 +122,20 @@ static uintptr_t
 scan_tiled(marker *k, const gh_type *t, uintptr_t data, uintptr_t from,
            uintptr_t limit)
 {
+    if (t->size == GH_PTR_SIZE) {
+        // A row of pointers is one mask of ones, 64 words at a time.
+        for (uintptr_t at = from; at < limit; at += 64 * GH_PTR_SIZE) {
+            const uintptr_t words = (limit - at) / GH_PTR_SIZE;
+            const uint64_t mask = words < 64 ? ((uint64_t)1 << words) - 1
+                                             : ~(uint64_t)0;
+            if (make_room(k)) {
+                scan_words(k, (const uintptr_t *)at, mask, true);
+            } else {
+                scan_words(k, (const uintptr_t *)at, mask, false);
+            }
+        }
+        return limit;
+    }
     uintptr_t last = 0;
     // The element that contains from, and the 64-word group of its mask.
     uintptr_t elem = data + (from - data) / t->size * t->size;
@@ -235,6 +253,8 @@ drain(marker *k)
         if (GH_LIKELY(k->sp > k->h->work.top->obj)) {
             in = *--k->sp;
             __builtin_prefetch((const void *)in);
+            // And its pointer bits, a cache miss of their own.
+            __builtin_prefetch(k->h->bm.ptr_bits + (in - k->base) / 512);
             inflight++;
         } else if (gh_gcwork_pop_buf(k->h)) {
             gh_workbuf *top = k->h->work.top;
@@ -262,11 +282,11 @@ mark_root(marker *k, uintptr_t v)
     if (v == 0) {
         return;
     }
-    if (!make_room(k)) {
-        mark_value(k, v, false);
-        return;
+    if (make_room(k)) {
+        scan_words(k, &v, 1, true);
+    } else {
+        scan_words(k, &v, 1, false);
     }
-    mark_value(k, v, true);
 }
 
 // Roots between two drains: bounds the queue, whatever their number.
@@ -355,12 +375,13 @@ gh_gc_mark(gh_heap *h)
         // Some marked objects were never scanned. Go over all marked ones until
         // a pass finds nothing new; that pass counts the work anew, each object
         // once.
+        uint64_t before;
         do {
             h->work.overflowed = false;
-            k.found_new = false;
+            before = k.bytes_marked;
             k.scan_work = 0;
             rescan(&k);
-        } while (k.found_new || h->work.overflowed);
+        } while (k.bytes_marked != before || h->work.overflowed);
     }
     GH_ASSERT(h->work.top->below == NULL);
     h->bytes_marked += k.bytes_marked;
