@@ -1,0 +1,103 @@
+// mark.go: the counterpart of c/mark.c on real Go: the same graph.
+//
+//	mark N REPS
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+type node struct {
+	edge [4]*node
+	data [4]uint64
+}
+
+var root *node
+
+func random(state *uint64) uint64 {
+	x := *state
+	x ^= x << 13
+	x ^= x >> 7
+	x ^= x << 17
+	*state = x
+	return x
+}
+
+func permutation(n int) []uint32 {
+	p := make([]uint32, n)
+	for i := range p {
+		p[i] = uint32(i)
+	}
+	s := uint64(88172645463325252)
+	for i := n - 1; i > 0; i-- {
+		j := random(&s) % uint64(i+1)
+		p[i], p[j] = p[j], p[i]
+	}
+	return p
+}
+
+//go:noinline
+func build(n int) {
+	all := make([]*node, n)
+	for i := range all {
+		all[i] = new(node)
+	}
+	p := permutation(n)
+	s := uint64(0x9e3779b97f4a7c15)
+	for i := range all {
+		o := all[p[i]]
+		for k := range o.edge {
+			if child := 2*i + 1 + k; k < 2 && child < n {
+				o.edge[k] = all[p[child]]
+			} else {
+				o.edge[k] = all[random(&s)%uint64(n)]
+			}
+		}
+	}
+	root = all[p[0]]
+}
+
+const clockProcessCPU = 2
+
+func cpu() float64 {
+	var ts syscall.Timespec
+	syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, clockProcessCPU,
+		uintptr(unsafe.Pointer(&ts)), 0)
+	return float64(ts.Nano()) * 1e-9
+}
+
+func main() {
+	if len(os.Args) < 3 {
+		fmt.Fprintln(os.Stderr, "usage: mark N REPS")
+		os.Exit(2)
+	}
+	n, _ := strconv.Atoi(os.Args[1])
+	reps, _ := strconv.Atoi(os.Args[2])
+	debug.SetGCPercent(-1)
+	build(n)
+	runtime.GC() // what building left behind
+	best, wall := 1e9, 1e9
+	for r := 0; r <= reps; r++ {
+		c, t := cpu(), time.Now()
+		runtime.GC()
+		d, w := cpu()-c, time.Since(t).Seconds()
+		if r > 0 && d < best { // the first one warms up
+			best, wall = d, w
+		}
+	}
+	var ms runtime.MemStats
+	runtime.ReadMemStats(&ms)
+	if ms.HeapObjects < uint64(n) || ms.HeapObjects > uint64(n)+10000 {
+		fmt.Fprintf(os.Stderr, "mark: %d objects live, not %d\n",
+			ms.HeapObjects, n)
+		os.Exit(1)
+	}
+	fmt.Printf("{\"cpu_s\": %.6f, \"wall_s\": %.6f}\n", best, wall)
+}
