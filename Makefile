@@ -1,13 +1,17 @@
+# make demo         the Go compiler's history replayed at four settings of GOGC:
+#                   a table and goheap-demo.png
 # make test         C unit tests and pytest: nothing but Python and a C compiler
 # make check-tools  the checks that need more tools; a part whose tool is
 #                   missing is skipped by name
 # make peer         Go's own runtime tests on our core (needs Go)
+# make bench        speed beside real Go's (benchmarks/README.md), a minute or
+#                   two; options in BENCH_ARGS
 
 PYTHON ?=
 VENV   := .venv
 PY     := $(VENV)/bin/python
 
-.PHONY: test check-tools peer build clean prerequisites
+.PHONY: demo test check-tools peer build clean prerequisites
 
 prerequisites:
 	@PYTHON="$(PYTHON)" sh csrc/tools/prerequisites.sh $(VENV) >/dev/null
@@ -28,6 +32,15 @@ $(VENV)/.built: $(PY) $(SOURCES)
 
 build: $(VENV)/.built
 
+# What the extras cli and plot name.
+$(VENV)/.demo: $(PY) Makefile
+	@$(PY) -m pip install -q --disable-pip-version-check \
+	    "rich>=13" "matplotlib>=3.7"
+	@touch $@
+
+demo: build $(VENV)/.demo
+	@$(VENV)/bin/goheap demo
+
 test: build
 	@$(MAKE) --no-print-directory -s -C csrc check
 	@$(PY) -m pytest
@@ -35,6 +48,10 @@ test: build
 peer:
 	@$(MAKE) --no-print-directory -s -C csrc peer-lib
 	@python3 tests/peer/run_peer.py --lib csrc/libgoheap_peer.so $(PEER_ARGS)
+
+.PHONY: bench
+bench: build
+	@$(PY) benchmarks/run.py $(BENCH_ARGS)
 
 check-tools:
 	@if command -v go >/dev/null; then \
