@@ -64,6 +64,10 @@ size_t gh_script_slots(const gh_script *s);
 // run.
 gh_script_status gh_script_run_new(const gh_script *s, gh_script_run **out,
                                    gh_script_error *err);
+// The same on a heap that asks ops for its memory (NULL: Linux).
+gh_script_status gh_script_run_new_on(const gh_script *s, const gh_mem_ops *ops,
+                                      void *ctx, gh_script_run **out,
+                                      gh_script_error *err);
 // gh_script_run_step carries out up to max_ops operations; one round of a
 // random operation counts as one, and so does every `repeat` and `end`. It
 // holds P number 0, or the last `onp`, while it runs. *finished tells whether

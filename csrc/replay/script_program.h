@@ -237,6 +237,8 @@ struct gh_script_run {
     size_t ntypes, types_cap;
 
     uint64_t cycles;              // as last seen
+    uint64_t goal, last_goal;     // now, and when the last cycle ended
+    bool scavenging;              // see pace_scavenger
     gh_snap base;
     gh_snap *snap;
     size_t nsnap, snap_cap;

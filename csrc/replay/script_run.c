@@ -12,14 +12,19 @@
 #define GLOBALS_SCAN 160810u
 
 // Bytes of stacks that a cycle scans in the reference: its own stack is as deep
-// as the operation that started the cycle. Measured; a goroutine of the runtime
-// adds 64 now and then.
+// as the operation that started the cycle. Measured.
 enum {
     STACK_SCAN_START = 2120,  // last cycle before the baseline
     STACK_SCAN_ALLOC = 2512,
     STACK_SCAN_RANDOM = 2640,
     STACK_SCAN_GC = 2432,
-    STACK_SCAN_FREEOS = 2456
+    STACK_SCAN_FREEOS = 2456,
+    STACK_SCAN_SCAVENGER = 64,  // more while the background scavenger has work
+    // For a tiny object a frame is smaller than usual, for a small one with
+    // pointers larger.
+    STACK_FRAME = 8,
+    STACK_TINY = 16,
+    STACK_SMALL_SCAN = 512
 };
 
 __attribute__((format(printf, 4, 5))) static bool
@@ -122,6 +127,10 @@ eval_slot(gh_script_run *r, const gh_expr *e, gh_slot **out)
     int64_t i;
     if (!eval(r, e, &i)) {
         return false;
+    }
+    if (r->nslots == 0) {
+        return stop(r, GH_SCRIPT_RUNTIME, e->column,
+                    "slot %" PRId64 ": the script has no slots", i);
     }
     if ((uint64_t)i >= r->nslots) {
         return stop(r, GH_SCRIPT_RUNTIME, e->column,
@@ -264,6 +273,55 @@ log_event(gh_script_run *r, bool end)
     gh_pacer_get(r->heap, &e->pacer);
 }
 
+static uint64_t
+stack_scan(gh_op_code code)
+{
+    switch (code) {
+    case GH_OP_GC:     return STACK_SCAN_GC;
+    case GH_OP_FREEOS: return STACK_SCAN_FREEOS;
+    case GH_OP_RANDOM: return STACK_SCAN_RANDOM;
+    default:           return STACK_SCAN_ALLOC;
+    }
+}
+
+// set_root_scan: t is the type of the object that may start a cycle, NULL
+// without pointers; Go has a function of its own for each kind of small object,
+// with a frame of its own. (malloc.go:mallocgc)
+static inline void
+set_root_scan(gh_script_run *r, const gh_type *t, uint64_t size)
+{
+    uint64_t n = stack_scan(r->s->op[r->pc].code);
+    n += r->scavenging ? STACK_SCAN_SCAVENGER : 0;
+    gh_type_desc d = {0};
+    if (t != NULL) {
+        gh_type_get(t, &d);
+    }
+    if (d.ptrdata > 0) {
+        n += size <= STACK_SMALL_SCAN ? STACK_FRAME : 0;
+    } else {
+        n -= size < STACK_TINY ? STACK_FRAME : 0;
+    }
+    gh_set_root_scan(r->m, GLOBALS_SCAN, n);
+}
+
+// pace_scavenger works out whether the reference's background scavenger finds
+// more pages than it wants to keep. It starts after a cycle; a later goal may only
+// stop it. (mgcscavenge.go:gcPaceScavenger)
+static void
+pace_scavenger(gh_script_run *r, bool cycle_ended)
+{
+    gh_pacer_stats p;
+    gh_pacer_get(r->heap, &p);
+    if (cycle_ended) {
+        r->last_goal = r->goal;
+    }
+    r->goal = p.heap_goal;
+    const double keep = 1.1 * (double)p.heap_inuse
+                        * ((double)r->goal / (double)r->last_goal);
+    r->scavenging = (cycle_ended || r->scavenging)
+                    && (double)(p.heap_inuse + p.heap_free) >= keep + 4096;
+}
+
 // poll looks whether cycles have run since the last look. Several between two
 // looks show as one, as they do in the reference.
 static inline bool
@@ -274,6 +332,7 @@ poll(gh_script_run *r)
         return true;
     }
     r->cycles = n;
+    pace_scavenger(r, true);
     if (r->nevent < GH_SCRIPT_MAX_EVENTS
         && (!GROW(r, r->event, r->nevent, r->event_cap)
             || !GROW(r, r->event, r->nevent + 1, r->event_cap))) {
@@ -412,9 +471,17 @@ allocated(gh_script_run *r, gh_status st, uint64_t size)
 }
 
 static bool
+alloc_bytes(gh_script_run *r, gh_slot *slot, uint64_t size)
+{
+    set_root_scan(r, NULL, size);
+    return allocated(r, gh_alloc(r->m, slot, size), size);
+}
+
+static bool
 alloc_typed(gh_script_run *r, gh_slot *slot, const gh_type *t, uint64_t n,
             uint64_t size)
 {
+    set_root_scan(r, t, size);
     return allocated(r, gh_new(r->m, slot, t, n), size);
 }
 
@@ -485,7 +552,7 @@ random_round(gh_script_run *r, const gh_op *op)
                     size);
     }
     if (d[2] % 100 >= q->scan_percent) {
-        return allocated(r, gh_alloc(r->m, slot, size), size);
+        return alloc_bytes(r, slot, size);
     }
     size = (size + 7) & ~(uint64_t)7;
     if (size < 8) {
@@ -500,6 +567,7 @@ random_round(gh_script_run *r, const gh_op *op)
     }
     // Linked before the slot takes it: the link may come from this very slot.
     gh_slot *fresh = &r->slot[r->nslots];
+    set_root_scan(r, t, size);
     const gh_status st = gh_new(r->m, fresh, t, 1);
     if (st == GH_OK) {
         (void)store(r, fresh, 0, &r->slot[r->r_base + d[4] % r->r_live], 0);
@@ -583,17 +651,6 @@ cycle(gh_script_run *r, gh_status st)
     return poll(r);
 }
 
-static uint64_t
-stack_scan(gh_op_code code)
-{
-    switch (code) {
-    case GH_OP_GC:     return STACK_SCAN_GC;
-    case GH_OP_FREEOS: return STACK_SCAN_FREEOS;
-    case GH_OP_RANDOM: return STACK_SCAN_RANDOM;
-    default:           return STACK_SCAN_ALLOC;
-    }
-}
-
 // execute carries out one operation and leaves pc at the next one less 1.
 static bool
 execute(gh_script_run *r, const gh_op *op, uint64_t *budget)
@@ -605,7 +662,7 @@ execute(gh_script_run *r, const gh_op *op, uint64_t *budget)
     switch (op->code) {
     case GH_OP_ALLOC:
         return eval_slot(r, &op->a, &slot) && eval_size(r, &op->b, &size)
-               && allocated(r, gh_alloc(r->m, slot, size), size);
+               && alloc_bytes(r, slot, size);
     case GH_OP_ALLOC_PTRS: {
         if (!eval_slot(r, &op->a, &slot) || !eval_size(r, &op->b, &size)) {
             return false;
@@ -665,8 +722,10 @@ execute(gh_script_run *r, const gh_op *op, uint64_t *budget)
         }
         return true;
     case GH_OP_GC:
+        set_root_scan(r, NULL, STACK_TINY);
         return cycle(r, gh_gc(r->m));
     case GH_OP_FREEOS:
+        set_root_scan(r, NULL, STACK_TINY);
         return cycle(r, gh_free_os_memory(r->m));
     case GH_OP_GOGC:
         if (!eval(r, &op->a, &n)) {
@@ -677,6 +736,7 @@ execute(gh_script_run *r, const gh_op *op, uint64_t *budget)
                         "gogc %" PRId64 " is larger than %d", n, INT32_MAX);
         }
         (void)gh_set_gogc(r->m, n < 0 ? -1 : (int32_t)n);
+        pace_scavenger(r, false);
         return poll(r);
     case GH_OP_STATS:
     case GH_OP_PEEK:
@@ -714,7 +774,6 @@ gh_script_run_step(gh_script_run *r, uint64_t max_ops, bool *finished,
         uint64_t budget = max_ops;
         while (r->pc < r->s->nop && budget > 0) {
             const gh_op *op = &r->s->op[r->pc];
-            gh_set_root_scan(r->m, GLOBALS_SCAN, stack_scan(op->code));
             if (!execute(r, op, &budget)) {
                 break;
             }
@@ -742,6 +801,13 @@ gh_script_run_step(gh_script_run *r, uint64_t max_ops, bool *finished,
 gh_script_status
 gh_script_run_new(const gh_script *s, gh_script_run **out, gh_script_error *err)
 {
+    return gh_script_run_new_on(s, NULL, NULL, out, err);
+}
+
+gh_script_status
+gh_script_run_new_on(const gh_script *s, const gh_mem_ops *ops, void *ctx,
+                     gh_script_run **out, gh_script_error *err)
+{
     memset(err, 0, sizeof(*err));
     gh_options o;
     gh_options_init(&o);
@@ -752,6 +818,8 @@ gh_script_run_new(const gh_script *s, gh_script_run **out, gh_script_error *err)
     o.base_live = gh_script_base_live(s);
     o.model_workbufs = true;
     o.track_types = false;
+    o.mem_ops = ops;
+    o.mem_ctx = ctx;
     gh_script_run *r = calloc(1, sizeof(*r));
     if (r == NULL) {
         goto fail;
@@ -772,6 +840,7 @@ gh_script_run_new(const gh_script *s, gh_script_run **out, gh_script_error *err)
         goto fail;
     }
     take_snap(r, &r->base, 0, true);
+    r->goal = r->last_goal = r->base.pacer.heap_goal;
     gh_leave(r->m);
     r->m = NULL;
     *out = r;
