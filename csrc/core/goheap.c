@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "malloc.h"
+#include "special.h"
 #include "mgc.h"
 #include "mgcmark.h"
 #include "mgcwork.h"
@@ -64,6 +65,7 @@ gh_options_init(gh_options *opt)
         .memory_limit = GH_LIMIT_OFF,
         .procs = 1,
         .address_space = (uint64_t)256 << 30,
+        .hard_limit = UINT64_MAX,
         .track_types = true,
     };
     gh_policy_init(&opt->policy);
@@ -157,6 +159,7 @@ gh_heap_new(const gh_options *opt, gh_heap **out)
     gh_cond_init(&h->cond);
     gh_mutex_init(&h->window->lock);
     gh_mem_init(&h->mem, opt->mem_ops, opt->mem_ctx);
+    h->mem.hard_limit = opt->hard_limit;
     h->window->refs = 1;
     h->window->ops = h->mem.ops;
     h->window->ctx = h->mem.ctx;
@@ -268,10 +271,12 @@ gh_heap_free(gh_heap *h)
     while (h->blocks != NULL) {
         gh_slots *b = h->blocks;
         h->blocks = b->next;
-        b->heap = NULL;  // the client still frees the block itself
         b->next = b->prev = NULL;
+        // The client still frees the block itself, from here on at any time.
+        atomic_store(&b->heap, NULL);
     }
     gh_gcwork_fini(h);
+    gh_labels_fini(h);
     gh_handles_fini(&h->handles);
     gh_procs_fini(h);
     gh_mheap_fini(h);
@@ -332,6 +337,12 @@ gh_slots_free(gh_slots *b)
         gh_unlock(&h->roots_lock);
     }
     free(b);
+}
+
+bool
+gh_slots_orphaned(const gh_slots *b)
+{
+    return atomic_load(&b->heap) == NULL;
 }
 
 gh_slot *

@@ -117,6 +117,9 @@ typedef struct gh_options {
     gh_mode mode;
     uint64_t address_space; // bytes of the heap's window: 256 GiB. Halved while
                             // the OS refuses, down to 1 GiB.
+    uint64_t hard_limit;    // most bytes in state Ready, the collector's work
+                            // buffers left out; UINT64_MAX: none. Before it
+                            // refuses, free pages go back and a cycle is run.
     uint64_t globals_scan;  // bytes of globals in the goal and in root work
     uint64_t stack_scan;    // bytes of stacks likewise, each cycle
     uint64_t base_live;     // dead weight: bytes that count as live for ever in
@@ -154,6 +157,13 @@ void gh_heap_free(gh_heap *h);
 // GH_ERR_INVAL for a P that does not exist.
 GH_NODISCARD gh_status gh_enter(gh_heap *h, int32_t p, gh_mut **out);
 GH_NODISCARD gh_status gh_try_enter(gh_heap *h, int32_t p, gh_mut **out);
+// gh_enter_until is gh_enter that gives up after about ns and returns GH_AGAIN.
+GH_NODISCARD gh_status gh_enter_until(gh_heap *h, int32_t p, int64_t ns,
+                                      gh_mut **out);
+// gh_around_cycles has fn called before and after each cycle that an allocation
+// of this holder begins, until it leaves: for clients that give up a lock of
+// their own meanwhile. fn must not use the heap.
+void gh_around_cycles(gh_mut *m, void (*fn)(void *arg, bool begins), void *arg);
 // gh_poll is for long runs, between two steps: it hands the heap to a waiter
 // that has waited 10 ms and takes it back. Returns whether it did.
 bool gh_poll(gh_mut *m);
@@ -177,6 +187,8 @@ typedef struct gh_slot {
 typedef struct gh_slots gh_slots;
 GH_NODISCARD gh_status gh_slots_new(gh_heap *h, size_t n, gh_slots **out);
 void gh_slots_free(gh_slots *b);  // as if every slot were set to nil
+// gh_slots_orphaned: the heap has ended; gh_slots_free then touches nothing else.
+bool gh_slots_orphaned(const gh_slots *b);
 gh_slot *gh_slots_at(gh_slots *b, size_t i);
 size_t gh_slots_len(const gh_slots *b);
 
@@ -289,6 +301,17 @@ GH_NODISCARD gh_status gh_object_at(gh_heap *h, const gh_slot *slot,
                                     gh_object *out);
 GH_NODISCARD gh_status gh_object_at_addr(gh_heap *h, uint64_t addr,
                                          gh_object *out);
+// gh_label_set names the object at a shown address; NULL takes its name away. A
+// name belongs to one object at a time: GH_ERR_STATE while another one has it.
+// It goes with its object. GH_ERR_BADPTR: no live object, or a zero-size one.
+GH_NODISCARD gh_status gh_label_set(gh_mut *m, uint64_t addr, const char *name);
+// gh_label_at returns the name of the object at a shown address, valid until the
+// next call that changes the heap; NULL: it has none.
+const char *gh_label_at(gh_heap *h, uint64_t addr);
+// gh_label_find: the shown address of the object with that name, or
+// GH_ERR_BADPTR.
+GH_NODISCARD gh_status gh_label_find(gh_heap *h, const char *name,
+                                     uint64_t *addr);
 // gh_is_pointer_word reports whether word of the object in slot may hold a
 // pointer, by its type.
 bool gh_is_pointer_word(gh_heap *h, const gh_slot *slot, uint64_t word);
@@ -428,6 +451,7 @@ uint64_t gh_heap_goal(const gh_heap *h);
 uint64_t gh_trigger(const gh_heap *h);
 uint64_t gh_heap_inuse(const gh_heap *h);
 uint64_t gh_mapped_ready(const gh_heap *h);  // bytes in state Ready
+uint64_t gh_hard_limit(const gh_heap *h);    // UINT64_MAX: none
 // gh_flush_p gives back the spans of P number p, or of all for GH_ANY_P.
 void gh_flush_p(gh_mut *m, int32_t p);
 
@@ -469,6 +493,7 @@ typedef enum gh_event_kind {
     GH_EV_SWEEP,       // a span was swept; size: objects freed
     GH_EV_SCAVENGE,    // pages went back to the OS; size: bytes
     GH_EV_FLUSH,       // an mcache gave back its spans
+    GH_EV_TRIGGER,     // heapLive met its trigger, a cycle follows; size: heapLive
     GH_EV_KINDS
 } gh_event_kind;
 typedef struct gh_event {
@@ -480,9 +505,81 @@ typedef struct gh_event {
     uint8_t spanclass;
 } gh_event;
 // gh_listen installs fn for the kinds in mask (bit 1 << kind), replacing the
-// last; mask 0 removes it. fn runs inside the core and must not use the heap.
+// last; mask 0 removes it. fn runs inside the core and must not use the heap, but
+// for what gh_stats_peek names.
 void gh_listen(gh_mut *m, uint32_t mask,
                void (*fn)(void *arg, const gh_event *e), void *arg);
+
+// ---- looking inside: everything at once (inspect.c) -----------------------------------
+
+// Walks for a snapshot: the holder of a P makes them all in one stay. fn returns
+// false to end the walk; it must not use the heap. What is shown is live or may
+// be, as far as the heap knows: garbage that no cycle has found yet is there.
+
+typedef enum gh_page_state {
+    GH_PAGES_RESERVED,   // address space that the heap has not grown into
+    GH_PAGES_FREE,       // free, with memory behind it
+    GH_PAGES_SCAVENGED,  // free, given back to the OS or never used
+    GH_PAGES_IN_USE,     // one span of objects
+    GH_PAGES_CACHED,     // free, in the page cache of P number p
+    GH_PAGES_WORKBUF,    // lent to the collector
+} gh_page_state;
+typedef struct gh_page_run {
+    uint64_t addr;       // as shown
+    uint64_t npages;
+    gh_page_state state;
+    int32_t p;           // of cached pages, else -1
+    uint8_t spanclass;   // of pages in use, else 0
+} gh_page_run;
+// gh_walk_pages covers the window from its first page to its last.
+void gh_walk_pages(gh_heap *h, bool (*fn)(void *arg, const gh_page_run *r),
+                   void *arg);
+
+// A tiny block is one object here: size and count are of its parts together.
+#define GH_TYPE_TINY UINT32_MAX
+
+typedef struct gh_edge {
+    uint64_t source;  // the object's start, as shown
+    uint64_t offset;  // of the pointer word in it, bytes
+    uint64_t target;  // what the word holds, as shown; never nil
+} gh_edge;
+typedef struct gh_graph_fns {
+    // label is NULL or valid during the call.
+    bool (*object)(void *arg, const gh_object *o, const char *label);
+    bool (*edge)(void *arg, const gh_edge *e);  // NULL: not asked for
+} gh_graph_fns;
+// gh_walk_graph walks the objects by address, and after each its pointers.
+void gh_walk_graph(gh_heap *h, const gh_graph_fns *fns, void *arg);
+
+typedef enum gh_root_kind {
+    GH_ROOT_HANDLE,  // gh_handle_new
+    GH_ROOT_SLOT,    // of a gh_slots
+    GH_ROOT_PIN,
+    GH_ROOT_TINY,    // the block that a P takes tiny objects from
+} gh_root_kind;
+typedef struct gh_root {
+    uint64_t target;  // as shown; never nil
+    gh_root_kind kind;
+} gh_root;
+void gh_walk_roots(gh_heap *h, bool (*fn)(void *arg, const gh_root *r),
+                   void *arg);
+
+// gh_cache_info is one span that a P allocates from.
+typedef struct gh_cache_info {
+    uint64_t span;         // its base, as shown
+    int32_t p;
+    uint32_t free;         // slots
+    uint64_t tiny;         // with the span class of tiny blocks: the P's present
+    uint32_t tiny_offset;  // one, and how much of it is used; 0: none
+    uint8_t spanclass;
+} gh_cache_info;
+void gh_walk_caches(gh_heap *h, bool (*fn)(void *arg, const gh_cache_info *c),
+                    void *arg);
+
+// gh_stats_peek is gh_stats for a listener, which has no mutator. With
+// gh_now, gh_pacer_get and gh_cycle_get it is what a listener may call, when
+// the event is GH_EV_REFILL, GH_EV_LARGE or GH_EV_GC_END.
+void gh_stats_peek(const gh_heap *h, gh_memstats *out);
 
 // ---- the table of size classes, and one allocation explained -------------------------
 

@@ -87,6 +87,9 @@ struct gh_mut {
     // Fast paths go out of line while this is set: marking.
     bool slow;
     uint32_t parked;  // holders of it that stand back in gh_poll: several may
+    // Called around automatic cycles; NULL: nobody asked.
+    void (*around)(void *arg, bool begins);
+    void *around_arg;
     gh_mcache mcache;
     gh_page_cache pcache;
     // Root of an object that has been allocated and is in no slot yet.
@@ -110,6 +113,17 @@ typedef struct gh_gcwork {
     bool overflowed;    // an object was marked and not queued
     uint64_t nbufs;     // ever obtained and not given back
 } gh_gcwork;
+
+// gh_labels finds an object by the name that a client gave it: see special.h.
+typedef struct gh_label_link {
+    struct gh_label_link *next;  // in the bucket
+    uint32_t hash;
+} gh_label_link;
+typedef struct gh_labels {
+    gh_label_link **bucket;
+    uint32_t nbuckets;           // a power of two, or 0
+    uint32_t n;
+} gh_labels;
 
 struct gh_pin {
     gh_heap *heap;           // NULL once the heap is gone: see owner
@@ -201,6 +215,7 @@ struct gh_heap {
     gh_mutex roots_lock;
     gh_handles handles;
     gh_types types;
+    gh_labels labels;
     uint64_t globals_scan, stack_scan;
 
     // ---- numbers

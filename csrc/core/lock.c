@@ -4,6 +4,7 @@
 
 #include "lock.h"
 
+#include <errno.h>
 #include <time.h>
 
 #include "ghassert.h"
@@ -35,7 +36,13 @@ gh_unlock(gh_mutex *m)
 void
 gh_cond_init(gh_cond *c)
 {
-    GH_THROW_IF(pthread_cond_init(&c->c, NULL) != 0, "cond init failed");
+    // Waits end by the clock of gh_nanotime.
+    pthread_condattr_t a;
+    GH_THROW_IF(pthread_condattr_init(&a) != 0
+                    || pthread_condattr_setclock(&a, CLOCK_MONOTONIC) != 0
+                    || pthread_cond_init(&c->c, &a) != 0,
+                "cond init failed");
+    (void)pthread_condattr_destroy(&a);
 }
 
 void
@@ -48,6 +55,17 @@ void
 gh_cond_wait(gh_cond *c, gh_mutex *m)
 {
     GH_THROW_IF(pthread_cond_wait(&c->c, &m->m) != 0, "cond wait failed");
+}
+
+void
+gh_cond_wait_until(gh_cond *c, gh_mutex *m, int64_t end)
+{
+    const struct timespec t = {
+        .tv_sec = (time_t)(end / 1000000000),
+        .tv_nsec = (long)(end % 1000000000),
+    };
+    const int err = pthread_cond_timedwait(&c->c, &m->m, &t);
+    GH_THROW_IF(err != 0 && err != ETIMEDOUT, "cond wait failed");
 }
 
 void

@@ -31,6 +31,8 @@ void gh_cond_init(gh_cond *c);
 void gh_cond_fini(gh_cond *c);
 // gh_cond_wait gives m up while it waits; it may return early.
 void gh_cond_wait(gh_cond *c, gh_mutex *m);
+// gh_cond_wait_until the same, at most until gh_nanotime is end.
+void gh_cond_wait_until(gh_cond *c, gh_mutex *m, int64_t end);
 void gh_cond_broadcast(gh_cond *c);
 
 // gh_nanotime is the monotonic clock in ns. No figure of a heap comes from it

@@ -49,12 +49,27 @@ next_free(gh_p *p, uint8_t spc, gh_mspan **span, unsigned *index,
     return GH_OK;
 }
 
+// cycle_around is a cycle between the two calls that the holder asked for.
+static gh_status
+cycle_around(gh_p *p)
+{
+    if (p->around != NULL) {
+        p->around(p->around_arg, true);
+    }
+    const gh_status st = gh_gc_cycle(p, false);
+    if (p->around != NULL) {
+        p->around(p->around_arg, false);
+    }
+    return st;
+}
+
 // auto_cycle collects because the trigger was met. For want of memory the cycle
 // may not begin: benign, counted in gc_skips, and tried again at the next test.
 static void
 auto_cycle(gh_p *p)
 {
-    if (gh_gc_cycle(p, false) != GH_OK) {
+    gh_emit(p->heap, GH_EV_TRIGGER, p->id, 0, p->heap->gcc.heap_live, 0);
+    if (cycle_around(p) != GH_OK) {
         GH_ASSERT(p->heap->phase == GH_PHASE_OFF);
     }
 }
@@ -237,8 +252,9 @@ alloc_large(gh_p *p, gh_slot *slot, const gh_type *t, uint64_t n, uint64_t size)
     return GH_OK;
 }
 
-gh_status
-gh_alloc(gh_mut *m, gh_slot *slot, uint64_t size)
+// alloc_block is gh_alloc without the second try.
+static inline gh_status
+alloc_block(gh_mut *m, gh_slot *slot, uint64_t size)
 {
     if (size == 0) {
         slot->word = gh_zerobase(m->heap);
@@ -255,8 +271,9 @@ gh_alloc(gh_mut *m, gh_slot *slot, uint64_t size)
                               GH_TYPE_BYTES, size);
 }
 
-gh_status
-gh_new(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
+// alloc_typed is gh_new without the second try.
+static inline gh_status
+alloc_typed(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
 {
     if (t->size != 0 && n >= GH_MAX_ALLOC / t->size) {
         return GH_ERR_NOMEM;
@@ -283,6 +300,40 @@ gh_new(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
     }
     const unsigned cls = gh_size_to_class(size + GH_MALLOC_HEADER_SIZE);
     return alloc_small_header(m, slot, gh_make_spanclass(cls, false), t, n);
+}
+
+// collect_for_room runs a cycle because hard_limit refused memory; whether it is
+// worth another try. Without a limit the OS has refused, and more work there
+// would be wasted.
+static __attribute__((noinline)) bool
+collect_for_room(gh_mut *m)
+{
+    gh_heap *h = m->heap;
+    if (h->mem.hard_limit == UINT64_MAX || cycle_around(m) != GH_OK) {
+        return false;
+    }
+    gh_sweep_all(m);
+    return true;
+}
+
+gh_status
+gh_alloc(gh_mut *m, gh_slot *slot, uint64_t size)
+{
+    gh_status st = alloc_block(m, slot, size);
+    if (GH_UNLIKELY(st == GH_ERR_NOMEM) && collect_for_room(m)) {
+        st = alloc_block(m, slot, size);
+    }
+    return st;
+}
+
+gh_status
+gh_new(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
+{
+    gh_status st = alloc_typed(m, slot, t, n);
+    if (GH_UNLIKELY(st == GH_ERR_NOMEM) && collect_for_room(m)) {
+        st = alloc_typed(m, slot, t, n);
+    }
+    return st;
 }
 
 gh_status

@@ -70,18 +70,7 @@ gh_bitmaps_release(gh_bitmaps *b, gh_mem *mem, size_t window_bytes)
     *b = (gh_bitmaps){0};
 }
 
-// map_ready makes n reserved bytes usable and counts them as Ready.
-static gh_status
-map_ready(gh_bitmaps *b, gh_mem *mem, void *v, size_t n)
-{
-    gh_status st = gh_sys_map(mem, v, n, b->stat);
-    if (st == GH_OK) {
-        gh_sys_used(mem, v, n, n);
-    }
-    return st;
-}
-
-// unmap_ready undoes map_ready, so that a step that fails half-way leaves the
+// unmap_ready undoes gh_sys_map_ready, so that a step that fails half-way leaves the
 // books as they were. Should the OS refuse even that, the pages stay mapped and
 // uncounted; mapping them again later is legal.
 static void
@@ -97,7 +86,7 @@ gh_status
 gh_bitmaps_map_arena(gh_bitmaps *b, gh_mem *mem, size_t arena)
 {
     const size_t bytes = area_bytes(GH_HEAP_ARENA_BYTES);
-    return map_ready(b, mem, (char *)b->ptr_bits + arena * bytes, bytes);
+    return gh_sys_map_ready(mem, (char *)b->ptr_bits + arena * bytes, bytes, b->stat);
 }
 
 static gh_status
@@ -108,19 +97,19 @@ grow(gh_bitmaps *b, gh_mem *mem)
     }
     const size_t bytes = MAP_WORDS * sizeof(uint64_t);
     uint64_t *a = b->area[0] + b->mapped;
-    gh_status st = map_ready(b, mem, a, bytes);
+    gh_status st = gh_sys_map_ready(mem, a, bytes, b->stat);
     if (st != GH_OK) {
         return st;
     }
     uint64_t *bb = b->area[1] + b->mapped;
-    st = map_ready(b, mem, bb, bytes);
+    st = gh_sys_map_ready(mem, bb, bytes, b->stat);
     if (st != GH_OK) {
         unmap_ready(b, mem, a, bytes);
         return st;
     }
     if (b->meta != NULL) {
         const size_t meta_bytes = (size_t)MAP_WORDS * 64 * sizeof(gh_objmeta);
-        st = map_ready(b, mem, b->meta + (size_t)b->mapped * 64, meta_bytes);
+        st = gh_sys_map_ready(mem, b->meta + (size_t)b->mapped * 64, meta_bytes, b->stat);
         if (st != GH_OK) {
             unmap_ready(b, mem, a, bytes);
             unmap_ready(b, mem, bb, bytes);

@@ -30,6 +30,7 @@ gh_mem_init(gh_mem *m, const gh_mem_ops *ops, void *ctx)
     *m = (gh_mem){
         .ops = ops != NULL ? ops : gh_mem_linux(),
         .ctx = ctx,
+        .hard_limit = UINT64_MAX,
     };
 }
 
@@ -95,6 +96,19 @@ gh_sys_map(gh_mem *m, void *v, size_t n, gh_sysstat *stat)
     }
     count(&stat->bytes, n);
     return GH_OK;
+}
+
+gh_status
+gh_sys_map_ready(gh_mem *m, void *v, size_t n, gh_sysstat *stat)
+{
+    if (n > gh_sys_room(m)) {
+        return GH_ERR_NOMEM;
+    }
+    gh_status st = gh_sys_map(m, v, n, stat);
+    if (st == GH_OK) {
+        gh_sys_used(m, v, n, n);
+    }
+    return st;
 }
 
 void

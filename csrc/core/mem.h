@@ -44,7 +44,15 @@ typedef struct gh_mem {
     const gh_mem_ops *ops;
     void *ctx;              // passed to every op
     uint64_t mapped_ready;  // bytes in state Ready (Go: gcController.mappedReady)
+    uint64_t hard_limit;    // more than that is refused by who asks gh_sys_room
 } gh_mem;
+
+// gh_sys_room is how many bytes more may become Ready.
+static inline uint64_t
+gh_sys_room(const gh_mem *m)
+{
+    return m->mapped_ready < m->hard_limit ? m->hard_limit - m->mapped_ready : 0;
+}
 
 // gh_mem_linux returns the table that asks Linux.
 const gh_mem_ops *gh_mem_linux(void);
@@ -65,6 +73,9 @@ GH_NODISCARD gh_status gh_sys_reserve_aligned(gh_mem *m, size_t n, size_t align,
                                               void **out);
 GH_NODISCARD gh_status gh_sys_map(gh_mem *m, void *v, size_t n,
                                   gh_sysstat *stat);
+// gh_sys_map_ready is gh_sys_map and gh_sys_used, within hard_limit.
+GH_NODISCARD gh_status gh_sys_map_ready(gh_mem *m, void *v, size_t n,
+                                        gh_sysstat *stat);
 // prepared is how many of the n bytes were Prepared; the rest was Ready.
 void gh_sys_used(gh_mem *m, void *v, size_t n, size_t prepared);
 // gh_sys_unused gives the pages back. On an error nothing has changed.

@@ -6,6 +6,7 @@
 
 #include "mcentral.h"
 #include "mheap.h"
+#include "special.h"
 
 // check_zombies throws if a slot is marked that was never allocated.
 static void
@@ -33,6 +34,9 @@ gh_mspan_sweep(gh_heap *h, gh_mspan *s, bool preserve)
         h->clock_ns += h->opt.costs.sweep_page * (double)s->npages;
     }
     check_zombies(h, s);
+    if (GH_UNLIKELY(s->specials != NULL)) {
+        gh_specials_sweep(h, s);
+    }
 
     const uint64_t *mark = gh_mspan_mark_bits(&h->bm, s);
     unsigned nalloc = 0;

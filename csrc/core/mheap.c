@@ -110,9 +110,8 @@ gh_mheap_init(gh_heap *h)
         return st;
     }
     void *page = (void *)(h->base - GH_PHYS_PAGE_SIZE);
-    st = gh_sys_map(&h->mem, page, GH_PHYS_PAGE_SIZE, &h->other_sys);
+    st = gh_sys_map_ready(&h->mem, page, GH_PHYS_PAGE_SIZE, &h->other_sys);
     if (st == GH_OK) {
-        gh_sys_used(&h->mem, page, GH_PHYS_PAGE_SIZE, GH_PHYS_PAGE_SIZE);
         void *arenas;
         st = gh_persistentalloc(&h->persistent,
                                 n / GH_HEAP_ARENA_BYTES * sizeof(h->arenas[0]),
@@ -152,12 +151,7 @@ gh_mheap_fini(gh_heap *h)
 static gh_status
 map_table(gh_heap *h, void *table, size_t off, size_t n)
 {
-    void *v = (char *)table + off;
-    gh_status st = gh_sys_map(&h->mem, v, n, &h->gc_misc_sys);
-    if (st == GH_OK) {
-        gh_sys_used(&h->mem, v, n, n);
-    }
-    return st;
+    return gh_sys_map_ready(&h->mem, (char *)table + off, n, &h->gc_misc_sys);
 }
 
 // add_arena makes the next 64 MiB frame part of the heap's address space. The
@@ -379,6 +373,46 @@ init_span(gh_heap *h, gh_mspan *s, uintptr_t base, uint64_t npages,
     }
 }
 
+// took_scavenged books pages that were scavenged as Ready.
+static void
+took_scavenged(gh_heap *h, uintptr_t base, uint64_t nbytes, uint64_t scav)
+{
+    gh_sys_used(&h->mem, (void *)base, nbytes, scav);
+    h->gcc.heap_released.bytes -= scav;
+    h->stats.committed += scav;
+    h->stats.released -= scav;
+}
+
+// take_pages_within is take_pages under hard_limit: scavenged pages become Ready
+// only if there is room. Free pages elsewhere go back to the OS to make it.
+static gh_status
+take_pages_within(gh_p *p, uint64_t npages, uintptr_t *base, uint64_t *scav)
+{
+    gh_heap *h = p->heap;
+    const uint64_t nbytes = npages * GH_PAGE_SIZE;
+    for (bool again = false;; again = true) {
+        gh_status st = take_pages(p, npages, base, scav);
+        if (st != GH_OK || *scav <= gh_sys_room(&h->mem)) {
+            return st;
+        }
+        // The pages become free, Ready ones for a moment, until enough of the
+        // free ones are scavenged for all of the request to fit.
+        took_scavenged(h, *base, nbytes, *scav);
+        h->gcc.heap_free.bytes += *scav;
+        gh_pagealloc_free(&h->pages, *base, npages);
+        gh_page_cache_flush(&p->pcache, &h->pages);
+        const uint64_t want = h->mem.hard_limit > nbytes
+                                  ? h->mem.hard_limit - nbytes : 0;
+        const uint64_t most = again ? h->mem.hard_limit : want;
+        if (h->mem.mapped_ready > most) {
+            (void)gh_mheap_scavenge(h, h->mem.mapped_ready - most);
+        }
+        if (again) {
+            return GH_ERR_NOMEM;
+        }
+    }
+}
+
 // alloc_span: Go's mheap.allocSpan. The record and its bits are made before
 // pages are chosen, so that a failure leaves the pages alone.
 static gh_status
@@ -403,7 +437,9 @@ alloc_span(gh_p *p, uint64_t npages, bool manual, uint8_t spc, gh_mspan **out)
     }
     uintptr_t base;
     uint64_t scav = 0;
-    st = take_pages(p, npages, &base, &scav);
+    st = GH_LIKELY(h->mem.hard_limit == UINT64_MAX)
+             ? take_pages(p, npages, &base, &scav)
+             : take_pages_within(p, npages, &base, &scav);
     if (st != GH_OK) {
         if (!manual) {
             gh_bitmaps_free(&h->bm, bits,
@@ -435,14 +471,11 @@ alloc_span(gh_p *p, uint64_t npages, bool manual, uint8_t spc, gh_mspan **out)
     }
 
     if (scav != 0) {
-        gh_sys_used(&h->mem, (void *)base, nbytes, scav);
-        h->gcc.heap_released.bytes -= scav;
+        took_scavenged(h, base, nbytes, scav);
         h->clock_ns += h->clock_external ? 0
                        : h->opt.costs.page_fault * (double)(scav / GH_PAGE_SIZE);
     }
     h->gcc.heap_free.bytes -= nbytes - scav;
-    h->stats.committed += scav;
-    h->stats.released -= scav;
     if (manual) {
         h->stats.in_workbufs += nbytes;
     } else {

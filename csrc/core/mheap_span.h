@@ -38,6 +38,8 @@ typedef struct gh_objmeta {
     uint32_t count;  // elements; bytes of a block
 } gh_objmeta;
 
+typedef struct gh_special gh_special;  // special.h
+
 typedef struct gh_mspan {
     // What the allocation fast path reads and writes: one cache line.
     uintptr_t base;
@@ -66,6 +68,7 @@ typedef struct gh_mspan {
     uint32_t large_type_id;
     struct gh_spanset *set;        // the set it is in, NULL: none
     struct gh_mspan *next, *prev;  // in that set
+    gh_special *specials;          // by slot number
 } gh_mspan;
 
 static inline uintptr_t

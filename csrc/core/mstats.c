@@ -234,6 +234,12 @@ gh_heap_inuse(const gh_heap *h)
 }
 
 uint64_t
+gh_hard_limit(const gh_heap *h)
+{
+    return h->mem.hard_limit;
+}
+
+uint64_t
 gh_mapped_ready(const gh_heap *h)
 {
     return h->mem.mapped_ready;

@@ -42,6 +42,9 @@ bump(gh_persistent *p, size_t n, size_t align, void **out)
 {
     size_t off = gh_align_up(p->off, align);
     if (p->base == NULL || off + n > GH_PERSISTENT_CHUNK) {
+        if (GH_PERSISTENT_CHUNK > gh_sys_room(p->mem)) {
+            return GH_ERR_NOMEM;
+        }
         void *chunk;
         gh_status st = gh_sys_alloc(p->mem, GH_PERSISTENT_CHUNK, p->other_sys,
                                     &chunk);
@@ -70,6 +73,9 @@ map_direct(gh_persistent *p, size_t n, gh_sysstat *stat, void **out)
             return st;
         }
         p->spare = note;
+    }
+    if (n > gh_sys_room(p->mem)) {
+        return GH_ERR_NOMEM;
     }
     gh_status st = gh_sys_alloc(p->mem, n, stat, out);
     if (st != GH_OK) {

@@ -104,16 +104,27 @@ open_gate(gh_heap *h)
     }
 }
 
-static void
-wait_gate(gh_heap *h)
+// wait_gate waits for at most ns, or as long as it takes if ns < 0; returns
+// whether it came through.
+static bool
+wait_gate(gh_heap *h, int64_t ns)
 {
+    const int64_t end = ns < 0 ? 0 : gh_nanotime() + ns;
     gh_lock(&h->lock);
     atomic_fetch_add(&h->waiters, 1);
-    while (!try_gate(h)) {
-        gh_cond_wait(&h->cond, &h->lock);
+    bool through;
+    while (!(through = try_gate(h))) {
+        if (ns < 0) {
+            gh_cond_wait(&h->cond, &h->lock);
+        } else if (gh_nanotime() >= end) {
+            break;
+        } else {
+            gh_cond_wait_until(&h->cond, &h->lock, end);
+        }
     }
     atomic_fetch_sub(&h->waiters, 1);
     gh_unlock(&h->lock);
+    return through;
 }
 
 // come_in is the rest of entering, once through the gate.
@@ -139,9 +150,25 @@ gh_status
 gh_enter(gh_heap *h, int32_t p, gh_mut **out)
 {
     if (!try_gate(h)) {
-        wait_gate(h);
+        (void)wait_gate(h, -1);
     }
     return come_in(h, p, out);
+}
+
+gh_status
+gh_enter_until(gh_heap *h, int32_t p, int64_t ns, gh_mut **out)
+{
+    if (!try_gate(h) && !wait_gate(h, ns > 0 ? ns : 0)) {
+        return GH_AGAIN;
+    }
+    return come_in(h, p, out);
+}
+
+void
+gh_around_cycles(gh_mut *m, void (*fn)(void *arg, bool begins), void *arg)
+{
+    m->around = fn;
+    m->around_arg = arg;
 }
 
 gh_status
@@ -159,6 +186,7 @@ gh_leave(gh_mut *m)
     gh_heap *h = m->heap;
     GH_ASSERT(h->inside == m);
     h->inside = NULL;
+    m->around = NULL;
     open_gate(h);
 }
 

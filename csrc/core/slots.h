@@ -32,7 +32,7 @@
 
 struct gh_slots {
     uint32_t sig;
-    gh_heap *heap;
+    _Atomic(gh_heap *) heap;  // NULL: it has ended
     gh_slots *next, *prev;  // list of the heap's blocks
     size_t n;
     gh_slot slot[];

@@ -88,11 +88,10 @@ gh_sparse_ensure(gh_sparse *t, size_t from, size_t to)
         }
         unsigned char *v = t->base + i * t->granule;
         const size_t n = (next - i) * t->granule;
-        gh_status st = gh_sys_map(t->mem, v, n, t->stat);
+        gh_status st = gh_sys_map_ready(t->mem, v, n, t->stat);
         if (st != GH_OK) {
             return st;
         }
-        gh_sys_used(t->mem, v, n, n);
         for (size_t k = i; k < next; k++) {
             t->mapped[k / 64] |= (uint64_t)1 << k % 64;
         }

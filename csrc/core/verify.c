@@ -13,6 +13,7 @@
 #include "mgcmark.h"
 #include "mstats.h"
 #include "proc.h"
+#include "special.h"
 
 typedef struct checker {
     gh_heap *h;
@@ -23,6 +24,7 @@ typedef struct checker {
     uint64_t in_sets;
     uint64_t spans_in_sets;  // spans that say they are in a set
     uint64_t live_bytes, live_objects;
+    uint64_t specials;
 } checker;
 
 // More lines than this help nobody; the count goes on.
@@ -232,6 +234,26 @@ check_roots(checker *k)
     }
 }
 
+// check_specials: a special belongs to an allocated slot of its span, and the
+// table of labels has each of them once [inv:special.live].
+static void
+check_specials(checker *k, const gh_mspan *s)
+{
+    const gh_heap *h = k->h;
+    const bool swept = s->sweepgen == h->sweepgen
+                       || s->sweepgen == h->sweepgen + 3;
+    for (const gh_special *x = s->specials; x != NULL; x = x->next) {
+        k->specials++;
+        if (x->index >= s->nelems
+            || (swept && !gh_mspan_is_allocated(&h->bm, s, x->index))
+            || (x->next != NULL && x->next->index < x->index)) {
+            complain(k, "[inv:special.live] span 0x%" PRIx64
+                        " has a special of slot %u",
+                     gh_addr_show(h, s->base), x->index);
+        }
+    }
+}
+
 static void
 check_sums(checker *k)
 {
@@ -246,6 +268,10 @@ check_sums(checker *k)
     if (in_sets != k->spans_in_sets) {
         complain(k, "[inv:spanset.one] sets hold %" PRIu64 " spans, %" PRIu64
                     " say they are in one", in_sets, k->spans_in_sets);
+    }
+    if (k->specials != h->labels.n) {
+        complain(k, "[inv:special.live] %" PRIu64 " specials, %u labels",
+                 k->specials, h->labels.n);
     }
     if (k->pages != h->pages_in_use) {
         complain(k, "[inv:heap.pages_in_use] %" PRIu64 " counted, %" PRIu64
@@ -330,6 +356,7 @@ gh_verify(gh_mut *m, void (*report)(void *arg, const char *line), void *arg)
             check_pages(&k, s);
             check_place(&k, s);
             check_pointers(&k, s);
+            check_specials(&k, s);
         }
     }
     check_roots(&k);
