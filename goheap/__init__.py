@@ -1,25 +1,34 @@
 """Go 1.26's heap in Python's hands: allocate, collect, look inside, replay."""
-from ._core import GO_VERSION
+from ._core import GO_VERSION, Roots
+from .aliases import Color, Limit, Mode, Path, Percent, Progress, Size
 from .errors import (ForeignRefError, HeapClosedError, HeapCorruptionError, HeapError,
                      HeapMemoryError, HeapStateError, ScriptError, TraceError)
-from .types import (Array, Block, Embed, Field, Fixed, Ptr, Ref, Struct, TypeInfo, bool_, define,
-                    fixed, float32, float64, int8, int16, int32, int64, sizeof, struct,
-                    type_info, uint8, uint16, uint32, uint64, uintptr)
+from .types import (Array, Block, Embed, Field, Fixed, Interface, Ptr, Ref, Slice, String, Struct,
+                    TypeInfo, Words, bool_, define, fixed, float32, float64, int8, int16, int32,
+                    int64, sizeof, struct, type_info, uint8, uint16, uint32, uint64, uintptr, words)
 from .settings import Costs, Policy
 from .stats import (BySize, Explanation, GCCycle, MemStats, MemStatsDiff, ObjectInfo, SizeClass,
                     explain, size_classes)
+from .table import Table
+from .snapshot import (CacheInfo, CensusRow, Edge, OccupancyRow, PageRun, RootInfo, Snapshot, Span)
+from .watch import Event, EventLog
 from .heap import Heap, address_of, cast, heap_of
 from .replay import Replay, replay
 from .script import Script, ScriptResult
 
-# struct is left out: a star import would hide the standard library's module.
+At = Ref | int | str  # where an object is: a handle, an address, a label
+
+# Left out are struct, since a star import would hide the standard library's module, and
+# the names for annotations.
 __all__ = [
-    "Array", "Block", "BySize", "Costs", "Embed", "Explanation", "Field", "Fixed",
-    "ForeignRefError", "GCCycle", "GO_VERSION", "Heap", "HeapClosedError", "HeapCorruptionError",
-    "HeapError", "HeapMemoryError", "HeapStateError", "MemStats", "MemStatsDiff", "ObjectInfo",
-    "Policy", "Ptr", "Ref", "Replay", "Script", "ScriptError", "ScriptResult", "SizeClass",
-    "Struct", "TraceError", "TypeInfo", "address_of", "bool_", "cast", "define", "explain",
-    "fixed", "float32", "float64", "heap_of", "int16", "int32", "int64", "int8", "replay",
-    "size_classes", "sizeof", "type_info", "uint16", "uint32", "uint64", "uint8", "uintptr",
+    "address_of", "Array", "Block", "bool_", "BySize", "CacheInfo", "cast", "CensusRow", "Costs",
+    "define", "Edge", "Embed", "Event", "EventLog", "explain", "Explanation", "Field", "Fixed",
+    "fixed", "float32", "float64", "ForeignRefError", "GCCycle", "GO_VERSION", "Heap", "heap_of",
+    "HeapClosedError", "HeapCorruptionError", "HeapError", "HeapMemoryError", "HeapStateError",
+    "int16", "int32", "int64", "int8", "Interface", "MemStats", "MemStatsDiff", "ObjectInfo",
+    "OccupancyRow", "PageRun", "Policy", "Ptr", "Ref", "Replay", "replay", "RootInfo", "Roots",
+    "Script", "ScriptError", "ScriptResult", "size_classes", "SizeClass", "sizeof", "Slice",
+    "Snapshot", "Span", "String", "Struct", "Table", "TraceError", "type_info", "TypeInfo",
+    "uint16", "uint32", "uint64", "uint8", "uintptr", "Words", "words",
 ]
 __version__ = "0.1.0"

@@ -67,7 +67,8 @@ def main(argv: list[str] | None = None) -> int:
     add_replay_parser(sub)
     add_demo_parser(sub)
     args = ap.parse_args(argv)
-    return args.function(args)
+    status: int = args.function(args)
+    return status
 
 
 if __name__ == "__main__":

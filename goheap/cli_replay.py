@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from typing import Any
 
 from .errors import HeapError
 from .replay import DEATHS, Replay, replay
@@ -37,7 +38,7 @@ def _procs(text: str) -> int | str:
             f"{text!r}: a whole number or recorded") from None
 
 
-def add_replay_parser(subparsers: argparse._SubParsersAction) -> None:
+def add_replay_parser(subparsers: Any) -> None:
     p = subparsers.add_parser(
         "replay", help="replay a recorded history under other settings",
         description="Replay a recorded history (GHTRACE1). What isn't given is "

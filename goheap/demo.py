@@ -16,8 +16,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from .aliases import Progress
 from .errors import HeapError
-from .replay import Progress, Replay, replay
+from .replay import Replay, replay
 
 TRACE = "compile-json.gogc20.ghtrace"
 TRUTH = "compile-json.truth.json"
@@ -105,7 +106,7 @@ def _screen() -> _Plain | _Rich:
         return _Plain()
 
 
-def add_demo_parser(subparsers: argparse._SubParsersAction) -> None:
+def add_demo_parser(subparsers: Any) -> None:
     p = subparsers.add_parser(
         "demo", help="replay the Go compiler under four settings of GOGC",
         description="Replay the recorded history of the Go compiler at GOGC "
@@ -164,9 +165,9 @@ def _picture(runs: list[Replay], real: dict[int, str], path: str) -> bool:
     # The last goals aren't reached: the tallest heaps shall fill the picture.
     top = 1.3 * max(r.peak_live_bytes for r in runs) / (1 << 20)
     axes[0].set_ylim(0, top)
-    for ax, r in zip(axes, runs):
+    for ax, r, gogc in zip(axes, runs, SETTINGS):
         _panel(ax, r, "GOGC=%d: %d collections (real Go %s)" % (
-            r.gogc, r.automatic_gc, real[r.gogc]), top)
+            gogc, r.automatic_gc, real[gogc]), top)
     for ax in axes[-2:]:
         ax.set_xlabel("seconds of the program")
     for ax in axes[::2]:

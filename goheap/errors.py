@@ -6,7 +6,9 @@ __all__ = ["ForeignRefError", "HeapClosedError", "HeapCorruptionError", "HeapErr
 
 
 class HeapError(Exception):
-    """Base of the kinds below."""
+    """Base of the kinds below; done: steps completed, where a run stopped."""
+
+    done: int | None = None
 
 
 class HeapClosedError(HeapError, ValueError):
@@ -22,10 +24,11 @@ class HeapStateError(HeapError, RuntimeError):
 
 
 class HeapMemoryError(HeapError, MemoryError):
-    """The system, or the heap's address space, has no room: requested and in_use in bytes."""
+    """The system, hard_limit or the heap's address space has no room; all in bytes."""
 
     requested: int | None = None
     in_use: int | None = None
+    limit: int | None = None  # None: no hard_limit was set
 
 
 class HeapCorruptionError(HeapError, RuntimeError):

@@ -1,16 +1,21 @@
 """Heap: a Go heap of its own in this process."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, overload
 
 from . import _core
+from . import watch as _watch
 from .errors import HeapCorruptionError
 from .settings import Costs, Policy
+from .snapshot import Snapshot
 from .stats import GCCycle, MemStats, ObjectInfo
-from .types import _array_class
+from .table import Table
+from .types import _array_class, words
+from .watch import EventLog
 
 __all__ = ["Heap", "address_of", "cast", "heap_of"]
 
@@ -20,6 +25,13 @@ heap_of = _core.heap_of
 
 _DEFAULT_POLICY = Policy()
 _DEFAULT_COSTS = Costs()
+
+
+@functools.cache
+def _node_class(n: int) -> Any:
+    """The class of a graph's objects with n pointer words."""
+    # With one pointer word at least: an object of its own, not a part of a tiny block.
+    return words(f"node{n}", 8 * max(n, 1), ptrs="all")
 
 
 class _Cycles(Sequence[GCCycle]):
@@ -76,7 +88,9 @@ class Heap(_core.HeapPart):
     """A heap of its own. Owns its memory; closing it, or losing it, ends its handles.
 
     gogc: percent, None or "off". procs: the number of Ps, each with an mcache. mode: "stw"
-    (the world stopped for a whole cycle, on a virtual clock: repeats exactly).
+    (the world stopped for a whole cycle, on a virtual clock: repeats exactly). hard_limit:
+    most bytes of memory, metadata included; an allocation that would exceed it gives free
+    pages back, collects, and raises HeapMemoryError if that didn't help.
     globals_scan, stack_scan: bytes of a program's globals and stacks, which enter the
     goal. address_space: bytes of the window reserved for the heap, at least 1 GiB; halved
     while the system refuses.
@@ -92,7 +106,7 @@ class Heap(_core.HeapPart):
     costs: Costs
 
     def __new__(cls, *, gogc: Any = 100, procs: int = 1, mode: str = "stw",
-                policy: Policy = _DEFAULT_POLICY, costs: Costs | None = None,
+                hard_limit: Any = None, policy: Policy = _DEFAULT_POLICY, costs: Costs | None = None,
                 globals_scan: Any = 0, stack_scan: Any = 0,
                 address_space: Any = "256GiB") -> Heap:
         if mode in ("virtual", "concurrent"):
@@ -105,7 +119,7 @@ class Heap(_core.HeapPart):
         if not isinstance(costs, Costs):
             raise TypeError(f"Heap: costs must be a Costs or None, not {type(costs).__name__!r}")
         self = super().__new__(
-            cls, gogc=gogc, procs=procs, globals_scan=globals_scan, stack_scan=stack_scan,
+            cls, gogc=gogc, procs=procs, hard_limit=hard_limit, globals_scan=globals_scan, stack_scan=stack_scan,
             address_space=address_space, tiny=policy.tiny, eager_sweep=policy.sweep != "lazy",
             min_heap=policy.min_heap,
             costs=(costs.alloc, costs.alloc_byte, costs.scan_byte, costs.sweep_page,
@@ -139,6 +153,71 @@ class Heap(_core.HeapPart):
         """
         return self._array(_array_class(elem), n)
 
+    def new_many(self, cls: Any, n: int, /) -> Any:
+        """n zeroed objects of a struct class, held by one block of roots.
+
+        On failure or Ctrl-C the roots are given back; the exception's done says how many
+        objects there had been.
+
+        >>> with Heap() as heap:
+        ...     from goheap import Ptr, int64, struct
+        ...     Node = struct("Node", next=Ptr["Node"], key=int64)
+        ...     many = heap.new_many(Node, 1000)
+        ...     many.store(Node.key, range(1000))
+        ...     many[:-1].store(Node.next, many[1:])
+        ...     many[1:].clear()
+        ...     heap.collect().heap_marked
+        16000
+        """
+        return self._new_many(cls, n)
+
+    def graph(self, edges: Mapping[str, Sequence[str | None]], /,
+              roots: Iterable[str]) -> Any:
+        """Labelled objects that point as told; only roots are held, by the block returned.
+
+        edges: for each label the labels that its pointer words hold, None for nil.
+
+        >>> with Heap() as heap:
+        ...     top = heap.graph({"A": ["B", None], "B": ["A"], "C": []}, roots=["A"])
+        ...     cycle = heap.collect()
+        ...     heap.info("B").label, heap.info(top[0][0]).label
+        ('B', 'B')
+        """
+        if not isinstance(edges, Mapping):
+            raise TypeError(f"graph: edges is a mapping, not {type(edges).__name__!r}")
+        names = list(edges)
+        number = {name: i for i, name in enumerate(names)}
+        held = list(roots)
+        for name in names:
+            for target in (*edges[name], name):
+                if target is not None and not isinstance(target, str):
+                    raise TypeError(f"graph: a label is a str, not {target!r}")
+                if target is not None and target not in number:
+                    raise ValueError(f"graph: {name!r} points at {target!r}, which is no label "
+                                     "of the graph")
+        for name in held:
+            if name not in number:
+                raise ValueError(f"graph: the root {name!r} is no label of the graph")
+        made = self.roots(len(names))
+        try:
+            for i, name in enumerate(names):
+                made[i] = self.new(_node_class(len(edges[name])))
+                self.label(made[i], name)
+            for i, name in enumerate(names):
+                for k, target in enumerate(edges[name]):
+                    if target is not None:
+                        made[i][k] = made[number[target]]
+            top = self.roots(len(held))
+            for i, name in enumerate(held):
+                top[i] = made[number[name]]
+        except BaseException:
+            # No label stays of a graph that wasn't made.
+            for ref in made:
+                if ref is not None:
+                    self.label(ref, None)
+            raise
+        return top
+
     def collect(self) -> GCCycle:
         """runtime.GC(): a whole cycle and its sweep. Not interruptible."""
         return GCCycle(*self._collect())
@@ -166,12 +245,62 @@ class Heap(_core.HeapPart):
         return _Cycles(self)
 
     def info(self, at: Any, /) -> ObjectInfo:
-        """What is known of the object at a handle or at an address (address_of).
+        """What is known of the object at a handle, an address (address_of) or a label.
 
         LookupError if no live object is there. No root is made for asking.
         """
-        addr, base, size, elemsize, name, span, slot, _, _ = self._info(at)
-        return ObjectInfo(addr, base, size, elemsize, name, None, "white", span, slot)
+        if isinstance(at, str):
+            at = self._find_label(at)
+        addr, base, size, elemsize, name, label, span, slot, _, _ = self._info(at)
+        return ObjectInfo(addr, base, size, elemsize, name, label, "white", span, slot)
+
+    def label(self, at: Any, name: str | None, /) -> None:
+        """Name an object for pictures, snapshots and questions; None takes the name away.
+
+        A name belongs to one object at a time, and goes with its object.
+        """
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"label: a label is a str or None, not {type(name).__name__!r}")
+        self._label(self.info(at).addr, name)
+
+    def snapshot(self, *, objects: bool = True, edges: bool = False) -> Snapshot:
+        """Everything inside at one instant, in memory of its own; valid after close().
+
+        objects: the table of objects, and census and occupancy. edges: the pointers too, and
+        why, referrers, retained and to_dot, which need objects as well. No figure changes by it.
+
+        >>> with Heap() as heap:
+        ...     block = heap.alloc(100)
+        ...     snap = heap.snapshot()
+        >>> snap
+        <Snapshot: 1 object of 112 bytes, 1 span, 1 root>
+        """
+        if edges and not objects:
+            raise ValueError("snapshot: edges=True needs objects=True")
+        return Snapshot(self, bool(objects), bool(edges))
+
+    def watch(self, kinds: str | Iterable[str] = "slow", /) -> AbstractContextManager[EventLog]:
+        """Log what happens inside, until the end of the block.
+
+        kinds: "slow", which is all of "refill", "large", "span", "grow", "phase", "sweep",
+        "scavenge", "flush", "trigger"; or some of them. Blocks may lie in each other.
+        """
+        return _watch.watch(self, kinds)
+
+    def record(self, every: str = "cycle", /, *columns: str) -> AbstractContextManager[Table[Any]]:
+        """A time series of figures, until the end of the block: a table with t_ns first.
+
+        every: "cycle" gives a row at each cycle's end, a time ("1ms") one at each tick of the
+        heap's clock; its figures are those after the first refill, large object or cycle that
+        ended at the tick or after it. columns: names of figures of Heap and MemStats, and with
+        "cycle" of what only a GCCycle has.
+
+        >>> with Heap() as heap, heap.record("cycle", "heap_marked", "forced") as series:
+        ...     cycle = heap.collect()
+        >>> list(series)[0][1:]
+        (0, 1)
+        """
+        return _watch.record(self, every, columns)
 
     def verify(self) -> None:
         """Check every invariant; HeapCorruptionError lists what is broken."""

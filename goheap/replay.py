@@ -8,13 +8,13 @@ object died, the second allocates.
 from __future__ import annotations
 
 import functools
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from . import _core
+from .aliases import Limit, Path, Percent, Progress
 from .errors import HeapError, TraceError
 from .stats import GCCycle
 from .trace import ColumnReader, TraceFile
@@ -26,8 +26,6 @@ STEP = 50_000  # events between two looks at signals: some 10 ms. A collection
 # is one too.
 SAMPLES = 400  # of a series, about
 LIMIT_OFF = (1 << 63) - 1
-
-Progress = Callable[[int, int], object]
 
 _UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
           "TiB": 1 << 40}
@@ -186,14 +184,14 @@ def _other_memory(trace: TraceFile) -> int | None:
 
 
 def replay(
-    source: str | os.PathLike[str],
+    source: Path,
     /,
     *,
-    gogc: int | str | None = "recorded",
-    memory_limit: int | str | None = "recorded",
-    procs: int | str = "recorded",
+    gogc: Percent | Literal["recorded"] = "recorded",
+    memory_limit: Limit = "recorded",
+    procs: int | Literal["recorded"] = "recorded",
     mode: str = "stw",
-    deaths: str = "drawn",
+    deaths: Literal["early", "drawn", "late"] = "drawn",
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Replay:

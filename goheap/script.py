@@ -3,9 +3,10 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from typing import Any, Self
 
 from . import _core
+from .aliases import Path
 
 __all__ = ["Script", "ScriptResult"]
 
@@ -37,11 +38,12 @@ class Script:
         self.text, self.title = text, title
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str], /) -> Script:
+    def from_file(cls, path: Path, /) -> Self:
         """A script in a file; its title is the file's name without the ending."""
-        with open(path, encoding="utf-8") as f:
+        where = os.fspath(path)  # open() would take a number, and close that descriptor
+        with open(where, encoding="utf-8") as f:
             text = f.read()
-        return cls(text, title=os.path.splitext(os.path.basename(os.fspath(path)))[0])
+        return cls(text, title=os.path.splitext(os.path.basename(where))[0])
 
     def run(self) -> ScriptResult:
         """On a heap of its own, GIL released; Ctrl-C stops between operations."""

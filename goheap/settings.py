@@ -4,9 +4,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Self
 
 from . import _core
+from .aliases import Size
 
 __all__ = ["Costs", "Policy"]
 
@@ -22,8 +23,8 @@ class Policy:
     """
 
     tiny: bool = True
-    sweep: str | None = None
-    min_heap: int | str = "4MiB"
+    sweep: Literal["lazy", "eager"] | None = None
+    min_heap: Size = "4MiB"
 
     def __post_init__(self) -> None:
         if not isinstance(self.tiny, bool):
@@ -36,7 +37,7 @@ class Policy:
         # The same conversion, and the same messages, as every size gets.
         object.__setattr__(self, "min_heap", _core.size(self.min_heap, "Policy: min_heap"))
 
-    def replace(self, **changes: Any) -> Policy:
+    def replace(self, **changes: Any) -> Self:
         """The same policy with some choices changed."""
         return dataclasses.replace(self, **changes)
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 from . import _core
+from .aliases import Color
 from .settings import Policy
 
 __all__ = ["BySize", "Explanation", "GCCycle", "MemStats", "MemStatsDiff", "ObjectInfo",
@@ -67,8 +68,8 @@ class MemStats:
 
     @classmethod
     def _make(cls, row: tuple[Any, ...]) -> MemStats:
-        *rest, by_size = row
-        return cls(*rest, tuple(BySize(*r) for r in by_size))
+        figures: list[Any] = [*row[:-1], tuple(BySize(*r) for r in row[-1])]
+        return cls(*figures)
 
     def __sub__(self, older: MemStats, /) -> MemStatsDiff:
         if not isinstance(older, MemStats):
@@ -170,7 +171,7 @@ class ObjectInfo(NamedTuple):
     elemsize: int  # the slot
     type: str
     label: str | None
-    color: str  # outside a mark phase everything is white
+    color: Color  # outside a mark phase everything is white
     span: int  # its base
     slot: int  # its number in the span
 

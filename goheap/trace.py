@@ -116,7 +116,8 @@ class TraceFile:
             name, enc = c.get("name"), c.get("enc")
             if not isinstance(name, str) or not isinstance(enc, str):
                 raise self.error("header: a column without name or encoding", 12)
-            numbers = [c.get(k) for k in ("count", "raw_bytes", "offset", "bytes")]
+            numbers: list[Any] = [
+                c.get(k) for k in ("count", "raw_bytes", "offset", "bytes")]
             if not all(map(_whole, numbers)):
                 raise self.error(f"header: column {name} has a bad number", 12)
             count, raw, offset, length = numbers
@@ -135,7 +136,7 @@ class TraceFile:
             raise self.error("header: a size class is not a number", 12)
         self.class_to_size: tuple[int, ...] = tuple(classes)
 
-        types = []
+        types: list[tuple[str, int, int, bool]] = []
         for t in self._list("types"):
             if (
                 not isinstance(t, dict)
@@ -157,9 +158,9 @@ class TraceFile:
             if not isinstance(value, dict):
                 return None
             value = value.get(key)
-        if isinstance(value, str) or _whole(value):
+        if isinstance(value, str):
             return value
-        return None
+        return int(value) if _whole(value) else None
 
     def run_number(self, *keys: str) -> int:
         """The same for a number; 0 if the header doesn't have it."""

@@ -17,15 +17,16 @@ import sys
 import types as _pytypes
 import weakref
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, NamedTuple, get_origin
+from typing import Any, ClassVar, NamedTuple, get_args, get_origin
 
 from . import _core
 from ._core import ClassMeta, Field
 
 __all__ = [
-    "Array", "Block", "Embed", "Field", "Fixed", "Ptr", "Ref", "Struct", "TypeInfo",
+    "Array", "Block", "Embed", "Field", "Fixed", "Ptr", "Interface", "Ref", "Slice", "String", "Struct",
+    "TypeInfo", "Words",
     "bool_", "define", "fixed", "float32", "float64", "int8", "int16", "int32", "int64",
-    "sizeof", "struct", "type_info", "uint8", "uint16", "uint32", "uint64", "uintptr",
+    "sizeof", "words", "struct", "type_info", "uint8", "uint16", "uint32", "uint64", "uintptr",
 ]
 
 _PTR, _EMBED, _FIXED = 12, 13, 14  # codes of csrc/binding/binding.h, enum kind
@@ -144,6 +145,30 @@ class Embed(Field):
         return _pytypes.GenericAlias(cls, target)
 
 
+class String(Field):
+    """The two words of a Go string; reads and writes the pointer word."""
+
+    __slots__ = ()
+    _code, _size = 15, 16
+
+
+class Slice(Field):
+    """The three words of a Go slice; reads and writes the pointer word."""
+
+    __slots__ = ()
+    _code, _size = 16, 24
+
+
+class Interface(Field):
+    """The two words of a Go interface; reads and writes the data word.
+
+    Of the first word Go's collector needs to know nothing: it never points into the heap.
+    """
+
+    __slots__ = ()
+    _code, _size = 17, 16
+
+
 class Fixed(Field):
     """An array inside the struct (Go's [n]T); fixed() makes it."""
 
@@ -228,7 +253,7 @@ def _spec(what: Any, where: str, owner: type | None = None) -> _Spec:
     if isinstance(what, type) and issubclass(what, Field):
         code = getattr(what, "_code", None)
         if code is not None:
-            return _Spec(what, code, what._size, what._size, None)
+            return _Spec(what, code, what._size, min(what._size, 8), None)
         if what is Ptr:
             return _Spec(Ptr, _PTR, 8, 8, None)
         raise TypeError(f"{where}: {what.__name__} alone is no kind of field; write "
@@ -236,7 +261,7 @@ def _spec(what: Any, where: str, owner: type | None = None) -> _Spec:
                            f"{where.rpartition('.')[2]}: Fixed[int] = fixed(int64, n)"))
     origin = get_origin(what)
     if origin is Ptr:
-        target = what.__args__[0]
+        target = get_args(what)[0]
         if isinstance(target, _Later):
             target = target.name
         elif not isinstance(target, str):
@@ -248,12 +273,12 @@ def _spec(what: Any, where: str, owner: type | None = None) -> _Spec:
             raise TypeError(f"{where}: Ptr takes a struct class or its name, not {target!r}")
         return _Spec(Ptr, _PTR, 8, 8, target)
     if origin is Embed:
-        target = what.__args__[0]
+        target = get_args(what)[0]
         if isinstance(target, _Later):
             target = target.value
         if not isinstance(target, ClassMeta) or not issubclass(target, Struct):
             raise TypeError(f"{where}: Embed takes a struct class that is defined already, "
-                            f"not {what.__args__[0]!r}")
+                            f"not {get_args(what)[0]!r}")
         _finish_empty(target)
         layout = _core.class_layout(target)
         return _Spec(Embed, _EMBED, layout[1], layout[2], target)
@@ -281,7 +306,7 @@ _RESERVED = frozenset({
 })
 
 
-class _Body(dict):
+class _Body(dict[str, Any]):
     """A class body that remembers before which annotation a fixed() was assigned."""
 
     def __init__(self) -> None:
@@ -294,7 +319,7 @@ class _Body(dict):
         super().__setitem__(name, value)
 
 
-class _Names(dict):
+class _Names(dict[str, Any]):
     """The names of an annotation in text: what isn't there yet becomes a _Later."""
 
     def __init__(self, own: str, module: str, body: Mapping[str, Any],
@@ -438,15 +463,15 @@ class StructMeta(ClassMeta):
     """The metaclass of handle classes: reads annotations, makes the layout."""
 
     @classmethod
-    def __prepare__(meta, name: str, bases: tuple[type, ...], /, **kwargs: Any) -> Any:
+    def __prepare__(mcs, name: str, bases: tuple[type, ...], /, **kwargs: Any) -> Any:
         return _Body()
 
-    def __new__(meta, name: str, bases: tuple[type, ...], ns: dict[str, Any], /,
+    def __new__(mcs, name: str, bases: tuple[type, ...], ns: dict[str, Any], /,
                 **kwargs: Any) -> Any:
         if kwargs:
             raise TypeError(f"{name}: a struct class takes no {next(iter(kwargs))!r}")
         if not _made:  # Ref and what is made with it; afterwards the C parts are closed
-            return super().__new__(meta, name, bases, dict(ns))
+            return super().__new__(mcs, name, bases, dict(ns))
         if len(bases) != 1 or not issubclass(bases[0], Struct):
             raise TypeError(f"{name}: a struct class has one base: Struct, or a class of "
                             "methods derived from it")
@@ -457,7 +482,7 @@ class StructMeta(ClassMeta):
             raise TypeError(f"{name}.__slots__: a handle holds nothing but its object; "
                             "annotate fields")
         wanted = _wanted(name, ns, sys._getframe(1))
-        return _make(meta, name, bases, ns, wanted)
+        return _make(mcs, name, bases, ns, wanted)
 
 
 def _make(meta: type, name: str, bases: tuple[type, ...], ns: Mapping[str, Any],
@@ -465,7 +490,7 @@ def _make(meta: type, name: str, bases: tuple[type, ...], ns: Mapping[str, Any],
     for field, _ in wanted:
         if field in ns:
             raise TypeError(f"{name}.{field}: both a field and something else")
-    cls = ClassMeta.__new__(meta, name, bases, {**ns, "__slots__": ()})
+    cls: Any = ClassMeta.__new__(meta, name, bases, {**ns, "__slots__": ()})
     if wanted:
         _finish(cls, wanted)
     return cls
@@ -483,7 +508,7 @@ def _array_getitem(cls: type, elem: Any) -> Any:
     return _pytypes.GenericAlias(cls, elem)
 
 
-Ref, Struct, Array, Block = _core.ref_classes_init(
+Ref, Struct, Array, Block, Words = _core.ref_classes_init(
     StructMeta,
     {"__module__": "goheap", "__slots__": (), "__doc__":
      "A strong handle, with the rules of a Go global variable.\n\n"
@@ -501,8 +526,11 @@ Ref, Struct, Array, Block = _core.ref_classes_init(
      "have a writable buffer with their format: memoryview(a), numpy.asarray(a)."},
     {"__module__": "goheap", "__slots__": (), "__doc__":
      "Bytes without pointers, as make([]byte, n); use it through memoryview."},
+    {"__module__": "goheap", "__slots__": (), "__doc__":
+     "An object of a words() type: word i is an int, or a handle where the mask says\n"
+     "pointer."},
 )
-_made += [Ref, Struct, Array, Block]
+_made += [Ref, Struct, Array, Block, Words]
 
 _scalar_arrays: dict[tuple[type, int], type] = {}
 
@@ -581,10 +609,68 @@ def struct(name: str, fields: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()
     """
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
         raise ValueError(f"struct: the name of a class is an identifier, not {name!r}")
-    wanted = list(fields.items() if isinstance(fields, Mapping) else fields)
+    pairs: Any = fields.items() if isinstance(fields, Mapping) else fields
+    wanted: list[tuple[str, Any]] = list(pairs)
     wanted += more.items()
     module = sys._getframe(1).f_globals.get("__name__", "__main__")
     return _make(StructMeta, name, (Struct,), {"__module__": module}, wanted)
+
+
+def words(name: str, size: int, /, *, ptrs: str | Iterable[int] = "none") -> Any:
+    """A type by size and pointer mask, for recorded types without fields.
+
+    size is in bytes. ptrs says which words are pointers: "none", "all", a list such as
+    "0,2-4", or the numbers themselves.
+
+    >>> T = words("T", 32, ptrs="0,2-3")
+    >>> type_info(T).gcmask, type_info(T).ptrdata
+    (b'\\r', 32)
+    """
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+        raise ValueError(f"words: the name of a class is an identifier, not {name!r}")
+    if isinstance(size, bool) or not hasattr(type(size), "__index__"):
+        raise TypeError(f"words: size must be an int, not {type(size).__name__!r}")
+    size = size.__index__()
+    if not 0 <= size <= 1 << 30:
+        raise ValueError(f"words: size must be 0..{1 << 30}, not {size}")
+    n = size // 8
+    mask = 0
+    for first, last in _word_ranges(ptrs, n):
+        if not 0 <= first <= last < n:
+            raise ValueError(f"words: a type of {size} bytes has the words 0..{n - 1}, not "
+                             f"{last if first >= 0 else first}")
+        mask |= (1 << last + 1) - (1 << first)
+    if mask and size % 8:
+        raise ValueError(f"words: a type with pointers consists of words of 8 bytes, not of "
+                         f"{size} bytes")
+    cls = ClassMeta.__new__(StructMeta, name, (Words,), {
+        "__module__": sys._getframe(1).f_globals.get("__name__", "__main__"), "__slots__": ()})
+    _core.class_finish_words(cls, size, mask.to_bytes((n + 7) // 8, "little"))
+    return cls
+
+
+def _word_ranges(ptrs: str | Iterable[int], n: int) -> list[tuple[int, int]]:
+    """ptrs as ranges of word numbers, both ends included."""
+    if ptrs == "none" or ptrs == "all" and n == 0:
+        return []
+    if ptrs == "all":
+        return [(0, n - 1)]
+    if not isinstance(ptrs, str):
+        out = []
+        for w in ptrs:
+            if isinstance(w, bool) or not hasattr(type(w), "__index__"):
+                raise TypeError(f"words: the number of a word is an int, not {w!r}")
+            out.append((w.__index__(), w.__index__()))
+        return out
+    out = []
+    for part in ptrs.split(","):
+        first, dash, last = part.partition("-")
+        if not (first.isascii() and first.isdigit() and (not dash or last.isascii()
+                                                         and last.isdigit())):
+            raise ValueError(f'words: ptrs is "none", "all" or a list such as "0,2-4", not '
+                             f"{ptrs!r}")
+        out.append((int(first), int(last) if dash else int(first)))
+    return out
 
 
 def define(cls: type, /, **fields: Any) -> None:
@@ -655,13 +741,12 @@ def type_info(what: Any, /) -> TypeInfo:
         info = _class_info(type(what))
         return info._replace(size=_core.sizeof(what))
     if isinstance(what, ClassMeta):
-        if what in (Ref, Struct, Array):
+        if what in (Ref, Struct, Array, Words):
             raise TypeError(f"type_info: {what.__name__} alone has no layout")
         return _class_info(what)
     s = _spec(what, "type_info")
-    pointer = s.code == _PTR
-    mask = b"\x01" if pointer else b""
-    ptrdata = 8 if pointer else 0
+    mask = {_PTR: b"\x01", 15: b"\x01", 16: b"\x01", 17: b"\x02"}.get(s.code, b"")
+    ptrdata = 8 * len(bin(mask[0])[2:]) if mask else 0
     if s.code in (_EMBED, _FIXED):
         ptrdata, mask = _core.class_layout(s.target)[3:5]
     name = _go_name(s.kind) if s.code < _PTR else _kind_name(what)

@@ -40,6 +40,8 @@
 
 typedef struct class_object class_object;
 typedef struct module_state module_state;
+typedef struct fault_run fault_run;
+typedef struct tap tap;
 
 // type_slot is a class that a heap knows and the type made for it.
 typedef struct type_slot {
@@ -78,6 +80,7 @@ typedef struct heap_entry {
     uint32_t choices_cap;
     uint32_t next_free;     // index + 1 of the next free entry
     heap_end end;           // how the heap of the last generation ended
+    tap *taps;              // listening: see watch.c. The holder's of a P
 } heap_entry;
 
 typedef struct heap_table {
@@ -97,12 +100,15 @@ struct module_state {
     PyTypeObject *block_part;   // C part of Block
     PyTypeObject *meta_type;    // C part of the metaclass
     PyTypeObject *field_type;   // base of the field kinds
+    PyTypeObject *words_part;   // C part of Words
     PyTypeObject *iter_type;    // iterator over an Array
+    PyTypeObject *roots_type;
     PyTypeObject *heap_type;    // C part of Heap
     PyObject *ref;              // classes of handles, made at exec
     PyObject *struct_;
     PyObject *array;
     PyObject *block;
+    PyObject *words;
     PyObject *heap_error;       // from goheap.errors
     PyObject *closed_error;
     PyObject *foreign_error;
@@ -112,6 +118,7 @@ struct module_state {
     PyObject *script_error;
     PyObject *types;            // goheap.types, imported at first need
     heap_table heaps;
+    fault_run *faults;          // of fault_begin; owned; NULL: off
 };
 
 extern PyModuleDef goheap_module_def;  // constant: see module.c
@@ -136,6 +143,8 @@ typedef enum kind {
     KIND_PTR,     // target: class of handles, None: any, NULL: look up name
     KIND_EMBED,   // target: struct class
     KIND_FIXED,   // target: array class with a length
+    // Go's types of two or three words of which one is a pointer; target: None.
+    KIND_STRING, KIND_SLICE, KIND_INTERFACE,
     NUM_KINDS
 } kind;
 
@@ -150,7 +159,8 @@ typedef struct codec {
 
 typedef enum class_role {
     ROLE_ABSTRACT,  // Ref, Struct, Array: no object is of this class alone
-    ROLE_STRUCT, ROLE_ARRAY, ROLE_BLOCK
+    ROLE_STRUCT, ROLE_ARRAY, ROLE_BLOCK,
+    ROLE_WORDS       // by size and pointer mask, without fields
 } class_role;
 
 struct class_object {
@@ -295,6 +305,11 @@ entry_use(module_state *state, uint32_t id)
     return e;
 }
 
+// entry_hold is entry_use for what must be given back: it also finds a heap that
+// no new operation may enter but that others are still inside. NULL: the heap
+// has ended, or is ending.
+heap_entry *entry_hold(module_state *state, uint32_t id);
+
 // entry_try_close marks e dead if no operation is under way; false otherwise.
 bool entry_try_close(heap_entry *e);
 // entry_kill marks e dead; the heap ends now or with the last operation.
@@ -312,8 +327,18 @@ int entry_choose(module_state *state, heap_entry *e, int32_t p, int32_t *old);
 gh_status entry_run_detached(module_state *state, heap_entry *e, op_fn fn,
                              void *arg);
 
+// entry_look_detached is the same for what only looks: it enters on the P that
+// was used last, so that asking doesn't choose the P of what comes next.
+gh_status entry_look_detached(heap_entry *e, op_fn fn, void *arg);
+
+// entry_around_cycle detaches from the interpreter while a cycle runs, and
+// attaches again. So a holder of a P may wait for the GIL, but never somebody
+// with the GIL for a P.
+void entry_around_cycle(void *arg, bool begins);
+
 // entry_run runs fn as the holder of a P and returns its status, or that of
-// entering. No exception is set.
+// entering. No exception is set, but for GH_AGAIN: a signal handler raised while
+// this waited.
 static inline gh_status
 entry_run(module_state *state, heap_entry *e, op_fn fn, void *arg)
 {
@@ -321,6 +346,24 @@ entry_run(module_state *state, heap_entry *e, op_fn fn, void *arg)
     gh_status st = gh_try_enter(e->heap, entry_choice(state, e), &m);
     if (st == GH_AGAIN) {
         return entry_run_detached(state, e, fn, arg);
+    }
+    if (st == GH_OK) {
+        PyThreadState *ts;
+        gh_around_cycles(m, entry_around_cycle, &ts);
+        st = fn(m, arg);
+        gh_leave(m);
+    }
+    return st;
+}
+
+// entry_look is entry_run likewise.
+static inline gh_status
+entry_look(heap_entry *e, op_fn fn, void *arg)
+{
+    gh_mut *m;
+    gh_status st = gh_try_enter(e->heap, GH_ANY_P, &m);
+    if (st == GH_AGAIN) {
+        return entry_look_detached(e, fn, arg);
     }
     if (st == GH_OK) {
         st = fn(m, arg);
@@ -408,6 +451,20 @@ PyObject *codec_get(module_state *state, heap_entry *e, codec *c,
 // codec_words marks the pointer words of one element off bytes into mask.
 void codec_words(const codec *c, uint64_t off, uint64_t *mask);
 bool codec_has_pointers(const codec *c);
+
+// codec_is_ref: one word of the value is a pointer, and reading it gives a
+// handle; codec_ref_offset says where that word lies.
+static inline bool
+codec_is_ref(const codec *c)
+{
+    return c->kind == KIND_PTR || c->kind >= KIND_STRING;
+}
+
+static inline uint64_t
+codec_ref_offset(const codec *c)
+{
+    return c->kind == KIND_INTERFACE ? 8 : 0;
+}
 char codec_format(const codec *c);  // of the buffer protocol; 0: none
 
 int field_type_init(PyObject *module, module_state *state);
@@ -417,6 +474,7 @@ int field_type_init(PyObject *module, module_state *state);
 int class_type_init(PyObject *module, module_state *state);
 PyObject *class_finish(PyObject *module, PyObject *args);
 PyObject *class_finish_array(PyObject *module, PyObject *args);
+PyObject *class_finish_words(PyObject *module, PyObject *args);
 PyObject *class_cache(PyObject *module, PyObject *cls);
 PyObject *class_layout(PyObject *module, PyObject *cls);
 
@@ -438,6 +496,10 @@ int64_t handle_size(module_state *state, heap_entry *e, const handle_object *h);
 // handle_view makes a handle of class cls on the place off bytes into h.
 PyObject *handle_view(module_state *state, heap_entry *e,
                       const handle_object *h, class_object *cls, uint64_t off);
+// handle_of_slot makes a handle of what a slot of the same heap holds, of the
+// class that was recorded; None for nil.
+PyObject *handle_of_slot(module_state *state, heap_entry *e, uint32_t heap_id,
+                         const gh_slot *slot);
 // handle_load makes a handle of the object that the word at off points at.
 PyObject *handle_load(module_state *state, heap_entry *e, PyObject *target,
                       const handle_object *h, uint64_t off);
@@ -465,7 +527,23 @@ typedef struct heap_object {
 // heap_use begins an operation on an open Heap; NULL with HeapClosedError.
 heap_entry *heap_use(heap_object *self, const char *what);
 
+// ready_class checks that cls can be the class of new objects (a struct class or
+// one of words) and gives a struct without fields its layout; what begins the
+// message. NULL with an exception.
+class_object *ready_class(module_state *state, PyObject *cls, const char *what);
+// handle_of_heap checks that arg is a live handle of heap number id.
+int handle_of_heap(module_state *state, uint32_t id, PyObject *arg,
+                   const char *what);
+// run_note says on the present exception how many steps of a run were done.
+void run_note(Py_ssize_t done);
+
 int heap_type_init(PyObject *module, module_state *state);
+
+// ---- rootstype.c ---------------------------------------------------------------------
+
+int roots_type_init(PyObject *module, module_state *state);
+PyObject *heap_roots(PyObject *heap, PyObject *n);
+PyObject *heap_new_many(PyObject *heap, PyObject *args);
 PyObject *ref_heap_of(PyObject *module, PyObject *arg);
 PyObject *ref_address_of(PyObject *module, PyObject *arg);
 PyObject *ref_sizeof(PyObject *module, PyObject *arg);
@@ -476,5 +554,18 @@ PyObject *memstats_tuple(const gh_memstats *s);
 PyObject *cycle_tuple(const gh_cycle *c);
 PyObject *core_size_classes(PyObject *module, PyObject *ignored);
 PyObject *core_explain(PyObject *module, PyObject *args);
+
+// ---- snapshot.c, graph.c, watch.c -------------------------------------------------
+
+PyObject *core_snapshot(PyObject *module, PyObject *args);
+PyObject *core_graph_paths(PyObject *module, PyObject *args);
+PyObject *core_graph_referrers(PyObject *module, PyObject *args);
+PyObject *core_graph_retained(PyObject *module, PyObject *args);
+PyObject *core_tap_start(PyObject *module, PyObject *args);
+PyObject *core_tap_stop(PyObject *module, PyObject *args);
+PyObject *core_tap_read(PyObject *module, PyObject *args);
+PyObject *core_tap_columns(PyObject *module, PyObject *ignored);
+// taps_end lets go of what listens to a heap that has ended.
+void taps_end(tap *taps);
 
 #endif  // GOHEAP_BINDING_H

@@ -383,6 +383,49 @@ class_finish_array(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+// class_finish_words(cls, size, mask): fix the layout of a class of words; mask
+// has a bit for each word, little-endian bytes.
+PyObject *
+class_finish_words(PyObject *module, PyObject *args)
+{
+    module_state *state = PyModule_GetState(module);
+    PyObject *cls;
+    unsigned long long size;
+    const char *bytes;
+    Py_ssize_t nbytes;
+    if (!PyArg_ParseTuple(args, "OKy#:class_finish_words", &cls, &size, &bytes,
+                          &nbytes)) {
+        return NULL;
+    }
+    class_object *c = unready_class(state, cls, state->words);
+    if (c == NULL) {
+        return NULL;
+    }
+    const uint64_t nwords = size / 8;
+    if (size > MAX_STRUCT_BYTES || (uint64_t)nbytes != (nwords + 7) / 8) {
+        PyErr_SetString(PyExc_ValueError, "class_finish_words: size");
+        return NULL;
+    }
+    uint64_t *mask = calloc((nwords + 63) / 64 + 1, sizeof(*mask));
+    if (mask == NULL) {
+        return PyErr_NoMemory();
+    }
+    for (uint64_t w = 0; w < nwords; w++) {
+        if (((unsigned char)bytes[w / 8] >> (w % 8) & 1) != 0) {
+            mask[w / 64] |= (uint64_t)1 << (w % 64);
+        }
+    }
+    c->role = ROLE_WORDS;
+    c->size = size;
+    c->align = 8;
+    while (size % c->align != 0) {
+        c->align /= 2;
+    }
+    (void)set_mask(c, mask, nwords);
+    c->ready = true;
+    Py_RETURN_NONE;
+}
+
 // class_cache(cls): the dict in which goheap.types keeps array classes.
 PyObject *
 class_cache(PyObject *module, PyObject *cls)

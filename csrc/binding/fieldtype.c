@@ -15,16 +15,17 @@
 #include <string.h>
 
 const uint8_t kind_size[NUM_KINDS] = {
-    1, 1, 2, 4, 8, 1, 2, 4, 8, 8, 4, 8, 8, 0, 0,
+    1, 1, 2, 4, 8, 1, 2, 4, 8, 8, 4, 8, 8, 0, 0, 16, 24, 16,
 };
 
 const char *const kind_name[NUM_KINDS] = {
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
     "uint64", "uintptr", "float32", "float64", "pointer", "struct", "array",
+    "string", "slice", "interface",
 };
 
 static const char kind_format[NUM_KINDS] = {
-    '?', 'b', 'h', 'i', 'q', 'B', 'H', 'I', 'Q', 'Q', 'f', 'd', 0, 0, 0,
+    '?', 'b', 'h', 'i', 'q', 'B', 'H', 'I', 'Q', 'Q', 'f', 'd', 0, 0, 0, 0, 0, 0,
 };
 
 // ---- codecs --------------------------------------------------------------------
@@ -57,6 +58,8 @@ codec_init(codec *c, int code, uint64_t size, PyObject *target)
         c->name = Py_NewRef(target);
     } else if (c->kind == KIND_PTR) {
         c->target = Py_NewRef(target);
+    } else if (codec_is_ref(c)) {
+        c->target = Py_NewRef(Py_None);
     }
     return 0;
 }
@@ -67,14 +70,15 @@ codec_has_pointers(const codec *c)
     if (c->kind == KIND_EMBED || c->kind == KIND_FIXED) {
         return ((class_object *)c->target)->ptrdata != 0;
     }
-    return c->kind == KIND_PTR;
+    return codec_is_ref(c);
 }
 
 void
 codec_words(const codec *c, uint64_t off, uint64_t *mask)
 {
-    if (c->kind == KIND_PTR) {
-        mask[off / 8 / 64] |= (uint64_t)1 << (off / 8 % 64);
+    if (codec_is_ref(c)) {
+        const uint64_t w = (off + codec_ref_offset(c)) / 8;
+        mask[w / 64] |= (uint64_t)1 << (w % 64);
     } else if (c->kind == KIND_EMBED || c->kind == KIND_FIXED) {
         const class_object *t = (class_object *)c->target;
         for (uint64_t w = 0; w * 8 < t->ptrdata; w++) {
@@ -307,6 +311,9 @@ codec_convert(module_state *state, codec *c, const place *at, uint32_t heap,
     case KIND_FLOAT64:
         return convert_float(c, at, value, out);
     case KIND_PTR:
+    case KIND_STRING:
+    case KIND_SLICE:
+    case KIND_INTERFACE:
         return convert_pointer(state, c, at, heap, value, out);
     case KIND_EMBED:
         if ((PyObject *)Py_TYPE(value) != c->target) {
@@ -404,7 +411,7 @@ int
 codec_put(module_state *state, heap_entry *e, const codec *c, const place *at,
           const handle_object *self, uint64_t off, const cell *v)
 {
-    if (c->kind != KIND_PTR && c->kind != KIND_EMBED) {
+    if (!codec_is_ref(c) && c->kind != KIND_EMBED) {
         put_scalar(handle_data(e, self) + off, c->size, v->bits);
         return 0;
     }
@@ -413,13 +420,13 @@ codec_put(module_state *state, heap_entry *e, const codec *c, const place *at,
         .codec = c,
         .self = gh_handle_slot(e->heap, self->slot),
         .ref = v->ref == NULL ? NULL : gh_handle_slot(e->heap, v->ref->slot),
-        .off = off,
+        .off = off + codec_ref_offset(c),
     };
     if (c->kind == KIND_EMBED && c->size == 0) {
         return 0;
     }
     const gh_status st =
-        entry_run(state, e, c->kind == KIND_PTR ? op_store : op_copy, &a);
+        entry_run(state, e, codec_is_ref(c) ? op_store : op_copy, &a);
     if (st != GH_OK) {
         (void)at;
         set_status_error(state, st, "store");
@@ -477,9 +484,14 @@ codec_get(module_state *state, heap_entry *e, codec *c, const place *at,
     case KIND_FLOAT64:
         memcpy(&v.f64, p, 8);
         return PyFloat_FromDouble(v.f64);
-    case KIND_PTR: {
+    case KIND_PTR:
+    case KIND_STRING:
+    case KIND_SLICE:
+    case KIND_INTERFACE: {
         PyObject *target = codec_target(state, c, at);
-        return target == NULL ? NULL : handle_load(state, e, target, self, off);
+        return target == NULL ? NULL
+                              : handle_load(state, e, target, self,
+                                            off + codec_ref_offset(c));
     }
     case KIND_EMBED:
     case KIND_FIXED:

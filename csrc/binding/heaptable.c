@@ -121,6 +121,8 @@ entry_end(module_state *state, heap_entry *e)
     e->heap = NULL;
     e->weak = NULL;
     e->types = NULL;
+    tap *taps = e->taps;
+    e->taps = NULL;
     e->ntypes = e->types_cap = 0;
     atomic_store(&e->nchoices, 0);
 
@@ -139,6 +141,7 @@ entry_end(module_state *state, heap_entry *e)
     Py_BEGIN_ALLOW_THREADS
     gh_heap_free(heap);
     Py_END_ALLOW_THREADS
+    taps_end(taps);
     for (uint32_t i = 0; i < cap; i++) {
         if (types[i] != NULL) {
             Py_DECREF(types[i]->cls);
@@ -162,6 +165,26 @@ entry_kill(module_state *state, heap_entry *e)
     if (atomic_fetch_or(&e->users, ENTRY_DEAD) == 0) {
         entry_end(state, e);
     }
+}
+
+heap_entry *
+entry_hold(module_state *state, uint32_t id)
+{
+    heap_entry *e = table_entry(&state->heaps, id);
+    if (e == NULL) {
+        return NULL;
+    }
+    uint64_t users = atomic_load(&e->users);
+    do {
+        if ((users & ENTRY_ENDED) != 0 || atomic_load(&e->id) != id) {
+            return NULL;
+        }
+    } while (!atomic_compare_exchange_weak(&e->users, &users, users + 1));
+    if (atomic_load(&e->id) != id) {
+        entry_unuse(state, e);  // ended and begun anew in between
+        return NULL;
+    }
+    return e;
 }
 
 int32_t
@@ -224,20 +247,50 @@ entry_choose(module_state *state, heap_entry *e, int32_t p, int32_t *old)
     return result;
 }
 
+#define LOOK_NS 50000000  // between two looks at signals while waiting for a P
+
+static gh_status
+run_detached(heap_entry *e, int32_t p, op_fn fn, void *arg)
+{
+    for (;;) {
+        bool ran = false;
+        gh_status st;
+        Py_BEGIN_ALLOW_THREADS
+        gh_mut *m;
+        st = gh_enter_until(e->heap, p, LOOK_NS, &m);
+        if (st == GH_OK) {
+            ran = true;
+            st = fn(m, arg);
+            gh_leave(m);
+        }
+        Py_END_ALLOW_THREADS
+        if (ran || st != GH_AGAIN || PyErr_CheckSignals() < 0) {
+            return st;
+        }
+    }
+}
+
+void
+entry_around_cycle(void *arg, bool begins)
+{
+    PyThreadState **ts = arg;
+    if (begins) {
+        *ts = PyEval_SaveThread();
+    } else {
+        PyEval_RestoreThread(*ts);
+    }
+}
+
 gh_status
 entry_run_detached(module_state *state, heap_entry *e, op_fn fn, void *arg)
 {
-    const int32_t p = entry_choice(state, e);
-    gh_status st;
-    Py_BEGIN_ALLOW_THREADS
-    gh_mut *m;
-    st = gh_enter(e->heap, p, &m);
-    if (st == GH_OK) {
-        st = fn(m, arg);
-        gh_leave(m);
-    }
-    Py_END_ALLOW_THREADS
-    return st;
+    return run_detached(e, entry_choice(state, e), fn, arg);
+}
+
+gh_status
+entry_look_detached(heap_entry *e, op_fn fn, void *arg)
+{
+    return run_detached(e, GH_ANY_P, fn, arg);
 }
 
 static uint32_t

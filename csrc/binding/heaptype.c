@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "faults.h"
 #include "structmember.h"
 
 heap_entry *
@@ -51,18 +52,18 @@ read_costs(PyObject *tuple, gh_costs *c)
 static int
 read_options(PyObject *kwargs, gh_options *opt)
 {
-    static char *names[] = {"gogc", "procs", "globals_scan", "stack_scan",
-                            "address_space", "tiny", "eager_sweep", "min_heap",
-                            "costs", NULL};
-    PyObject *gogc, *procs, *globals, *stacks, *space, *min_heap, *costs;
+    static char *names[] = {"gogc", "procs", "hard_limit", "globals_scan",
+                            "stack_scan", "address_space", "tiny",
+                            "eager_sweep", "min_heap", "costs", NULL};
+    PyObject *gogc, *procs, *hard, *globals, *stacks, *space, *min_heap, *costs;
     int tiny, eager;
     PyObject *none = PyTuple_New(0);
     if (none == NULL) {
         return -1;
     }
     const int ok = PyArg_ParseTupleAndKeywords(
-        none, kwargs, "$OOOOOppOO!:Heap", names, &gogc, &procs, &globals,
-        &stacks, &space, &tiny, &eager, &min_heap, &PyTuple_Type, &costs);
+        none, kwargs, "$OOOOOOppOO!:Heap", names, &gogc, &procs, &hard,
+        &globals, &stacks, &space, &tiny, &eager, &min_heap, &PyTuple_Type, &costs);
     Py_DECREF(none);
     if (!ok) {
         return -1;
@@ -71,11 +72,12 @@ read_options(PyObject *kwargs, gh_options *opt)
     opt->track_types = true;
     opt->policy.tiny = tiny != 0;
     opt->policy.eager_sweep = eager != 0;
-    int64_t n = 0;
+    int64_t n = 0, limit = GH_LIMIT_OFF;
     // One PiB: sums of such figures stay far from 2**64.
     const uint64_t max = (uint64_t)1 << 50;
     if (convert_percent(gogc, "gogc", &opt->gogc) < 0
         || convert_int(procs, "procs", 1, GH_MAX_PROCS, &n) < 0
+        || convert_limit(hard, "hard_limit", &limit) < 0
         || convert_size(globals, "globals_scan", max, &opt->globals_scan) < 0
         || convert_size(stacks, "stack_scan", max, &opt->stack_scan) < 0
         || convert_size(space, "address_space", (uint64_t)1 << 46,
@@ -85,6 +87,9 @@ read_options(PyObject *kwargs, gh_options *opt)
         return -1;
     }
     opt->procs = (int32_t)n;
+    if (limit != GH_LIMIT_OFF) {
+        opt->hard_limit = (uint64_t)limit;
+    }
     if (opt->address_space < (uint64_t)1 << 30) {
         PyErr_Format(PyExc_ValueError,
                      "address_space must be at least 1 GiB, not %llu",
@@ -116,7 +121,16 @@ heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     self->state = state;
     gh_heap *heap;
+    fault_run *faults = faults_enter(state, &opt.mem_ops, &opt.mem_ctx);
     const gh_status st = gh_heap_new(&opt, &heap);
+    faults_leave(faults);
+    if (st == GH_ERR_NOMEM && opt.hard_limit != UINT64_MAX) {
+        Py_DECREF(self);
+        PyErr_Format(state->memory_error, "Heap: a heap needs more than a "
+                     "hard_limit of %llu bytes, or the system refused",
+                     (unsigned long long)opt.hard_limit);
+        return NULL;
+    }
     if (st != GH_OK) {
         Py_DECREF(self);
         return set_status_error(state, st, "Heap");
@@ -237,20 +251,21 @@ make_object(heap_object *self, heap_entry *e, class_object *c, uint64_t n,
     return handle_make(e, self->id, c, a.id, a.addr, len);
 }
 
-// ready_struct checks that cls is a struct class; one without fields gets its
-// (empty) layout now.
-static class_object *
-ready_struct(module_state *state, PyObject *cls)
+class_object *
+ready_class(module_state *state, PyObject *cls, const char *what)
 {
+    class_object *c = (class_object *)cls;
+    if (class_check(state, cls) && c->ready && c->role == ROLE_WORDS) {
+        return c;
+    }
     if (!class_check(state, cls) || cls == state->ref || cls == state->struct_
         || !PyType_IsSubtype((PyTypeObject *)cls,
                              (PyTypeObject *)state->struct_)) {
         PyErr_Format(PyExc_TypeError,
-                     "Heap.new: a struct class (a subclass of Struct) is "
-                     "needed, not %R", cls);
+                     "%s: a struct class (a subclass of Struct, or words()) is "
+                     "needed, not %R", what, cls);
         return NULL;
     }
-    class_object *c = (class_object *)cls;
     if (!c->ready) {
         PyObject *types = state_types(state);
         PyObject *done = types == NULL
@@ -327,7 +342,7 @@ heap_new_object(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                      "got %zd positional arguments", nargs);
         return NULL;
     }
-    class_object *c = ready_struct(self->state, args[0]);
+    class_object *c = ready_class(self->state, args[0], "Heap.new");
     if (c == NULL) {
         return NULL;
     }
@@ -634,7 +649,8 @@ stats_with(PyObject *op, op_fn fn, const char *what)
     gh_memstats *s = PyMem_Malloc(sizeof(*s));
     gh_status st = GH_ERR_NOMEM;
     if (s != NULL) {
-        st = entry_run(self->state, e, fn, s);
+        st = fn == op_stats ? entry_look(e, fn, s)
+                            : entry_run(self->state, e, fn, s);
     }
     entry_unuse(self->state, e);
     PyObject *tuple = NULL;
@@ -698,7 +714,7 @@ heap_gauge(PyObject *op, void *closure)
     if (e == NULL) {
         return NULL;
     }
-    const gh_status st = entry_run(self->state, e, op_gauge, &a);
+    const gh_status st = entry_look(e, op_gauge, &a);
     entry_unuse(self->state, e);
     return st != GH_OK
                ? set_status_error(self->state, st, gauges[a.which].name)
@@ -730,7 +746,7 @@ heap_cycle(PyObject *op, PyObject *arg)
     if (e == NULL) {
         return NULL;
     }
-    const gh_status st = entry_run(self->state, e, op_cycle, &a);
+    const gh_status st = entry_look(e, op_cycle, &a);
     entry_unuse(self->state, e);
     if (st == GH_ERR_INVAL) {
         PyErr_Format(PyExc_IndexError, "there is no cycle %llu",
@@ -787,7 +803,7 @@ heap_verify(PyObject *op, PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     lines l = {0};
-    const gh_status st = entry_run_detached(self->state, e, op_verify, &l);
+    const gh_status st = entry_look_detached(e, op_verify, &l);
     entry_unuse(self->state, e);
     PyObject *text = NULL;
     if (st != GH_OK) {
@@ -807,7 +823,23 @@ typedef struct info_args {
     uint64_t addr;
     gh_object object;
     char name[128];       // of the type
+    char label[128];      // "": none
 } info_args;
+
+// copy_name copies a name that may be too long: it is cut between two characters.
+static void
+copy_name(char *to, size_t cap, const char *name)
+{
+    size_t n = strlen(name);
+    if (n > cap - 1) {
+        n = cap - 1;
+        while (n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80) {
+            n--;
+        }
+    }
+    memcpy(to, name, n);
+    to[n] = 0;
+}
 
 static gh_status
 op_info(gh_mut *m, void *arg)
@@ -828,41 +860,33 @@ op_info(gh_mut *m, void *arg)
         gh_type_get(t, &desc);
         name = desc.name;
     }
-    // A name longer than that is cut, between two characters.
-    size_t n = strlen(name);
-    if (n > sizeof(a->name) - 1) {
-        n = sizeof(a->name) - 1;
-        while (n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80) {
-            n--;
-        }
-    }
-    memcpy(a->name, name, n);
-    a->name[n] = 0;
+    copy_name(a->name, sizeof(a->name), name);
+    const char *label = gh_label_at(heap, a->object.addr);
+    copy_name(a->label, sizeof(a->label), label == NULL ? "" : label);
     return GH_OK;
 }
 
-// handle_of_heap checks that arg is a live handle of self.
-static int
-handle_of_heap(heap_object *self, heap_entry *e, PyObject *arg,
+int
+handle_of_heap(module_state *state, uint32_t id, PyObject *arg,
                const char *what)
 {
     const handle_object *h = (handle_object *)arg;
-    if (h->heap == self->id) {
+    if (h->heap == id) {
         return 0;
     }
-    (void)e;
-    heap_entry *other = entry_use(self->state, h->heap);
+    heap_entry *other = entry_use(state, h->heap);
     if (other == NULL) {
-        set_dead_error(self->state, h);
+        set_dead_error(state, h);
         return -1;
     }
-    entry_unuse(self->state, other);
-    PyErr_Format(self->state->foreign_error,
+    entry_unuse(state, other);
+    PyErr_Format(state->foreign_error,
                  "%s: %R is a handle of another heap", what, arg);
     return -1;
 }
 
-// _info(at): (addr, base, size, elemsize, type, span, slot, spanclass, header)
+// _info(at): (addr, base, size, elemsize, type, label, span, slot, spanclass,
+// header)
 static PyObject *
 heap_info(PyObject *op, PyObject *arg)
 {
@@ -872,8 +896,8 @@ heap_info(PyObject *op, PyObject *arg)
     const bool handle = handle_check(state, arg);
     if (!handle && (PyBool_Check(arg) || !PyIndex_Check(arg))) {
         PyErr_Format(PyExc_TypeError,
-                     "Heap.info: a handle or an address is needed, not "
-                     "'%.100s'", Py_TYPE(arg)->tp_name);
+                     "Heap.info: a handle, an address or a label is needed, "
+                     "not '%.100s'", Py_TYPE(arg)->tp_name);
         return NULL;
     }
     if (!handle && convert_uint64(arg, "address", &a.addr) < 0) {
@@ -884,14 +908,14 @@ heap_info(PyObject *op, PyObject *arg)
         return NULL;
     }
     PyObject *result = NULL;
-    if (handle && handle_of_heap(self, e, arg, "Heap.info") < 0) {
+    if (handle && handle_of_heap(state, self->id, arg, "Heap.info") < 0) {
         goto out;
     }
     if (handle) {
         a.slot = gh_handle_slot(e->heap, ((handle_object *)arg)->slot);
         a.addr = handle_addr((handle_object *)arg);
     }
-    const gh_status st = entry_run(state, e, op_info, &a);
+    const gh_status st = entry_look(e, op_info, &a);
     if (st == GH_ERR_BADPTR || st == GH_ERR_INVAL) {
         char text[32];
         (void)snprintf(text, sizeof(text), "0x%llx",
@@ -903,8 +927,9 @@ heap_info(PyObject *op, PyObject *arg)
     } else {
         const gh_object *o = &a.object;
         typedef unsigned long long ull;
-        result = Py_BuildValue("KKKKsKIiO", (ull)a.addr, (ull)o->addr,
+        result = Py_BuildValue("KKKKszKIiO", (ull)a.addr, (ull)o->addr,
                                (ull)o->size, (ull)o->elemsize, a.name,
+                               a.label[0] == 0 ? NULL : a.label,
                                (ull)o->span_base, (unsigned)o->index,
                                (int)o->spanclass,
                                o->header ? Py_True : Py_False);
@@ -912,6 +937,87 @@ heap_info(PyObject *op, PyObject *arg)
 out:
     entry_unuse(state, e);
     return result;
+}
+
+typedef struct label_args {
+    uint64_t addr;
+    const char *name;  // NULL: take it away
+} label_args;
+
+static gh_status
+op_label(gh_mut *m, void *arg)
+{
+    const label_args *a = arg;
+    return gh_label_set(m, a->addr, a->name);
+}
+
+static gh_status
+op_find_label(gh_mut *m, void *arg)
+{
+    label_args *a = arg;
+    return gh_label_find(gh_mut_heap(m), a->name, &a->addr);
+}
+
+#define MAX_LABEL 100  // bytes
+
+// _label(address, name or None)
+static PyObject *
+heap_label(PyObject *op, PyObject *args)
+{
+    heap_object *self = (heap_object *)op;
+    unsigned long long addr;
+    Py_ssize_t len = 0;
+    label_args a = {0};
+    if (!PyArg_ParseTuple(args, "Kz#:label", &addr, &a.name, &len)) {
+        return NULL;
+    }
+    if (a.name != NULL && (len == 0 || len > MAX_LABEL
+                           || strlen(a.name) != (size_t)len)) {
+        PyErr_Format(PyExc_ValueError, "Heap.label: a label has 1..%d bytes and "
+                     "no zero byte, not %zd", MAX_LABEL, len);
+        return NULL;
+    }
+    heap_entry *e = heap_use(self, "label");
+    if (e == NULL) {
+        return NULL;
+    }
+    a.addr = addr;
+    const gh_status st = entry_run(self->state, e, op_label, &a);
+    entry_unuse(self->state, e);
+    if (st == GH_ERR_STATE) {
+        PyErr_Format(PyExc_ValueError, "Heap.label: another object is called "
+                     "'%s'", a.name);
+    } else if (st == GH_ERR_BADPTR) {
+        PyErr_SetString(PyExc_LookupError, "Heap.label: no live object there, or "
+                        "one of size 0, and those are all the same");
+    } else if (st != GH_OK) {
+        set_status_error(self->state, st, "Heap.label");
+    } else {
+        Py_RETURN_NONE;
+    }
+    return NULL;
+}
+
+// _find_label(name): the address; LookupError.
+static PyObject *
+heap_find_label(PyObject *op, PyObject *arg)
+{
+    heap_object *self = (heap_object *)op;
+    label_args a = {.name = PyUnicode_AsUTF8(arg)};
+    if (a.name == NULL) {
+        return NULL;
+    }
+    heap_entry *e = heap_use(self, "label");
+    if (e == NULL) {
+        return NULL;
+    }
+    const gh_status st = entry_look(e, op_find_label, &a);
+    entry_unuse(self->state, e);
+    if (st != GH_OK) {
+        PyErr_Format(PyExc_LookupError, "no object is called %R", arg);
+        return NULL;
+    }
+    return PyLong_FromUnsignedLongLong(a.addr);
 }
 
 // ---- functions on handles -----------------------------------------------------------------
@@ -996,6 +1102,12 @@ static PyMethodDef heap_methods[] = {
     {"free_os_memory", heap_free_os_memory, METH_NOARGS,
      "free_os_memory($self, /)\n--\n\n"
      "debug.FreeOSMemory(): collect, then return every free page."},
+    {"roots", heap_roots, METH_O,
+     "roots($self, n, /)\n--\n\n"
+     "n empty root slots: a program's global variables."},
+    {"_new_many", heap_new_many, METH_VARARGS, NULL},
+    {"_label", heap_label, METH_VARARGS, NULL},
+    {"_find_label", heap_find_label, METH_O, NULL},
     {"_array", heap_array, METH_VARARGS, NULL},
     {"_collect", heap_collect, METH_NOARGS, NULL},
     {"_stats", heap_stats, METH_NOARGS, NULL},

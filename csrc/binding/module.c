@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "faults.h"
 #include "replaytype.h"
 #include "script.h"
 
@@ -50,11 +51,15 @@ raise_script_error(const module_state *state, gh_script_status st,
 }
 
 static PyObject *
-run_compiled(const module_state *state, const gh_script *s)
+run_compiled(module_state *state, const gh_script *s)
 {
     gh_script_error e;
     gh_script_run *r;
-    gh_script_status st = gh_script_run_new(s, &r, &e);
+    const gh_mem_ops *ops = NULL;
+    void *ctx = NULL;
+    fault_run *faults = faults_enter(state, &ops, &ctx);
+    gh_script_status st = gh_script_run_new_on(s, ops, ctx, &r, &e);
+    faults_leave(faults);
     if (st != GH_SCRIPT_OK) {
         return raise_script_error(state, st, &e);
     }
@@ -91,7 +96,7 @@ PyDoc_STRVAR(run_script_doc,
 static PyObject *
 run_script(PyObject *module, PyObject *args)
 {
-    const module_state *state = PyModule_GetState(module);
+    module_state *state = PyModule_GetState(module);
     const char *text, *name;
     Py_ssize_t len;
     if (!PyArg_ParseTuple(args, "s#s:run_script", &text, &len, &name)) {
@@ -166,6 +171,7 @@ static PyMethodDef methods[] = {
     {"ref_classes_init", ref_classes_init, METH_VARARGS, NULL},
     {"class_finish", class_finish, METH_VARARGS, NULL},
     {"class_finish_array", class_finish_array, METH_VARARGS, NULL},
+    {"class_finish_words", class_finish_words, METH_VARARGS, NULL},
     {"class_cache", class_cache, METH_O, NULL},
     {"class_layout", class_layout, METH_O, NULL},
     {"cast", ref_cast, METH_VARARGS, cast_doc},
@@ -173,6 +179,17 @@ static PyMethodDef methods[] = {
     {"address_of", ref_address_of, METH_O, address_of_doc},
     {"sizeof", ref_sizeof, METH_O, NULL},
     {"size", core_size, METH_VARARGS, NULL},
+    {"fault_begin", core_fault_begin, METH_VARARGS, NULL},
+    {"fault_end", core_fault_end, METH_NOARGS, NULL},
+    {"live_heaps", core_live_heaps, METH_NOARGS, NULL},
+    {"snapshot", core_snapshot, METH_VARARGS, NULL},
+    {"graph_paths", core_graph_paths, METH_VARARGS, NULL},
+    {"graph_referrers", core_graph_referrers, METH_VARARGS, NULL},
+    {"graph_retained", core_graph_retained, METH_VARARGS, NULL},
+    {"tap_start", core_tap_start, METH_VARARGS, NULL},
+    {"tap_stop", core_tap_stop, METH_VARARGS, NULL},
+    {"tap_read", core_tap_read, METH_VARARGS, NULL},
+    {"tap_columns", core_tap_columns, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -184,7 +201,8 @@ module_exec(PyObject *module)
         || class_type_init(module, state) < 0
         || ref_type_init(module, state) < 0
         || field_type_init(module, state) < 0
-        || heap_type_init(module, state) < 0 || replay_type_init(module) < 0
+        || heap_type_init(module, state) < 0
+        || roots_type_init(module, state) < 0 || replay_type_init(module) < 0
         || add_costs(module) < 0) {
         return -1;
     }
@@ -194,7 +212,8 @@ module_exec(PyObject *module)
 // STATE_OBJECTS names every object of the state.
 #define STATE_OBJECTS(DO)                                                     \
     DO(handle_type) DO(array_part) DO(block_part) DO(meta_type)               \
-    DO(field_type) DO(iter_type) DO(heap_type) DO(ref) DO(struct_) DO(array)  \
+    DO(field_type) DO(iter_type) DO(heap_type)              \
+    DO(words_part) DO(roots_type) DO(words) DO(ref) DO(struct_) DO(array)  \
     DO(block) DO(heap_error) DO(closed_error) DO(foreign_error)               \
     DO(state_error) DO(memory_error) DO(corruption_error) DO(script_error)    \
     DO(types)
@@ -224,6 +243,7 @@ module_free(void *module)
 {
     (void)module_clear(module);
     module_state *state = PyModule_GetState(module);
+    faults_drop(state);
     table_fini(&state->heaps);
 }
 

@@ -234,6 +234,40 @@ handle_load(module_state *state, heap_entry *e, PyObject *target,
     return handle_make(e, h->heap, cls, a.id, a.addr, len);
 }
 
+static gh_status
+op_of_slot(gh_mut *m, void *arg)
+{
+    find_args *a = arg;
+    a->id = 0;
+    if (a->self->word == 0) {
+        return GH_OK;
+    }
+    const gh_status st = gh_handle_new(m, &a->id);
+    if (st == GH_OK) {
+        gh_slot *slot = gh_handle_slot(a->heap, a->id);
+        gh_set(m, slot, a->self);
+        describe(a, slot);
+    }
+    return st;
+}
+
+PyObject *
+handle_of_slot(module_state *state, heap_entry *e, uint32_t heap_id,
+               const gh_slot *slot)
+{
+    find_args a = {.heap = e->heap, .self = slot, .want_object = true};
+    const gh_status st = entry_run(state, e, op_of_slot, &a);
+    if (st != GH_OK) {
+        return set_status_error(state, st, "handle");
+    }
+    if (a.id == 0) {
+        Py_RETURN_NONE;
+    }
+    int64_t len;
+    class_object *cls = recorded_class(state, &a, &len);
+    return handle_make(e, heap_id, cls, a.id, a.addr, len);
+}
+
 // ---- sizes ------------------------------------------------------------------------
 
 static gh_status
@@ -260,7 +294,7 @@ handle_length(module_state *state, heap_entry *e, const handle_object *h)
         .self = gh_handle_slot(e->heap, h->slot),
         .want_object = true,
     };
-    const gh_status st = entry_run(state, e, op_describe, &a);
+    const gh_status st = entry_look(e, op_describe, &a);
     if (st != GH_OK) {
         set_status_error(state, st, "len");
         return -1;
@@ -272,7 +306,7 @@ int64_t
 handle_size(module_state *state, heap_entry *e, const handle_object *h)
 {
     const class_object *c = handle_class(h);
-    if (c->role == ROLE_STRUCT) {
+    if (c->role == ROLE_STRUCT || c->role == ROLE_WORDS) {
         return (int64_t)c->size;
     }
     if (c->role == ROLE_ABSTRACT) {
@@ -333,9 +367,11 @@ static PyObject *
 repr_word(module_state *state, heap_entry *e, field_object *f,
           const handle_object *h)
 {
-    if (f->codec.kind == KIND_PTR) {
+    if (codec_is_ref(&f->codec)) {
         uintptr_t word;
-        memcpy(&word, handle_data(e, h) + f->offset, sizeof(word));
+        memcpy(&word,
+               handle_data(e, h) + f->offset + codec_ref_offset(&f->codec),
+               sizeof(word));
         if (word == 0) {
             return PyUnicode_FromString("nil");
         }
@@ -398,7 +434,7 @@ handle_repr(PyObject *self)
             text = PyUnicode_FromFormat("<%s at %s%U>", name, addr, fields);
             Py_DECREF(fields);
         }
-    } else if (c->role == ROLE_ABSTRACT) {
+    } else if (c->role == ROLE_ABSTRACT || c->role == ROLE_WORDS) {
         text = PyUnicode_FromFormat("<%s at %s>", name, addr);
     } else {
         const long long n = handle_length(state, e, h);
@@ -788,6 +824,120 @@ static PyType_Spec block_spec = {
     .slots = block_slots,
 };
 
+// ---- Words --------------------------------------------------------------------------
+
+static Py_ssize_t
+words_length(PyObject *self)
+{
+    const handle_object *h = (handle_object *)self;
+    const class_object *c = handle_class(h);
+    heap_entry *e = handle_use(c->state, h);
+    if (e == NULL) {
+        return -1;
+    }
+    entry_unuse(c->state, e);
+    return (Py_ssize_t)(c->size / 8);
+}
+
+// word_of checks a word's number and says how such a word is coded.
+static int
+word_of(const class_object *c, PyObject *key, int64_t *out, codec *word)
+{
+    const char *name = c->type.ht_type.tp_name;
+    if (!PyIndex_Check(key)) {
+        PyErr_Format(PyExc_TypeError, "%s: a word is an int, not '%.100s'",
+                     name, Py_TYPE(key)->tp_name);
+        return -1;
+    }
+    const Py_ssize_t i = PyNumber_AsSsize_t(key, PyExc_IndexError);
+    if (i == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    const int64_t n = (int64_t)(c->size / 8);
+    *out = i < 0 ? i + n : i;
+    if (*out < 0 || *out >= n) {
+        PyErr_Format(PyExc_IndexError, "%s: word %zd out of range (%lld words)",
+                     name, i, (long long)n);
+        return -1;
+    }
+    *word = (codec){.kind = KIND_UINT64, .size = 8};
+    if (class_is_pointer(c, (uint64_t)*out)) {
+        *word = (codec){.kind = KIND_PTR, .size = 8, .target = Py_None};
+    }
+    return 0;
+}
+
+static PyObject *
+words_subscript(PyObject *self, PyObject *key)
+{
+    const handle_object *h = (handle_object *)self;
+    class_object *c = handle_class(h);
+    int64_t i;
+    codec word;
+    heap_entry *e = handle_use(c->state, h);
+    if (e == NULL) {
+        return NULL;
+    }
+    PyObject *result = NULL;
+    if (word_of(c, key, &i, &word) == 0) {
+        const place at = {.cls = c, .index = i};
+        result = codec_get(c->state, e, &word, &at, h, (uint64_t)i * 8);
+    }
+    entry_unuse(c->state, e);
+    return result;
+}
+
+static int
+words_ass_subscript(PyObject *self, PyObject *key, PyObject *value)
+{
+    const handle_object *h = (handle_object *)self;
+    class_object *c = handle_class(h);
+    int64_t i;
+    codec word;
+    cell v;
+    if (value == NULL) {
+        PyErr_SetString(PyExc_TypeError, "a word can be set, not deleted");
+        return -1;
+    }
+    heap_entry *e = handle_use(c->state, h);
+    if (e == NULL) {
+        return -1;
+    }
+    entry_unuse(c->state, e);
+    if (word_of(c, key, &i, &word) < 0) {
+        return -1;
+    }
+    const place at = {.cls = c, .index = i};
+    // Converting may run Python code: the heap is looked up again.
+    if (codec_convert(c->state, &word, &at, h->heap, value, &v) < 0) {
+        return -1;
+    }
+    e = handle_use(c->state, h);
+    if (e == NULL) {
+        return -1;
+    }
+    const int status =
+        codec_put(c->state, e, &word, &at, h, (uint64_t)i * 8, &v);
+    entry_unuse(c->state, e);
+    return status;
+}
+
+static PyType_Slot words_slots[] = {
+    {Py_tp_doc, "C part of goheap.Words."},
+    {Py_mp_length, (void *)(uintptr_t)words_length},
+    {Py_mp_subscript, (void *)(uintptr_t)words_subscript},
+    {Py_mp_ass_subscript, (void *)(uintptr_t)words_ass_subscript},
+    {0, NULL},
+};
+
+static PyType_Spec words_spec = {
+    .name = "goheap._core.WordsPart",
+    .basicsize = sizeof(handle_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE
+             | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = words_slots,
+};
+
 int
 ref_type_init(PyObject *module, module_state *state)
 {
@@ -802,19 +952,23 @@ ref_type_init(PyObject *module, module_state *state)
         module, &array_spec, (PyObject *)state->handle_type);
     state->block_part = (PyTypeObject *)PyType_FromModuleAndSpec(
         module, &block_spec, (PyObject *)state->handle_type);
-    return state->array_part == NULL || state->block_part == NULL ? -1 : 0;
+    state->words_part = (PyTypeObject *)PyType_FromModuleAndSpec(
+        module, &words_spec, (PyObject *)state->handle_type);
+    return state->array_part == NULL || state->block_part == NULL
+                   || state->words_part == NULL ? -1 : 0;
 }
 
-// ref_classes_init(meta, namespaces): make Ref, Struct, Array and Block with
+// ref_classes_init(meta, namespaces): make Ref, Struct, Array, Block and Words with
 // the metaclass of goheap.types, which calls this once.
 PyObject *
 ref_classes_init(PyObject *module, PyObject *args)
 {
     module_state *state = PyModule_GetState(module);
-    PyObject *meta, *ref_ns, *struct_ns, *array_ns, *block_ns;
-    if (!PyArg_ParseTuple(args, "OO!O!O!O!:ref_classes_init", &meta,
+    PyObject *meta, *ref_ns, *struct_ns, *array_ns, *block_ns, *words_ns;
+    if (!PyArg_ParseTuple(args, "OO!O!O!O!O!:ref_classes_init", &meta,
                           &PyDict_Type, &ref_ns, &PyDict_Type, &struct_ns,
-                          &PyDict_Type, &array_ns, &PyDict_Type, &block_ns)) {
+                          &PyDict_Type, &array_ns, &PyDict_Type, &block_ns,
+                          &PyDict_Type, &words_ns)) {
         return NULL;
     }
     if (!PyType_Check(meta)
@@ -834,6 +988,8 @@ ref_classes_init(PyObject *module, PyObject *args)
          array_ns},
         {&state->block, "Block", (PyObject *)1, (PyObject *)state->block_part,
          block_ns},
+        {&state->words, "Words", (PyObject *)1, (PyObject *)state->words_part,
+         words_ns},
     };
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
         PyObject *bases = wanted[i].base == NULL
@@ -861,8 +1017,9 @@ ref_classes_init(PyObject *module, PyObject *args)
     state->handle_type->tp_flags &= ~Py_TPFLAGS_BASETYPE;
     state->array_part->tp_flags &= ~Py_TPFLAGS_BASETYPE;
     state->block_part->tp_flags &= ~Py_TPFLAGS_BASETYPE;
-    return Py_BuildValue("OOOO", state->ref, state->struct_, state->array,
-                         state->block);
+    state->words_part->tp_flags &= ~Py_TPFLAGS_BASETYPE;
+    return Py_BuildValue("OOOOO", state->ref, state->struct_, state->array,
+                         state->block, state->words);
 }
 
 // ---- cast -----------------------------------------------------------------------------

@@ -7,7 +7,8 @@
 // Threads: step works detached from the interpreter, on memory that only the
 // engine knows. busy keeps a second thread out meanwhile.
 //
-// Stands alone: it needs nothing of the module but a place to put its type.
+// It needs nothing of the module but a place to put its type, and the switch of
+// faults.h.
 
 #include "replaytype.h"
 
@@ -15,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "faults.h"
 #include "goheap.h"
 #include "replay.h"
 
@@ -171,6 +173,10 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_ValueError, "deaths: 0, 1 or 2");
         return NULL;
     }
+    module_state *state = state_of_type(type);
+    if (state == NULL) {
+        return NULL;
+    }
     gh_replay_config cfg;
     gh_replay_config_init(&cfg);
     cfg.num_forced = num_forced;
@@ -202,7 +208,9 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     if (self != NULL) {
         gh_replay_error err;
+        fault_run *faults = faults_enter(state, &cfg.mem_ops, &cfg.mem_ctx);
         const gh_status st = gh_replay_new(&cfg, &self->replay, &err);
+        faults_leave(faults);
         if (st != GH_OK) {
             Py_CLEAR(self);
         }

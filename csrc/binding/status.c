@@ -53,6 +53,10 @@ set_status_error(module_state *state, gh_status st, const char *what)
         PyErr_Format(state->state_error, "%s: not in this mode or phase", what);
         return NULL;
     case GH_AGAIN:
+        if (PyErr_Occurred()) {
+            return NULL;  // raised by a signal handler
+        }
+        break;
     case GH_OK:
         break;
     }
@@ -65,22 +69,30 @@ set_memory_error(module_state *state, heap_entry *e, uint64_t requested,
                  const char *what)
 {
     const unsigned long long in_use = gh_mapped_ready(e->heap);
+    const uint64_t limit = gh_hard_limit(e->heap);
+    const char *who = limit == UINT64_MAX
+                          ? "the system or the heap's address space"
+                          : "hard_limit, the system or the heap's address space";
     PyObject *exc = PyObject_CallFunction(
         state->memory_error, "N",
-        PyUnicode_FromFormat("%s: the system or the heap's address space has "
-                             "no room for %llu bytes more (%llu in use)",
-                             what, (unsigned long long)requested, in_use));
+        PyUnicode_FromFormat("%s: %s has no room for %llu bytes more (%llu in "
+                             "use)", what, who, (unsigned long long)requested,
+                             in_use));
     if (exc == NULL) {
         return NULL;
     }
     PyObject *r = PyLong_FromUnsignedLongLong(requested);
     PyObject *u = PyLong_FromUnsignedLongLong(in_use);
-    if (r != NULL && u != NULL && PyObject_SetAttrString(exc, "requested", r) == 0
+    PyObject *l = limit == UINT64_MAX ? Py_NewRef(Py_None)
+                                      : PyLong_FromUnsignedLongLong(limit);
+    if (r != NULL && u != NULL && l != NULL
+        && PyObject_SetAttrString(exc, "limit", l) == 0 && PyObject_SetAttrString(exc, "requested", r) == 0
         && PyObject_SetAttrString(exc, "in_use", u) == 0) {
         PyErr_SetObject(state->memory_error, exc);
     }
     Py_XDECREF(r);
     Py_XDECREF(u);
+    Py_XDECREF(l);
     Py_DECREF(exc);
     return NULL;
 }
