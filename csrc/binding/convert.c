@@ -119,6 +119,14 @@ int
 convert_size(PyObject *o, const char *what, uint64_t max, uint64_t *out)
 {
     uint64_t n;
+    if (PyLong_CheckExact(o)) {
+        int overflow;
+        const long long v = PyLong_AsLongLongAndOverflow(o, &overflow);
+        if (overflow == 0 && v >= 0 && (uint64_t)v <= max) {
+            *out = (uint64_t)v;
+            return 0;
+        }
+    }
     if (PyUnicode_Check(o)) {
         if (parse_size(o, what, &n) < 0) {
             return -1;

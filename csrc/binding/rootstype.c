@@ -52,7 +52,7 @@ roots_new(module_state *state, heap_entry *e, uint32_t heap, Py_ssize_t n)
 {
     gh_slots *block;
     if (gh_slots_new(e->heap, (size_t)n, &block) != GH_OK) {
-        PyErr_NoMemory();
+        set_memory_error(state, e, (uint64_t)n * sizeof(gh_slot), "Roots");
         return NULL;
     }
     roots_object *r = PyObject_New(roots_object, state->roots_type);
@@ -175,7 +175,7 @@ struct run {
     module_state *state;
     heap_entry *e;
     gh_heap *heap;
-    step_fn step;
+    step_fn step;              // NULL: op_new_chunk
     const char *what;
     Py_ssize_t n, done, end;
     roots_object *self;        // objects, or NULL
@@ -207,6 +207,29 @@ op_chunk(gh_mut *m, void *arg)
         }
     }
     return GH_OK;
+}
+
+// op_new_chunk is op_chunk for new objects, without a call for each step.
+static gh_status
+op_new_chunk(gh_mut *m, void *arg)
+{
+    run *r = arg;
+    const gh_type *type = r->type;
+    Py_ssize_t i = r->done;
+    gh_status st = GH_OK;
+    while (i < r->end && st == GH_OK) {
+        const Py_ssize_t end = r->end - i < 256 ? r->end : i + 256;
+        gh_slot *slot = gh_slots_at(r->self->block, (size_t)i);
+        for (; i < end; i++) {
+            st = gh_new(m, slot++, type, 1);
+            if (st != GH_OK) {
+                break;
+            }
+        }
+        (void)gh_poll(m);
+    }
+    r->done = i;
+    return st;
 }
 
 static bool
@@ -313,7 +336,8 @@ run_all(run *r, uint64_t bytes)
     while (r->done < r->n) {
         r->end = r->n - r->done < CHUNK ? r->n : r->done + CHUNK;
         r->why = WHY_STATUS;
-        const gh_status st = entry_run_detached(r->state, r->e, op_chunk, r);
+        const gh_status st = entry_run_detached(
+            r->state, r->e, r->step == NULL ? op_new_chunk : op_chunk, r);
         if (st != GH_OK && !(r->why == WHY_CLASS && admit(r))) {
             run_error(r, st, bytes);
             run_note(r->done);
@@ -355,12 +379,6 @@ heap_roots(PyObject *op, PyObject *arg)
     roots_object *r = roots_new(heap->state, e, heap->id, n);
     entry_unuse(heap->state, e);
     return (PyObject *)r;
-}
-
-static gh_status
-step_new(run *r, gh_mut *m, Py_ssize_t i)
-{
-    return gh_new(m, gh_slots_at(r->self->block, (size_t)i), r->type, 1);
 }
 
 typedef struct type_args {
@@ -406,7 +424,7 @@ heap_new_many(PyObject *op, PyObject *args)
     }
     if (made != NULL) {
         run r = {
-            .state = state, .e = e, .step = step_new, .what = "Heap.new_many",
+            .state = state, .e = e, .what = "Heap.new_many",
             .n = n, .self = made, .type = t.type,
         };
         if (run_all(&r, c->size) < 0) {

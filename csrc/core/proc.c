@@ -140,7 +140,10 @@ come_in(gh_heap *h, int32_t p, gh_mut **out)
     h->last_p = p;
     h->inside = h->allp[p];
     h->entered_ns = 0;
-    atomic_fetch_add_explicit(&h->turn, 1, memory_order_relaxed);
+    // Only who is inside writes turn: no locked addition is needed.
+    atomic_store_explicit(
+        &h->turn, atomic_load_explicit(&h->turn, memory_order_relaxed) + 1,
+        memory_order_relaxed);
     gh_drain_handles(h);
     *out = h->inside;
     return GH_OK;
