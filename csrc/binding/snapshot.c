@@ -244,6 +244,37 @@ object_of(const snapshot *s, uint64_t addr)
     return lo > 0 && addr < end[lo - 1] ? (uint32_t)(lo - 1) : NO_OBJECT;
 }
 
+static int
+compare_roots(const void *a, const void *b)
+{
+    const gh_root *x = a, *y = b;
+    return x->kind != y->kind ? (x->kind < y->kind ? -1 : 1)
+           : x->target < y->target ? -1 : x->target > y->target;
+}
+
+// sort_roots puts roots in the order of kind and target. Theirs in the heap goes
+// by the numbers of handles, which depend on when dropped ones were noticed.
+static bool
+sort_roots(columns *t)
+{
+    gh_root *all = malloc((t->n + 1) * sizeof(*all));
+    if (all == NULL) {
+        return false;
+    }
+    uint64_t *target = (uint64_t *)t->col[ROOT_TARGET];
+    int32_t *kind = (int32_t *)t->col[ROOT_KIND];
+    for (size_t i = 0; i < t->n; i++) {
+        all[i] = (gh_root){.target = target[i], .kind = (gh_root_kind)kind[i]};
+    }
+    qsort(all, t->n, sizeof(*all), compare_roots);
+    for (size_t i = 0; i < t->n; i++) {
+        target[i] = all[i].target;
+        kind[i] = (int32_t)all[i].kind;
+    }
+    free(all);
+    return true;
+}
+
 static void
 find_targets(const snapshot *s, columns *t, unsigned addr_col, unsigned to_col)
 {
@@ -339,12 +370,17 @@ core_snapshot(PyObject *module, PyObject *args)
         .want_objects = objects != 0, .want_edges = edges != 0,
     };
     PyObject *result = NULL;
-    const gh_status st = entry_look_detached(e, op_snapshot, &s);
+    gh_status st = entry_look_detached(e, op_snapshot, &s);
     if (st == GH_OK) {
         Py_BEGIN_ALLOW_THREADS
+        if (!sort_roots(&s.roots)) {
+            st = GH_ERR_NOMEM;
+        }
         find_targets(&s, &s.edges, EDGE_TARGET, EDGE_TO);
         find_targets(&s, &s.roots, ROOT_TARGET, ROOT_TO);
         Py_END_ALLOW_THREADS
+    }
+    if (st == GH_OK) {
         result = to_python(&s);
     } else if (st == GH_ERR_NOMEM) {
         PyErr_NoMemory();
