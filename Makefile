@@ -3,6 +3,7 @@
 # make test         C unit tests and pytest: nothing but Python and a C compiler
 # make check-tools  the checks that need more tools; a part whose tool is
 #                   missing is skipped by name
+# make typing       mypy, pyright and stubtest in a venv of their own
 # make peer         Go's own runtime tests on our core (needs Go)
 # make bench        speed beside real Go's (benchmarks/README.md), a minute or
 #                   two; options in BENCH_ARGS
@@ -53,7 +54,32 @@ peer:
 bench: build
 	@$(PY) benchmarks/run.py $(BENCH_ARGS)
 
+# Checkers, and what the checked files import.
+TYPING := .venv-typing
+
+$(TYPING)/.tools: Makefile | $(PY)
+	@$(PY) -m venv $(TYPING)
+	@$(TYPING)/bin/python -m pip install -q --disable-pip-version-check \
+	    "mypy>=1.18" "pyright[nodejs]" "pytest>=7" "hypothesis>=6" \
+	    "rich>=13" "matplotlib>=3.7" numpy
+	@touch $@
+
+# stubtest loads the extension, and the typed programs run with numpy too.
+.PHONY: typing
+typing: build $(TYPING)/.tools
+	@$(TYPING)/bin/mypy
+	@$(TYPING)/bin/mypy --python-version 3.14
+	@$(TYPING)/bin/pyright --pythonpath $(TYPING)/bin/python
+	@PYTHONPATH=. $(TYPING)/bin/python -m mypy.stubtest goheap \
+	    --mypy-config-file pyproject.toml --ignore-disjoint-bases \
+	    --allowlist tests/typing/allowlist.txt
+	@PYTHONPATH=. $(TYPING)/bin/python -m pytest tests/typing \
+	    tests/api/test_api_examples.py tests/api/test_readme_table.py
+
 check-tools:
+	@if $(MAKE) --no-print-directory -s $(TYPING)/.tools 2>/dev/null; \
+	then $(MAKE) --no-print-directory -s typing; \
+	else echo "skipped: mypy, pyright, stubtest (they cannot be installed)"; fi
 	@if command -v go >/dev/null; then \
 	    $(MAKE) --no-print-directory peer \
 	        PEER_ARGS="--only '$$(cat tests/peer/required.txt)' --require $$(cat tests/peer/required.count)"; \
@@ -64,5 +90,5 @@ check-tools:
 	else echo "skipped: C tests under sanitizers (no libasan)"; fi
 
 clean:
-	rm -rf build $(VENV) *.egg-info goheap/_core*.so
+	rm -rf build $(VENV) $(TYPING) *.egg-info goheap/_core*.so
 	$(MAKE) -C csrc clean

@@ -35,6 +35,9 @@ class Script:
     """
 
     def __init__(self, text: str, /, *, title: str = "") -> None:
+        for name, value in (("text", text), ("title", title)):
+            if not isinstance(value, str):
+                raise TypeError(f"Script: {name} must be a str, not {type(value).__name__!r}")
         self.text, self.title = text, title
 
     @classmethod

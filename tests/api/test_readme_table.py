@@ -1,0 +1,167 @@
+"""README's table "what I want | the call": every call in it is run, as it stands there."""
+from __future__ import annotations
+
+import importlib.resources
+import re
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import goheap as gh
+from goheap.cli import main
+
+README = Path(__file__).parents[2] / "README.md"
+HEAD = "| what I want | the call |"
+
+# What the calls find there, each in a namespace and a directory of its own.
+SETUP = """
+import goheap as gh
+import goheap.testing
+
+class Node(gh.Struct):
+    next: gh.Ptr["Node"]
+    key: gh.int64
+
+class Point(gh.Struct):
+    x: gh.float64
+    y: gh.float64
+
+heap = gh.Heap(procs=4, address_space="1GiB")
+handle = heap.new(Node, key=1)
+block = heap.alloc(100)
+array = heap.array(gh.float64, 10)
+many = heap.new_many(Node, 1000)
+snap = heap.snapshot(edges=True)
+
+def scenario():
+    gh.Heap(address_space="1GiB").close()
+"""
+
+# The code around a call of the table: {} stands for the call.
+AROUND = {
+    "gh.Heap(gogc=100, procs=1)": "assert not {}.closed",
+    "with": "{} heap:\n    pass\nassert heap.closed",
+    ".close()": "heap{}\nassert heap.closed",
+    "class Node(gh.Struct)":
+        "{}:\n    key: gh.int64\nassert heap.new(Node, key=3).key == 3",
+    "gh.Ptr[Node]": "assert gh.type_info({}).ptrdata == 8",
+    "gh.Embed[Point]":
+        "T = gh.struct('T', at={})\nassert heap.new(T).at.x == 0",
+    "gh.fixed(gh.int32, 8)": "assert gh.sizeof({}) == 32",
+    "heap.new(Node, key=3)": "assert {}.key == 3",
+    "heap.array(gh.float64, 100)": "assert len({}) == 100",
+    'heap.alloc("64KiB")': "assert len({}) == 1 << 16",
+    "heap.new_many(Node, 1000)": "assert len({}) == 1000",
+    "many.store(Node.key, range(1000))": "{}\nassert many[-1].key == 999",
+    "many.load(Node.next)": "many[:1].store(Node.next, [handle])\nassert {}[0] == handle",
+    "many[1:].clear()": "{}\nassert many[0] and not any(many[1:])",
+    "heap.roots(100)": "slots = {}\nslots[99] = handle\nassert slots[99] == handle",
+    "memoryview(block)": "view = {}\nview[0] = 7\nassert bytes(block)[0] == 7",
+    "numpy.asarray(array)": "import numpy\n{}[3] = 2.5\nassert array[3] == 2.5",
+    "heap.collect()": "assert {}.forced",
+    "heap.cycles": "heap.collect()\nassert len({}) == 1",
+    "heap.stats()": "assert {}.mallocs > 0",
+    "heap.read_mem_stats()": "assert {}.mallocs > 0",
+    "b - a": "a = heap.stats()\nheap.alloc(100)\nb = heap.stats()\n"
+             "assert ({}).total_alloc == 112",
+    "heap.gogc = 50": "{}\nassert heap.gogc == 50",
+    "heap.procs = 4": "heap.procs = 1\n{}\nassert heap.procs == 4",
+    "with heap.on_p(2):": "{}\n    other = heap.alloc(100)\n"
+                          "assert heap.info(other).span != heap.info(block).span",
+    "heap.info(handle)": "assert {}.elemsize == 16",
+    "gh.address_of(handle)": "assert {} >= 0xc000000000",
+    "gh.explain(100)": "assert {}.elemsize == 112",
+    "gh.explain(Node)": "assert {}.elemsize == 16",
+    "gh.size_classes()": "assert len({}) == 67",
+    'heap.graph({"A": ["B"], "B": []}, roots=["A"])':
+        "top = {}\nassert heap.info('B').addr == gh.address_of(top[0][0])",
+    'heap.label(handle, "top")': "{}\nassert heap.info(handle).label == 'top'",
+    'heap.info("top")':
+        "heap.label(handle, 'top')\nassert {}.addr == gh.address_of(handle)",
+    "heap.snapshot(edges=True)": "assert len({}.objects) == 1003",
+    'snap.objects["size"]': "assert sum({}) == 16 * 1001 + 100 + 80",
+    "snap.census()": "assert {}.row(0).key == 'Node'",
+    "snap.occupancy()": "assert len({}) == 3",
+    "snap.why(handle)": "assert {} == []",
+    "snap.referrers(handle)": "assert {} == []",
+    "snap.retained(handle)": "assert {} == 16",
+    "with heap.watch() as log:":
+        "{}\n    heap.collect()\nassert log.row(0).kind == 'phase'",
+    "log.story()": "with heap.watch() as log:\n    heap.collect()\nassert 'cycle' in {}",
+    'with heap.record("1ms", "heap_live") as series:':
+        "{}\n    heap.collect()\nassert 'heap_live' in series.names",
+    'gh.Heap(hard_limit="512MiB")': "assert not {}.closed",
+    "goheap.testing.fault_sweep(scenario)": "assert {} > 0",
+    "class Machine(goheap.testing.HeapMachine)":
+        "{}:\n    pass\nassert hasattr(Machine, 'make_heap')",
+    "heap.verify()": "assert {} is None",
+    'gh.Script.from_file("x.txt").run()':
+        "assert {}.stats['end']['mem']['Mallocs'] > 0",
+    'gh.replay("app.ghtrace", gogc=200)': "assert {}.automatic_gc > 0",
+}
+# Lines for a shell, and what they must print.
+SHELL = {
+    "goheap run x.txt --json": '"Mallocs"',
+    "goheap replay app.ghtrace --gogc 200 --gctrace": "gc 1 @",
+}
+
+
+def rows() -> list[tuple[str, list[str]]]:
+    """Each wish of the table, with the calls in its second column."""
+    lines = README.read_text(encoding="utf-8").splitlines()
+    begin = lines.index(HEAD) + 2
+    found = []
+    for line in lines[begin:]:
+        if not line.startswith("|"):
+            break
+        # A bar inside a call is written \\| in Markdown.
+        wish, calls = re.split(r"(?<!\\)\|", line)[1:3]
+        found.append((wish.strip(), [c.replace("\\|", "|")
+                                     for c in re.findall(r"`([^`]+)`", calls)]))
+    return found
+
+
+CALLS = [call for _, calls in rows() for call in calls]
+
+
+def test_every_row_has_a_call_and_every_call_is_tried() -> None:
+    assert [wish for wish, calls in rows() if not calls] == []
+    assert [call for call in CALLS if call not in AROUND and call not in SHELL] == []
+
+
+def test_nothing_is_tried_that_the_table_has_not() -> None:
+    assert [call for call in [*AROUND, *SHELL] if call not in CALLS] == []
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two files that the calls name, in the current directory."""
+    (tmp_path / "x.txt").write_text("goheap-script 1\nalloc 0 100 noscan\ngc\nstats end\n")
+    with importlib.resources.as_file(
+            importlib.resources.files("goheap") / "data" / "compile-json.gogc20.ghtrace") as path:
+        shutil.copy(path, tmp_path / "app.ghtrace")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("call", [c for c in CALLS if c in AROUND])
+def test_call(call: str, files: None) -> None:
+    if call.startswith("numpy."):
+        pytest.importorskip("numpy")
+    assert AROUND[call].count("{}") == 1
+    names: dict[str, Any] = {"__name__": "readme"}
+    exec(SETUP, names)
+    heap = names["heap"]
+    exec(AROUND[call].replace("{}", call), names)
+    if not heap.closed:
+        heap.verify()
+        heap.close()
+
+
+@pytest.mark.parametrize("line", [c for c in CALLS if c in SHELL])
+def test_line_for_the_shell(line: str, files: None, capsys: pytest.CaptureFixture[str]) -> None:
+    command, *args = shlex.split(line)
+    assert command == "goheap" and main(args) == 0
+    assert SHELL[line] in capsys.readouterr().out
