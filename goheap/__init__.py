@@ -1,6 +1,6 @@
 """Go 1.26's heap in Python's hands: allocate, collect, look inside, replay."""
 from ._core import GO_VERSION, Roots
-from .aliases import Color, Limit, Mode, Path, Percent, Progress, Size
+from .aliases import Color, Limit, Mode, Path, Percent, Phase, Progress, Size
 from .errors import (ForeignRefError, HeapClosedError, HeapCorruptionError, HeapError,
                      HeapMemoryError, HeapStateError, ScriptError, TraceError)
 from .types import (Array, Block, Embed, Field, Fixed, Interface, Ptr, Ref, Slice, String, Struct,
@@ -8,7 +8,7 @@ from .types import (Array, Block, Embed, Field, Fixed, Interface, Ptr, Ref, Slic
                     int64, sizeof, struct, type_info, uint8, uint16, uint32, uint64, uintptr, words)
 from .settings import Costs, Policy
 from .stats import (BySize, Explanation, GCCycle, MemStats, MemStatsDiff, ObjectInfo, SizeClass,
-                    explain, size_classes)
+                    Step, explain, size_classes)
 from .table import Table
 from .snapshot import (CacheInfo, CensusRow, Edge, OccupancyRow, PageRun, RootInfo, Snapshot, Span)
 from .watch import Event, EventLog
@@ -28,7 +28,7 @@ __all__ = [
     "int16", "int32", "int64", "int8", "Interface", "MemStats", "MemStatsDiff", "ObjectInfo",
     "OccupancyRow", "PageRun", "Policy", "Ptr", "Ref", "Replay", "replay", "RootInfo", "Roots",
     "Script", "ScriptError", "ScriptResult", "size_classes", "SizeClass", "sizeof", "Slice",
-    "Snapshot", "Span", "String", "Struct", "Table", "TraceError", "type_info", "TypeInfo",
+    "Snapshot", "Span", "Step", "String", "Struct", "Table", "TraceError", "type_info", "TypeInfo",
     "uint16", "uint32", "uint64", "uint8", "uintptr", "Words", "words",
 ]
 __version__ = "0.1.0"

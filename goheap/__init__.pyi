@@ -16,6 +16,7 @@ from typing import (Any, Final, Generic, Literal, NamedTuple, NoReturn, Protocol
 from typing_extensions import Buffer, TypeVar
 
 from .aliases import (Color as Color, Limit as Limit, Mode as Mode, Path as Path,
+                      Phase as Phase,
                       Percent as Percent, Progress as Progress, Size as Size)
 from .errors import (ForeignRefError, HeapClosedError, HeapCorruptionError, HeapError,
                      HeapMemoryError, HeapStateError, ScriptError, TraceError)
@@ -24,7 +25,7 @@ from .script import Script, ScriptResult
 from .settings import Costs, Policy
 from .snapshot import (CacheInfo, CensusRow, Edge, OccupancyRow, PageRun, RootInfo, Snapshot,
                        Span)
-from .stats import (BySize, Explanation, GCCycle, MemStats, MemStatsDiff, ObjectInfo, SizeClass,
+from .stats import (BySize, Explanation, GCCycle, MemStats, MemStatsDiff, ObjectInfo, SizeClass, Step,
                     size_classes)
 from .table import Table
 from .types import StructMeta
@@ -37,7 +38,7 @@ __all__ = [
     "HeapClosedError", "HeapCorruptionError", "HeapError", "HeapMemoryError", "HeapStateError",
     "int16", "int32", "int64", "int8", "Interface", "MemStats", "MemStatsDiff", "ObjectInfo",
     "OccupancyRow", "PageRun", "Policy", "Ptr", "Ref", "Replay", "replay", "RootInfo", "Roots",
-    "Script", "ScriptError", "ScriptResult", "size_classes", "SizeClass", "sizeof", "Slice",
+    "Script", "ScriptError", "ScriptResult", "size_classes", "SizeClass", "sizeof", "Slice", "Step",
     "Snapshot", "Span", "String", "Struct", "Table", "TraceError", "type_info", "TypeInfo",
     "uint16", "uint32", "uint64", "uint8", "uintptr", "Words", "words",
 ]
@@ -178,9 +179,12 @@ class Roots(Generic[_R]):
 # ---- the heap -------------------------------------------------------------------------
 
 class Heap:
-    mode: Final[Mode]
-    policy: Final[Policy]
-    costs: Final[Costs]
+    @property
+    def mode(self) -> Mode: ...
+    @property
+    def policy(self) -> Policy: ...
+    @property
+    def costs(self) -> Costs: ...
     def __new__(cls, *, gogc: Percent = 100, procs: int = 1, mode: Mode = "stw",
                 hard_limit: Limit = None, policy: Policy = ..., costs: Costs | None = None,
                 globals_scan: Size = 0, stack_scan: Size = 0, address_space: Size = "256GiB") -> Self: ...
@@ -204,6 +208,12 @@ class Heap:
               roots: Iterable[str]) -> Roots[Words]: ...
     def on_p(self, p: int, /) -> AbstractContextManager[None]: ...
     def collect(self) -> GCCycle: ...
+    def gc_start(self) -> None: ...
+    def gc_step(self, n: int = 1, /) -> Step: ...
+    def gc_finish(self) -> GCCycle: ...
+    @property
+    def phase(self) -> Phase: ...
+    def color(self, at: At, /) -> Color: ...
     def free_os_memory(self) -> None: ...
     @property
     def gogc(self) -> int | None: ...

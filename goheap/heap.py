@@ -8,11 +8,12 @@ from types import TracebackType
 from typing import Any, overload
 
 from . import _core
+from .aliases import Color, Mode, Phase
 from . import watch as _watch
 from .errors import HeapCorruptionError
 from .settings import Costs, Policy
 from .snapshot import Snapshot
-from .stats import GCCycle, MemStats, ObjectInfo
+from .stats import GCCycle, MemStats, ObjectInfo, Step
 from .table import Table
 from .types import _array_class, words
 from .watch import EventLog
@@ -23,6 +24,7 @@ address_of = _core.address_of
 cast = _core.cast
 heap_of = _core.heap_of
 
+_PHASES: tuple[Phase, ...] = ("off", "mark", "marktermination")
 _DEFAULT_POLICY = Policy()
 _DEFAULT_COSTS = Costs()
 
@@ -101,11 +103,11 @@ class Heap(_core.HeapPart):
     112
     """
 
-    mode: str
-    policy: Policy
-    costs: Costs
+    _mode: Mode
+    _policy: Policy
+    _costs: Costs
 
-    def __new__(cls, *, gogc: Any = 100, procs: int = 1, mode: str = "stw",
+    def __new__(cls, *, gogc: Any = 100, procs: int = 1, mode: Mode = "stw",
                 hard_limit: Any = None, policy: Policy = _DEFAULT_POLICY, costs: Costs | None = None,
                 globals_scan: Any = 0, stack_scan: Any = 0,
                 address_space: Any = "256GiB") -> Heap:
@@ -124,8 +126,23 @@ class Heap(_core.HeapPart):
             min_heap=policy.min_heap,
             costs=(costs.alloc, costs.alloc_byte, costs.scan_byte, costs.sweep_page,
                    costs.page_fault, costs.stop))
-        self.mode, self.policy, self.costs = mode, policy, costs
+        self._mode, self._policy, self._costs = mode, policy, costs
         return self
+
+    @property
+    def mode(self) -> Mode:
+        """How cycles run: "stw"."""
+        return self._mode
+
+    @property
+    def policy(self) -> Policy:
+        """What the heap is made of."""
+        return self._policy
+
+    @property
+    def costs(self) -> Costs:
+        """The prices of the virtual clock."""
+        return self._costs
 
     def __enter__(self) -> Heap:
         return self
@@ -222,6 +239,35 @@ class Heap(_core.HeapPart):
         """runtime.GC(): a whole cycle and its sweep. Not interruptible."""
         return GCCycle(*self._collect())
 
+    def gc_step(self, n: int = 1, /) -> Step:
+        """Scan n grey objects of a cycle that gc_start began, the longest grey first.
+
+        The Step says what was scanned, what became grey by it, and how much is left.
+        Between two steps the program may do anything: the write barrier is on.
+
+        >>> with Heap(gogc="off") as heap:
+        ...     top = heap.graph({"A": ["B", "C"], "B": [], "C": []}, roots=["A"])
+        ...     heap.gc_start()
+        ...     step = heap.gc_step()
+        ...     [heap.info(a).label for a in step.greyed], heap.color("A"), heap.color("B")
+        (['B', 'C'], 'black', 'grey')
+        """
+        scanned, greyed, left, procs = self._gc_step(n)
+        return Step(scanned, greyed, left, (0,) * procs)
+
+    def gc_finish(self) -> GCCycle:
+        """Mark to the end and sweep: the cycle that gc_start began."""
+        return GCCycle(*self._gc_finish())
+
+    @property
+    def phase(self) -> Phase:
+        """Go's gcphase: "off", "mark" or "marktermination"."""
+        return _PHASES[self._phase]
+
+    def color(self, at: Any, /) -> Color:
+        """"white", "grey" or "black"; outside a mark phase everything is white."""
+        return self.info(at).color
+
     def on_p(self, p: int, /) -> AbstractContextManager[None]:
         """Until the end of the block this thread enters on P number p (0..procs-1)."""
         if isinstance(p, bool) or not hasattr(type(p), "__index__"):
@@ -251,8 +297,8 @@ class Heap(_core.HeapPart):
         """
         if isinstance(at, str):
             at = self._find_label(at)
-        addr, base, size, elemsize, name, label, span, slot, _, _ = self._info(at)
-        return ObjectInfo(addr, base, size, elemsize, name, label, "white", span, slot)
+        addr, base, size, elemsize, name, label, color, span, slot, _, _ = self._info(at)
+        return ObjectInfo(addr, base, size, elemsize, name, label, color, span, slot)
 
     def label(self, at: Any, name: str | None, /) -> None:
         """Name an object for pictures, snapshots and questions; None takes the name away.

@@ -12,7 +12,7 @@ from .aliases import Color
 from .settings import Policy
 
 __all__ = ["BySize", "Explanation", "GCCycle", "MemStats", "MemStatsDiff", "ObjectInfo",
-           "SizeClass", "explain", "size_classes"]
+           "SizeClass", "Step", "explain", "size_classes"]
 
 
 class BySize(NamedTuple):
@@ -174,6 +174,15 @@ class ObjectInfo(NamedTuple):
     color: Color  # outside a mark phase everything is white
     span: int  # its base
     slot: int  # its number in the span
+
+
+class Step(NamedTuple):
+    """What one gc_step did. Addresses; of a large object, of its 128 KiB pieces."""
+
+    scanned: tuple[int, ...]  # became black
+    greyed: tuple[int, ...]
+    left: int  # grey items that remain
+    assist_debt: tuple[int, ...]  # bytes, each P; nothing assists a cycle driven by hand
 
 
 class SizeClass(NamedTuple):

@@ -449,6 +449,62 @@ op_collect(gh_mut *m, void *arg)
 }
 
 static gh_status
+op_gc_start(gh_mut *m, void *Py_UNUSED(arg))
+{
+    return gh_gc_start(m);
+}
+
+static gh_status
+op_gc_finish(gh_mut *m, void *arg)
+{
+    const gh_status st = gh_gc_finish(m);
+    if (st != GH_OK) {
+        return st;
+    }
+    gh_heap *heap = gh_mut_heap(m);
+    return gh_cycle_get(heap, gh_cycles(heap) - 1, arg);
+}
+
+// step_args collects the addresses of a step, without Python.
+typedef struct addr_list {
+    uint64_t *at;
+    size_t n, cap;
+} addr_list;
+
+typedef struct step_args {
+    uint64_t n, left;
+    addr_list lists[2];  // greyed, scanned
+    bool lost;           // an address found no memory
+    int32_t procs;
+} step_args;
+
+static void
+note_step(void *arg, bool scanned, uint64_t addr)
+{
+    step_args *a = arg;
+    addr_list *l = &a->lists[scanned];
+    if (l->n == l->cap) {
+        const size_t cap = l->cap == 0 ? 16 : 2 * l->cap;
+        uint64_t *more = realloc(l->at, cap * sizeof(*more));
+        if (more == NULL) {
+            a->lost = true;
+            return;
+        }
+        l->at = more;
+        l->cap = cap;
+    }
+    l->at[l->n++] = addr;
+}
+
+static gh_status
+op_gc_step(gh_mut *m, void *arg)
+{
+    step_args *a = arg;
+    a->procs = gh_procs(gh_mut_heap(m));
+    return gh_gc_step(m, a->n, note_step, a, &a->left);
+}
+
+static gh_status
 op_free_os_memory(gh_mut *m, void *Py_UNUSED(arg))
 {
     return gh_free_os_memory(m);
@@ -467,6 +523,103 @@ heap_collect(PyObject *op, PyObject *Py_UNUSED(ignored))
     entry_unuse(self->state, e);
     return st != GH_OK ? set_status_error(self->state, st, "Heap.collect")
                        : cycle_tuple(&c);
+}
+
+// by_hand_error is the error of a step that needs, or must not find, a cycle.
+static PyObject *
+by_hand_error(heap_object *self, gh_status st, const char *what)
+{
+    if (st != GH_ERR_STATE) {
+        return set_status_error(self->state, st, what);
+    }
+    PyErr_Format(self->state->state_error, "%s: %s", what,
+                 strcmp(what, "Heap.gc_start") == 0
+                     ? "a cycle runs already"
+                     : "no cycle runs; begin one with gc_start()");
+    return NULL;
+}
+
+static PyObject *
+heap_gc_start(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    heap_object *self = (heap_object *)op;
+    heap_entry *e = heap_use(self, "gc_start");
+    if (e == NULL) {
+        return NULL;
+    }
+    const gh_status st = entry_run_detached(self->state, e, op_gc_start, NULL);
+    entry_unuse(self->state, e);
+    if (st != GH_OK) {
+        return by_hand_error(self, st, "Heap.gc_start");
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+heap_gc_finish(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    heap_object *self = (heap_object *)op;
+    heap_entry *e = heap_use(self, "gc_finish");
+    if (e == NULL) {
+        return NULL;
+    }
+    gh_cycle c;
+    const gh_status st = entry_run_detached(self->state, e, op_gc_finish, &c);
+    entry_unuse(self->state, e);
+    return st != GH_OK ? by_hand_error(self, st, "Heap.gc_finish")
+                       : cycle_tuple(&c);
+}
+
+static PyObject *
+addr_tuple(const addr_list *l)
+{
+    PyObject *t = PyTuple_New((Py_ssize_t)l->n);
+    for (size_t i = 0; t != NULL && i < l->n; i++) {
+        PyObject *a = PyLong_FromUnsignedLongLong(l->at[i]);
+        if (a == NULL) {
+            Py_CLEAR(t);
+            break;
+        }
+        PyTuple_SET_ITEM(t, (Py_ssize_t)i, a);
+    }
+    return t;
+}
+
+// _gc_step(n): (scanned, greyed, left, procs)
+static PyObject *
+heap_gc_step(PyObject *op, PyObject *arg)
+{
+    heap_object *self = (heap_object *)op;
+    step_args a = {0};
+    int64_t n;
+    if (convert_int(arg, "n", 0, INT64_MAX, &n) < 0) {
+        return NULL;
+    }
+    a.n = (uint64_t)n;
+    heap_entry *e = heap_use(self, "gc_step");
+    if (e == NULL) {
+        return NULL;
+    }
+    const gh_status st = entry_run_detached(self->state, e, op_gc_step, &a);
+    entry_unuse(self->state, e);
+    PyObject *result = NULL;
+    if (st != GH_OK) {
+        by_hand_error(self, st, "Heap.gc_step");
+    } else if (a.lost) {
+        PyErr_NoMemory();
+    } else {
+        PyObject *greyed = addr_tuple(&a.lists[0]);
+        PyObject *scanned = greyed == NULL ? NULL : addr_tuple(&a.lists[1]);
+        if (scanned != NULL) {
+            result = Py_BuildValue("NNKi", scanned, greyed,
+                                   (unsigned long long)a.left, (int)a.procs);
+        } else {
+            Py_XDECREF(greyed);
+        }
+    }
+    free(a.lists[0].at);
+    free(a.lists[1].at);
+    return result;
 }
 
 static PyObject *
@@ -677,12 +830,14 @@ heap_read_mem_stats(PyObject *op, PyObject *Py_UNUSED(ignored))
     return stats_with(op, op_read_mem_stats, "read_mem_stats");
 }
 
-typedef enum gauge { HEAP_LIVE, HEAP_GOAL, TRIGGER, NUM_GC, NOW } gauge;
+typedef enum gauge {
+    HEAP_LIVE, HEAP_GOAL, TRIGGER, NUM_GC, NOW, PHASE
+} gauge;
 
 static const struct {
     const char *name;
 } gauges[] = {{"heap_live"}, {"heap_goal"}, {"trigger"}, {"num_gc"},
-              {"now_ns"}};
+              {"now_ns"}, {"phase"}};
 
 // gauge_args: read by the holder of a P, so that no gauge is half of a step.
 typedef struct gauge_args {
@@ -701,6 +856,7 @@ op_gauge(gh_mut *m, void *arg)
     case TRIGGER: a->value = gh_trigger(heap); break;
     case NUM_GC: a->value = gh_cycles(heap); break;
     case NOW: a->value = (uint64_t)gh_now(heap); break;
+    case PHASE: a->value = (uint64_t)gh_gc_phase(heap); break;
     }
     return GH_OK;
 }
@@ -824,6 +980,7 @@ typedef struct info_args {
     gh_object object;
     char name[128];       // of the type
     char label[128];      // "": none
+    gh_color color;
 } info_args;
 
 // copy_name copies a name that may be too long: it is cut between two characters.
@@ -861,6 +1018,7 @@ op_info(gh_mut *m, void *arg)
         name = desc.name;
     }
     copy_name(a->name, sizeof(a->name), name);
+    (void)gh_color_at(heap, a->object.addr, &a->color);
     const char *label = gh_label_at(heap, a->object.addr);
     copy_name(a->label, sizeof(a->label), label == NULL ? "" : label);
     return GH_OK;
@@ -885,8 +1043,8 @@ handle_of_heap(module_state *state, uint32_t id, PyObject *arg,
     return -1;
 }
 
-// _info(at): (addr, base, size, elemsize, type, label, span, slot, spanclass,
-// header)
+// _info(at): (addr, base, size, elemsize, type, label, color, span, slot,
+// spanclass, header)
 static PyObject *
 heap_info(PyObject *op, PyObject *arg)
 {
@@ -927,9 +1085,11 @@ heap_info(PyObject *op, PyObject *arg)
     } else {
         const gh_object *o = &a.object;
         typedef unsigned long long ull;
-        result = Py_BuildValue("KKKKszKIiO", (ull)a.addr, (ull)o->addr,
+        static const char *const colors[] = {"white", "grey", "black"};
+        result = Py_BuildValue("KKKKszsKIiO", (ull)a.addr, (ull)o->addr,
                                (ull)o->size, (ull)o->elemsize, a.name,
                                a.label[0] == 0 ? NULL : a.label,
+                               colors[a.color],
                                (ull)o->span_base, (unsigned)o->index,
                                (int)o->spanclass,
                                o->header ? Py_True : Py_False);
@@ -1109,6 +1269,12 @@ static PyMethodDef heap_methods[] = {
     {"_label", heap_label, METH_VARARGS, NULL},
     {"_find_label", heap_find_label, METH_O, NULL},
     {"_array", heap_array, METH_VARARGS, NULL},
+    {"gc_start", heap_gc_start, METH_NOARGS,
+     "gc_start($self, /)\n--\n\n"
+     "Begin a cycle that is driven by hand: what the roots hold is grey, the "
+     "write barrier\nis on, new objects are black. HeapStateError if one runs."},
+    {"_gc_step", heap_gc_step, METH_O, NULL},
+    {"_gc_finish", heap_gc_finish, METH_NOARGS, NULL},
     {"_collect", heap_collect, METH_NOARGS, NULL},
     {"_stats", heap_stats, METH_NOARGS, NULL},
     {"_read_mem_stats", heap_read_mem_stats, METH_NOARGS, NULL},
@@ -1135,6 +1301,7 @@ static PyGetSetDef heap_getset[] = {
     {"trigger", heap_gauge, NULL, "heap_live at which the next cycle begins.",
      (void *)TRIGGER},
     {"num_gc", heap_gauge, NULL, "Finished cycles.", (void *)NUM_GC},
+    {"_phase", heap_gauge, NULL, NULL, (void *)PHASE},
     {"now_ns", heap_gauge, NULL, "The heap's virtual clock, ns since its birth.",
      (void *)NOW},
     {NULL, NULL, NULL, NULL, NULL},

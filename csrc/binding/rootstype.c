@@ -286,6 +286,13 @@ admit(const run *r)
         c = (class_object *)desc.user;
     }
     class_object *at = c == NULL ? NULL : class_at(c, o->off);
+    // Of a part of a tiny block only its bytes are known: any class without
+    // pointers that fits may be meant.
+    if (o->elemsize == 16 && o->type_id == GH_TYPE_BYTES && o->off == 0
+        && w->cls->role == ROLE_STRUCT && w->cls->ptrdata == 0
+        && w->cls->size == o->size) {
+        at = w->cls;
+    }
     if (at == NULL
         || !PyType_IsSubtype((PyTypeObject *)at, (PyTypeObject *)w->cls)) {
         return false;
@@ -1383,6 +1390,7 @@ static PyType_Slot roots_slots[] = {
      "slots.\nA slot holds an object or nil (None)."},
     {Py_tp_dealloc, (void *)(uintptr_t)roots_dealloc},
     {Py_tp_repr, (void *)(uintptr_t)roots_repr},
+    {Py_tp_iter, (void *)(uintptr_t)PySeqIter_New},
     {Py_sq_length, (void *)(uintptr_t)roots_length},
     {Py_sq_item, (void *)(uintptr_t)roots_item},
     {Py_mp_length, (void *)(uintptr_t)roots_length},

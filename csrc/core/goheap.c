@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "malloc.h"
+#include "mbarrier.h"
 #include "special.h"
 #include "mgc.h"
 #include "mgcmark.h"
@@ -261,8 +262,14 @@ gh_heap_free(gh_heap *h)
     h->sig = GH_SIG_DEAD;
     gh_window *w = h->window;
     gh_lock(&w->lock);
-    for (gh_pin *pin = w->pins; pin != NULL; pin = pin->next) {
+    for (gh_pin *pin = w->pins, *next; pin != NULL; pin = next) {
+        next = pin->next;
         pin->heap = NULL;
+        if (pin->dead) {
+            gh_pin_unlink(w, pin);
+            free(pin);
+            w->refs--;
+        }
     }
     if (w->pins != NULL) {
         release_unpinned(h);
@@ -272,10 +279,15 @@ gh_heap_free(gh_heap *h)
         gh_slots *b = h->blocks;
         h->blocks = b->next;
         b->next = b->prev = NULL;
+        if (b->dead) {
+            free(b);
+            continue;
+        }
         // The client still frees the block itself, from here on at any time.
         atomic_store(&b->heap, NULL);
     }
     gh_gcwork_fini(h);
+    free(h->grey.at);
     gh_labels_fini(h);
     gh_handles_fini(&h->handles);
     gh_procs_fini(h);
@@ -322,18 +334,17 @@ gh_slots_free(gh_slots *b)
         return;
     }
     GH_THROW_IF(b->sig != GH_SLOTS_SIG, "gh_slots_free: not a block of slots");
-    b->sig = GH_SIG_DEAD;
     gh_heap *h = b->heap;
     if (h != NULL) {
         gh_lock(&h->roots_lock);
-        if (b->prev != NULL) {
-            b->prev->next = b->next;
-        } else {
-            h->blocks = b->next;
+        if (h->roots_marking) {
+            // What it holds has to be shaded, by who is inside.
+            b->dead = true;
+            atomic_store(&h->has_dying, true);
+            gh_unlock(&h->roots_lock);
+            return;
         }
-        if (b->next != NULL) {
-            b->next->prev = b->prev;
-        }
+        gh_slots_unlink(h, b);
         gh_unlock(&h->roots_lock);
     }
     free(b);
@@ -380,16 +391,14 @@ void
 gh_set(gh_mut *m, gh_slot *dst, const gh_slot *src)
 {
     GH_ASSERT(m->sig == GH_P_SIG);
-    dst->word = src->word;
-    (void)m;
+    gh_slot_write(m, dst, src->word);
 }
 
 void
 gh_clear(gh_mut *m, gh_slot *dst)
 {
     GH_ASSERT(m->sig == GH_P_SIG);
-    dst->word = 0;
-    (void)m;
+    gh_slot_write(m, dst, 0);
 }
 
 // ---- addresses and objects --------------------------------------------------------------
@@ -536,7 +545,7 @@ gh_addr_to_slot(gh_mut *m, gh_slot *dst, uint64_t addr)
     gh_object o;
     gh_status st = gh_object_at_addr(m->heap, addr, &o);
     if (st == GH_OK) {
-        dst->word = m->heap->base + (uintptr_t)(addr - GH_ADDR_BASE);
+        gh_slot_write(m, dst, m->heap->base + (uintptr_t)(addr - GH_ADDR_BASE));
     }
     return st;
 }
@@ -553,7 +562,26 @@ gh_set_interior(gh_mut *m, gh_slot *dst, const gh_slot *src, uint64_t off)
         || (o.off + off == o.size && o.size > 0)) {
         return GH_ERR_INVAL;
     }
-    dst->word = src->word + (uintptr_t)off;
+    gh_slot_write(m, dst, src->word + (uintptr_t)off);
+    return GH_OK;
+}
+
+gh_status
+gh_color_at(gh_heap *h, uint64_t addr, gh_color *out)
+{
+    gh_object o;
+    gh_status st = gh_object_at_addr(h, addr, &o);
+    if (st != GH_OK) {
+        return st;
+    }
+    *out = o.marked ? GH_BLACK : GH_WHITE;
+    if (o.marked && o.elemsize > 0) {
+        const uintptr_t base = h->base + (uintptr_t)(o.span_base - GH_ADDR_BASE)
+                               + (uintptr_t)o.index * (uintptr_t)o.elemsize;
+        if (gh_gc_is_grey(h, base, base + (uintptr_t)o.elemsize)) {
+            *out = GH_GREY;
+        }
+    }
     return GH_OK;
 }
 
@@ -634,7 +662,7 @@ gh_load(gh_mut *m, gh_slot *dst, const gh_slot *obj, uint64_t word)
     uintptr_t *w;
     gh_status st = find_word(m->heap, obj, word, false, &w);
     if (st == GH_OK) {
-        dst->word = *w;
+        gh_slot_write(m, dst, *w);
     }
     return st;
 }
@@ -651,7 +679,7 @@ gh_load_any(gh_mut *m, gh_slot *dst, const gh_slot *obj, uint64_t word)
     if (*w != 0 && object_at_word(m->heap, *w, &o) != GH_OK) {
         return GH_ERR_BADPTR;
     }
-    dst->word = *w;
+    gh_slot_write(m, dst, *w);
     return GH_OK;
 }
 
@@ -662,9 +690,7 @@ store_word(gh_mut *m, const gh_slot *obj, uint64_t word, const gh_slot *src,
     uintptr_t *w;
     gh_status st = find_word(m->heap, obj, word, any, &w);
     if (st == GH_OK) {
-        // No mutator runs while a stop-the-world cycle marks, so the write
-        // barrier is never on here [diff:barrier.stw].
-        *w = src == NULL ? 0 : src->word;
+        gh_word_write(m, w, src == NULL ? 0 : src->word);
     }
     return st;
 }
@@ -726,14 +752,13 @@ gh_pin_free(gh_pin *pin)
     }
     gh_window *w = pin->owner;
     gh_lock(&w->lock);
-    if (pin->prev != NULL) {
-        pin->prev->next = pin->next;
-    } else {
-        w->pins = pin->next;
+    if (pin->heap != NULL && pin->heap->pins_marking) {
+        pin->dead = true;
+        atomic_store(&pin->heap->has_dying, true);
+        gh_unlock(&w->lock);
+        return;
     }
-    if (pin->next != NULL) {
-        pin->next->prev = pin->prev;
-    }
+    gh_pin_unlink(w, pin);
     gh_unlock(&w->lock);
     free(pin);
     window_unref(w);

@@ -331,6 +331,21 @@ void gh_pin_free(gh_pin *pin);
 
 // gh_gc is runtime.GC(): a whole forced cycle and its sweep.
 GH_NODISCARD gh_status gh_gc(gh_mut *m);
+// A cycle driven by hand. gh_gc_start begins one: roots are grey, the barrier is
+// on, new objects are black (GH_ERR_STATE: one runs). gh_gc_step scans n grey
+// objects, the longest grey first, tells fn (NULL: nobody) the addresses that
+// were scanned and that became grey by it, and how many are left. gh_gc_finish
+// marks to the end and sweeps. Both answer GH_ERR_STATE when no cycle runs.
+// gh_gc ends such a cycle before it begins its own.
+typedef void (*gh_step_fn)(void *arg, bool scanned, uint64_t addr);
+GH_NODISCARD gh_status gh_gc_start(gh_mut *m);
+GH_NODISCARD gh_status gh_gc_step(gh_mut *m, uint64_t n, gh_step_fn fn,
+                                  void *arg, uint64_t *left);
+GH_NODISCARD gh_status gh_gc_finish(gh_mut *m);
+// gh_color_at is the colour of the object at a shown address; outside a mark
+// phase everything is white. GH_ERR_BADPTR: no live object.
+typedef enum gh_color { GH_WHITE, GH_GREY, GH_BLACK } gh_color;
+GH_NODISCARD gh_status gh_color_at(gh_heap *h, uint64_t addr, gh_color *out);
 // gh_free_os_memory is debug.FreeOSMemory(): gh_gc, then every free page goes
 // back to the OS.
 GH_NODISCARD gh_status gh_free_os_memory(gh_mut *m);

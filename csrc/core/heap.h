@@ -125,11 +125,19 @@ typedef struct gh_labels {
     uint32_t n;
 } gh_labels;
 
+// gh_grey_list is the queue of a cycle that is driven by hand: first in, first
+// out, so that a reader can follow it.
+typedef struct gh_grey_list {
+    uintptr_t *at;
+    size_t head, n, cap;     // entries at[head], ..., n of them, in a ring
+} gh_grey_list;
+
 struct gh_pin {
     gh_heap *heap;           // NULL once the heap is gone: see owner
     gh_pin *next, *prev;
     gh_slot slot;
     struct gh_window *owner;
+    bool dead;               // freed while a cycle marked; under owner's lock
 };
 
 // gh_window is the heap's address space for objects. It outlives the heap while
@@ -202,7 +210,9 @@ struct gh_heap {
     gh_gc_controller gcc;
     gh_gcwork work;
     uint64_t bytes_marked;
-    uint64_t heap_objects_scanned;
+    gh_cycle rec;            // of the cycle that runs
+    bool by_hand;            // the cycle is driven by gh_gc_step
+    gh_grey_list grey;       // what gh_gc_step has not scanned yet
     gh_mspan *workbuf_span;  // model_workbufs: the borrowed pages
     uint32_t cycles_started; // work.cycles
     uint32_t num_gc, num_forced_gc;
@@ -213,6 +223,10 @@ struct gh_heap {
     // ---- roots
     gh_slots *blocks;        // list; guarded by roots_lock
     gh_mutex roots_lock;
+    // While a cycle marks, a block or pin that is freed stays in its list until
+    // its slots are shaded. Guarded by roots_lock and the window's lock.
+    bool roots_marking, pins_marking;
+    _Atomic bool has_dying;  // there are such ones
     gh_handles handles;
     gh_types types;
     gh_labels labels;

@@ -2,6 +2,7 @@
 
 #include "malloc.h"
 
+#include "mbarrier.h"
 #include "mgc.h"
 
 // next_free_slow is next_free when a look at alloc_cache isn't enough.
@@ -84,7 +85,7 @@ publish(gh_p *p, gh_slot *slot, uintptr_t v, bool test_trigger)
         auto_cycle(p);
         p->pending.word = 0;
     }
-    slot->word = v;
+    gh_slot_write(p, slot, v);
 }
 
 static void
@@ -118,7 +119,7 @@ alloc_tiny(gh_p *p, gh_slot *slot, unsigned size)
         c->tiny_allocs++;
         gh_mspan *s = gh_span_of_unchecked(p->heap, v);
         note_tiny_part(s, gh_mspan_obj_index(s, v), off, size, false);
-        slot->word = v;
+        gh_slot_write(p, slot, v);
         return GH_OK;
     }
     gh_mspan *s;
@@ -128,6 +129,9 @@ alloc_tiny(gh_p *p, gh_slot *slot, unsigned size)
     gh_status st = next_free(p, GH_TINY_SPAN_CLASS, &s, &index, &v, &refilled);
     if (st != GH_OK) {
         return st;
+    }
+    if (GH_UNLIKELY(p->slow)) {
+        gh_mark_new(p, s, index);
     }
     memset((void *)v, 0, GH_TINY_SIZE);
     note_tiny_part(s, index, 0, size, true);
@@ -154,6 +158,9 @@ alloc_small_noscan(gh_p *p, gh_slot *slot, uint8_t spc, uint32_t type,
     }
     if (s->needzero) {
         memset((void *)v, 0, s->elemsize);
+    }
+    if (GH_UNLIKELY(p->slow)) {
+        gh_mark_new(p, s, index);
     }
     gh_set_objmeta(s, index, type, count);
     publish(p, slot, v, refilled);
@@ -191,6 +198,9 @@ alloc_small_scan(gh_p *p, gh_slot *slot, uint8_t spc, const gh_type *t,
                         gh_heap_bits_small(t, size));
     }
     p->mcache.scan_alloc += scan_alloc_bytes(t, n);
+    if (GH_UNLIKELY(p->slow)) {
+        gh_mark_new(p, s, index);
+    }
     gh_set_objmeta(s, index, t->id, n);
     publish(p, slot, v, refilled);
     return GH_OK;
@@ -213,6 +223,9 @@ alloc_small_header(gh_p *p, gh_slot *slot, uint8_t spc, const gh_type *t,
     }
     *(const gh_type **)v = t;
     p->mcache.scan_alloc += s->elemsize;
+    if (GH_UNLIKELY(p->slow)) {
+        gh_mark_new(p, s, index);
+    }
     gh_set_objmeta(s, index, t->id, n);
     publish(p, slot, v + GH_MALLOC_HEADER_SIZE, refilled);
     return GH_OK;
@@ -237,6 +250,9 @@ alloc_large(gh_p *p, gh_slot *slot, const gh_type *t, uint64_t n, uint64_t size)
     // The trigger is tested before the memory is cleared: until large_type is
     // set the object has no pointers.
     p->pending.word = s->base;
+    if (GH_UNLIKELY(p->slow)) {
+        gh_mark_new(p, s, 0);
+    }
     if (gh_gc_should_start(p->heap)) {
         auto_cycle(p);
     }
@@ -247,7 +263,7 @@ alloc_large(gh_p *p, gh_slot *slot, const gh_type *t, uint64_t n, uint64_t size)
         s->large_type = t;
         p->mcache.scan_alloc += s->elemsize;
     }
-    slot->word = s->base;
+    gh_slot_write(p, slot, s->base);
     p->pending.word = 0;
     return GH_OK;
 }
@@ -257,7 +273,7 @@ static inline gh_status
 alloc_block(gh_mut *m, gh_slot *slot, uint64_t size)
 {
     if (size == 0) {
-        slot->word = gh_zerobase(m->heap);
+        gh_slot_write(m, slot, gh_zerobase(m->heap));
         return GH_OK;
     }
     if (size > GH_MAX_SMALL_REQUEST) {
@@ -280,7 +296,7 @@ alloc_typed(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
     }
     const uint64_t size = t->size * n;
     if (size == 0) {
-        slot->word = gh_zerobase(m->heap);
+        gh_slot_write(m, slot, gh_zerobase(m->heap));
         return GH_OK;
     }
     if (size > GH_MAX_SMALL_REQUEST) {

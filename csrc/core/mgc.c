@@ -140,11 +140,12 @@ count_allocs(const gh_heap *h)
     return n;
 }
 
-gh_status
-gh_gc_cycle(gh_p *p, bool forced)
+// begin_cycle stops the world for sweep termination and turns marking on. The
+// roots are not marked yet. GH_ERR_NOMEM: the cycle did not begin.
+static gh_status
+begin_cycle(gh_p *p, bool forced)
 {
     gh_heap *h = p->heap;
-    const gh_costs *cost = &h->opt.costs;
     GH_THROW_IF(h->phase != GH_PHASE_OFF, "gcStart while a cycle runs");
     gh_status st = reserve(h);
     if (st != GH_OK) {
@@ -152,7 +153,7 @@ gh_gc_cycle(gh_p *p, bool forced)
         return st;
     }
     gh_drain_handles(h);
-    gh_cycle rec = {
+    h->rec = (gh_cycle){
         .n = h->num_gc + 1,
         .forced = forced,
         .procs = h->procs,
@@ -164,37 +165,45 @@ gh_gc_cycle(gh_p *p, bool forced)
         .start_ns = (int64_t)h->clock_ns,
     };
     gh_emit(h, GH_EV_GC_START, p->id, 0, h->gcc.heap_live, 0);
-
-    // Sweep termination, world stopped.
-    h->clock_ns += cost->stop;
+    h->clock_ns += h->opt.costs.stop;
     sweep_termination(h);
     h->cycles_started++;
-    gh_gcc_start_cycle(&h->gcc);
+    gh_gcc_start_cycle(&h->gcc, (int64_t)h->clock_ns, h->procs,
+                       GH_MARKING_STOPPED);
     set_phase(h, GH_PHASE_MARK);
     borrow_workbufs(p);
-    rec.mark_start_ns = (int64_t)h->clock_ns;
-    rec.pause_ns[0] = rec.mark_start_ns - rec.start_ns;
-
-    // Mark. All Ps are workers, so the time that passes is the work's share.
+    h->rec.mark_start_ns = (int64_t)h->clock_ns;
+    h->rec.pause_ns[0] = h->rec.mark_start_ns - h->rec.start_ns;
     h->bytes_marked = h->opt.base_live;
     h->gcc.globals_scan = h->globals_scan;
-    gh_gc_mark(h);
+    return GH_OK;
+}
+
+// end_cycle is mark termination and the sweep's begin: nothing is grey any more.
+static void
+end_cycle(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    const gh_costs *cost = &h->opt.costs;
+    gh_cycle *rec = &h->rec;
     h->gcc.globals_scan_work += h->globals_scan;
     h->gcc.stack_scan_work += h->stack_scan;
-    const double scanned =
-        (double)(h->gcc.heap_scan_work + h->gcc.globals_scan_work
-                 + h->gcc.stack_scan_work);
-    h->clock_ns += scanned * cost->scan_byte / (double)h->procs;
-    rec.mark_end_ns = (int64_t)h->clock_ns;
+    if (!h->by_hand) {
+        // All Ps are workers, so the time that passes is the work's share.
+        const double scanned =
+            (double)(h->gcc.heap_scan_work + h->gcc.globals_scan_work
+                     + h->gcc.stack_scan_work);
+        h->clock_ns += scanned * cost->scan_byte / (double)h->procs;
+    }
+    rec->mark_end_ns = (int64_t)h->clock_ns;
 
-    // Mark termination.
-    gh_gcc_end_cycle(&h->gcc);
+    (void)gh_gcc_end_cycle(&h->gcc, rec->mark_end_ns, h->procs);
     set_phase(h, GH_PHASE_MARKTERM);
-    rec.heap_end = h->gcc.heap_live;
-    rec.heap_goal = h->gcc.last_heap_goal;
-    rec.scan_work = h->gcc.heap_scan_work;
-    rec.stack_scan = h->gcc.stack_scan_work;
-    rec.globals_scan = h->gcc.globals_scan_work;
+    rec->heap_end = h->gcc.heap_live;
+    rec->heap_goal = h->gcc.last_heap_goal;
+    rec->scan_work = h->gcc.heap_scan_work;
+    rec->stack_scan = h->gcc.stack_scan_work;
+    rec->globals_scan = h->gcc.globals_scan_work;
     for (int32_t i = 0; i < h->procs; i++) {
         h->allp[i]->mcache.scan_alloc = 0;
     }
@@ -208,32 +217,118 @@ gh_gc_cycle(gh_p *p, bool forced)
     }
     gh_gc_commit(h);
 
-    rec.end_ns = (int64_t)h->clock_ns;
-    rec.pause_ns[1] = rec.end_ns - rec.mark_end_ns;
-    rec.background_ns = (rec.mark_end_ns - rec.mark_start_ns) * h->procs;
-    rec.heap_marked = h->bytes_marked;
-    rec.next_trigger = gh_gcc_trigger(&h->gcc, &rec.next_goal);
-    rec.swept_bytes = h->swept_bytes;
-    h->gc_total_ns += (double)(rec.pause_ns[0] + rec.pause_ns[1]) * h->procs
-                      + (double)rec.background_ns;
+    rec->end_ns = (int64_t)h->clock_ns;
+    rec->pause_ns[1] = rec->end_ns - rec->mark_end_ns;
+    rec->background_ns = (rec->mark_end_ns - rec->mark_start_ns) * h->procs;
+    rec->heap_marked = h->bytes_marked;
+    rec->next_trigger = gh_gcc_trigger(&h->gcc, &rec->next_goal);
+    rec->swept_bytes = h->swept_bytes;
+    h->gc_total_ns += (double)(rec->pause_ns[0] + rec->pause_ns[1]) * h->procs
+                      + (double)rec->background_ns;
     if (h->clock_ns > 0) {
         h->gc_cpu_fraction = h->gc_total_ns / (h->clock_ns * h->procs);
     }
-    rec.gc_cpu_fraction = h->gc_cpu_fraction;
-    const uint64_t pause = (uint64_t)(rec.pause_ns[0] + rec.pause_ns[1]);
+    rec->gc_cpu_fraction = h->gc_cpu_fraction;
+    const uint64_t pause = (uint64_t)(rec->pause_ns[0] + rec->pause_ns[1]);
     h->pause_ns[h->num_gc % 256] = pause;
-    h->pause_end[h->num_gc % 256] = (uint64_t)rec.end_ns;
+    h->pause_end[h->num_gc % 256] = (uint64_t)rec->end_ns;
     h->pause_total_ns += pause;
-    h->last_gc_ns = (uint64_t)rec.end_ns;
+    h->last_gc_ns = (uint64_t)rec->end_ns;
     h->num_gc++;
-    h->num_forced_gc += forced;
+    h->num_forced_gc += rec->forced;
     gh_scav_index_next_gen(&h->pages.scav);
     flush_after_cycle(p);
-    rec.heap_inuse = h->gcc.heap_in_use.bytes;
-    rec.heap_free = h->gcc.heap_free.bytes;
-    rec.heap_released = h->gcc.heap_released.bytes;
-    h->cycle_log[rec.n - 1] = rec;
-    gh_emit(h, GH_EV_GC_END, p->id, 0, rec.heap_marked, 0);
+    rec->heap_inuse = h->gcc.heap_in_use.bytes;
+    rec->heap_free = h->gcc.heap_free.bytes;
+    rec->heap_released = h->gcc.heap_released.bytes;
+    h->cycle_log[rec->n - 1] = *rec;
+    gh_emit(h, GH_EV_GC_END, p->id, 0, rec->heap_marked, 0);
+}
+
+gh_status
+gh_gc_cycle(gh_p *p, bool forced)
+{
+    gh_status st = begin_cycle(p, forced);
+    if (st == GH_OK) {
+        gh_gc_mark(p->heap);
+        end_cycle(p);
+    }
+    return st;
+}
+
+// ---- driven by hand --------------------------------------------------------------
+
+// roots_marking says that freed blocks and pins are to be shaded first.
+static void
+set_roots_marking(gh_heap *h, bool on)
+{
+    gh_lock(&h->roots_lock);
+    h->roots_marking = on;
+    gh_unlock(&h->roots_lock);
+    gh_lock(&h->window->lock);
+    h->pins_marking = on;
+    gh_unlock(&h->window->lock);
+}
+
+gh_status
+gh_gc_start(gh_mut *m)
+{
+    gh_heap *h = m->heap;
+    if (h->phase != GH_PHASE_OFF) {
+        return GH_ERR_STATE;
+    }
+    gh_sweep_all(m);
+    gh_status st = begin_cycle(m, true);
+    if (st == GH_OK) {
+        h->by_hand = true;
+        set_roots_marking(h, true);
+        gh_gc_mark_roots(h);
+    }
+    return st;
+}
+
+// charge makes the clock pay for scan work done since before.
+static void
+charge(gh_heap *h, uint64_t before)
+{
+    if (h->gcc.heap_scan_work > before) {
+        h->clock_ns += (double)(h->gcc.heap_scan_work - before)
+                       * h->opt.costs.scan_byte;
+    }
+}
+
+gh_status
+gh_gc_step(gh_mut *m, uint64_t n, gh_step_fn fn, void *arg, uint64_t *left)
+{
+    gh_heap *h = m->heap;
+    if (h->phase != GH_PHASE_MARK || !h->by_hand) {
+        return GH_ERR_STATE;
+    }
+    gh_drain_handles(h);
+    const uint64_t before = h->gcc.heap_scan_work;
+    *left = gh_gc_scan_grey(h, n, fn, arg);
+    charge(h, before);
+    return GH_OK;
+}
+
+gh_status
+gh_gc_finish(gh_mut *m)
+{
+    gh_heap *h = m->heap;
+    if (h->phase != GH_PHASE_MARK || !h->by_hand) {
+        return GH_ERR_STATE;
+    }
+    const uint64_t before = h->gcc.heap_scan_work;
+    // From here on nothing that is freed needs shading: what was freed until now
+    // is shaded by the drain below, and nobody else is inside.
+    set_roots_marking(h, false);
+    gh_drain_handles(h);
+    gh_gc_queue_grey(h);
+    gh_gc_drain(h);
+    charge(h, before);
+    end_cycle(m);
+    h->by_hand = false;
+    gh_sweep_all(m);
     return GH_OK;
 }
 
@@ -242,6 +337,12 @@ gh_gc_cycle(gh_p *p, bool forced)
 gh_status
 gh_gc(gh_mut *m)
 {
+    if (m->heap->by_hand) {
+        gh_status ended = gh_gc_finish(m);
+        if (ended != GH_OK) {
+            return ended;
+        }
+    }
     gh_sweep_all(m);
     gh_status st = gh_gc_cycle(m, true);
     if (st == GH_OK) {
@@ -278,10 +379,8 @@ gh_set_gogc(gh_mut *m, int32_t percent)
 int64_t
 gh_set_memory_limit(gh_mut *m, int64_t limit)
 {
-    gh_gc_controller *c = &m->heap->gcc;
-    const int64_t old = c->memory_limit;
+    const int64_t old = gh_gcc_set_memory_limit(&m->heap->gcc, limit);
     if (limit >= 0 && limit != old) {
-        c->memory_limit = limit;
         gh_gc_commit(m->heap);
     }
     return old;

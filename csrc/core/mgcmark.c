@@ -2,6 +2,9 @@
 
 #include "mgcmark.h"
 
+#include <stdlib.h>
+
+#include "mbarrier.h"
 #include "mgcwork.h"
 
 // Depth of the ring between queue and scan: enough to cover a cache miss.
@@ -292,20 +295,23 @@ mark_root(marker *k, uintptr_t v)
 // Roots between two drains: bounds the queue, whatever their number.
 #define ROOT_BATCH 4096u
 
+// mark_slots drains the queue now and then if scan is true.
 static void
-mark_slots(marker *k, const gh_slot *slot, size_t n)
+mark_slots(marker *k, const gh_slot *slot, size_t n, bool scan)
 {
     for (size_t i = 0; i < n; i++) {
         mark_root(k, slot[i].word);
-        if ((i + 1) % ROOT_BATCH == 0) {
+        if (scan && (i + 1) % ROOT_BATCH == 0) {
             drain(k);
         }
     }
-    drain(k);
+    if (scan) {
+        drain(k);
+    }
 }
 
 static void
-mark_roots(marker *k)
+mark_roots(marker *k, bool scan)
 {
     gh_heap *h = k->h;
     for (int32_t i = 0; i < h->procs; i++) {
@@ -315,20 +321,22 @@ mark_roots(marker *k)
     }
     gh_lock(&h->roots_lock);
     for (const gh_slots *b = h->blocks; b != NULL; b = b->next) {
-        mark_slots(k, b->slot, b->n);
+        mark_slots(k, b->slot, b->n, scan);
     }
     gh_unlock(&h->roots_lock);
     for (uint32_t id = 1; id <= h->handles.made; id += GH_HANDLE_CHUNK) {
         const uint32_t left = h->handles.made - id + 1;
         mark_slots(k, gh_handles_slot(&h->handles, id),
-                   left < GH_HANDLE_CHUNK ? left : GH_HANDLE_CHUNK);
+                   left < GH_HANDLE_CHUNK ? left : GH_HANDLE_CHUNK, scan);
     }
     gh_lock(&h->window->lock);
     for (const gh_pin *pin = h->window->pins; pin != NULL; pin = pin->next) {
         mark_root(k, pin->slot.word);
     }
     gh_unlock(&h->window->lock);
-    drain(k);
+    if (scan) {
+        drain(k);
+    }
 }
 
 // rescan scans every marked object that holds pointers, once.
@@ -354,38 +362,211 @@ rescan(marker *k)
     }
 }
 
-void
-gh_gc_mark(gh_heap *h)
+// open_marker takes up the queue where close_marker left it.
+static marker
+open_marker(gh_heap *h)
 {
     gh_workbuf *top = h->work.top;
     GH_ASSERT(top != NULL);
-    GH_ASSERT(top->below == NULL);
-    marker k = {
+    return (marker){
         .h = h,
         .base = h->base,
         .mapped = h->mapped_bytes,
         .pageinfo = h->pageinfo,
         .marks = h->bm.area[h->bm.mark_area],
-        .sp = top->obj,
+        .sp = top->obj + top->n,
         .end = top->obj + GH_WORKBUF_ENTRIES,
     };
+}
+
+static void
+close_marker(marker *k)
+{
+    gh_heap *h = k->h;
+    h->work.top->n = (size_t)(k->sp - h->work.top->obj);
+    h->bytes_marked += k->bytes_marked;
+    h->gcc.heap_scan_work += k->scan_work;
+}
+
+void
+gh_gc_mark_roots(gh_heap *h)
+{
+    h->work.top->n = 0;
     h->work.overflowed = false;
-    mark_roots(&k);
+    marker k = open_marker(h);
+    mark_roots(&k, false);
+    close_marker(&k);
+}
+
+void
+gh_shade(gh_heap *h, uintptr_t v)
+{
+    if (v == 0) {
+        return;
+    }
+    marker k = open_marker(h);
+    mark_root(&k, v);
+    close_marker(&k);
+}
+
+// drain_all ends the marking: the queue, and what did not find room in it.
+static void
+drain_all(marker *k)
+{
+    gh_heap *h = k->h;
+    drain(k);
     if (h->work.overflowed) {
         // Some marked objects were never scanned. Go over all marked ones until
         // a pass finds nothing new; that pass counts the work anew, each object
         // once.
         uint64_t before;
+        h->gcc.heap_scan_work = 0;
         do {
             h->work.overflowed = false;
-            before = k.bytes_marked;
-            k.scan_work = 0;
-            rescan(&k);
-        } while (k.bytes_marked != before || h->work.overflowed);
+            before = k->bytes_marked;
+            k->scan_work = 0;
+            rescan(k);
+        } while (k->bytes_marked != before || h->work.overflowed);
     }
     GH_ASSERT(h->work.top->below == NULL);
-    h->bytes_marked += k.bytes_marked;
-    h->gcc.heap_scan_work += k.scan_work;
+}
+
+void
+gh_gc_drain(gh_heap *h)
+{
+    marker k = open_marker(h);
+    drain_all(&k);
+    close_marker(&k);
+}
+
+void
+gh_gc_mark(gh_heap *h)
+{
+    h->work.top->n = 0;
+    h->work.overflowed = false;
+    marker k = open_marker(h);
+    mark_roots(&k, true);
+    drain_all(&k);
+    close_marker(&k);
+}
+
+// ---- by hand ------------------------------------------------------------------------
+
+// grey_put appends v; false if there is no memory for it.
+static bool
+grey_put(gh_grey_list *q, uintptr_t v)
+{
+    if (q->n == q->cap) {
+        const size_t cap = q->cap == 0 ? 64 : 2 * q->cap;
+        uintptr_t *at = malloc(cap * sizeof(*at));
+        if (at == NULL) {
+            return false;
+        }
+        for (size_t i = 0; i < q->n; i++) {
+            at[i] = q->at[(q->head + i) % q->cap];
+        }
+        free(q->at);
+        q->at = at;
+        q->head = 0;
+        q->cap = cap;
+    }
+    q->at[(q->head + q->n++) % q->cap] = v;
+    return true;
+}
+
+// take_greyed moves what the queue has got since the last step to the list of
+// grey objects, in the order in which it came. What finds no room stays.
+static void
+take_greyed(marker *k, gh_step_fn fn, void *arg)
+{
+    gh_heap *h = k->h;
+    // Full buffers below the top one came first; there are none but after a
+    // great many roots or shadings.
+    size_t depth = 0;
+    for (const gh_workbuf *b = h->work.top->below; b != NULL; b = b->below) {
+        depth++;
+    }
+    h->work.top->n = (size_t)(k->sp - h->work.top->obj);
+    for (; depth + 1 > 0; depth--) {
+        gh_workbuf *b = h->work.top;
+        for (size_t i = 0; i < depth; i++) {
+            b = b->below;
+        }
+        for (size_t i = 0; i < b->n; i++) {
+            if (!grey_put(&h->grey, b->obj[i])) {
+                return;  // gh_gc_drain finds it where it is
+            }
+            if (fn != NULL) {
+                fn(arg, false, gh_addr_show(h, b->obj[i]));
+            }
+        }
+        b->n = 0;
+        if (depth == 0) {
+            break;
+        }
+    }
+    while (gh_gcwork_pop_buf(h)) {
+    }
+    k->sp = h->work.top->obj;
+    k->end = h->work.top->obj + GH_WORKBUF_ENTRIES;
+}
+
+uint64_t
+gh_gc_scan_grey(gh_heap *h, uint64_t n, gh_step_fn fn, void *arg)
+{
+    marker k = open_marker(h);
+    take_greyed(&k, NULL, NULL);
+    gh_grey_list *q = &h->grey;
+    for (; n > 0 && q->n > 0; n--) {
+        const uintptr_t v = q->at[q->head];
+        q->head = (q->head + 1) % q->cap;
+        q->n--;
+        if (fn != NULL) {
+            fn(arg, true, gh_addr_show(h, v));
+        }
+        scan_object(&k, v);
+        take_greyed(&k, fn, arg);
+    }
+    close_marker(&k);
+    return q->n + h->work.top->n;
+}
+
+void
+gh_gc_queue_grey(gh_heap *h)
+{
+    gh_grey_list *q = &h->grey;
+    marker k = open_marker(h);
+    for (; q->n > 0; q->n--) {
+        if (make_room(&k)) {
+            *k.sp++ = q->at[q->head];
+        } else {
+            h->work.overflowed = true;  // it is marked: a rescan finds it
+        }
+        q->head = (q->head + 1) % q->cap;
+    }
+    close_marker(&k);
+    free(q->at);
+    *q = (gh_grey_list){0};
+}
+
+bool
+gh_gc_is_grey(const gh_heap *h, uintptr_t from, uintptr_t limit)
+{
+    const gh_grey_list *q = &h->grey;
+    for (size_t i = 0; i < q->n; i++) {
+        const uintptr_t v = q->at[(q->head + i) % q->cap];
+        if (v >= from && v < limit) {
+            return true;
+        }
+    }
+    for (const gh_workbuf *b = h->work.top; b != NULL; b = b->below) {
+        for (size_t i = 0; i < b->n; i++) {
+            if (b->obj[i] >= from && b->obj[i] < limit) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 uint64_t

@@ -24,6 +24,19 @@
 // and to the controller's heap_scan_work.
 void gh_gc_mark(gh_heap *h);
 
+// The same in pieces, between which mutators may run behind the barrier:
+// gh_gc_mark_roots greys what the roots hold, gh_gc_drain scans all that is grey.
+void gh_gc_mark_roots(gh_heap *h);
+void gh_gc_drain(gh_heap *h);
+
+// gh_gc_scan_grey scans n grey objects, the longest grey first, and returns how
+// many are left. fn hears what was scanned and what became grey by it.
+uint64_t gh_gc_scan_grey(gh_heap *h, uint64_t n, gh_step_fn fn, void *arg);
+// gh_gc_queue_grey gives what gh_gc_scan_grey left to gh_gc_drain.
+void gh_gc_queue_grey(gh_heap *h);
+// gh_gc_is_grey reports whether an address in [from, limit) waits to be scanned.
+bool gh_gc_is_grey(const gh_heap *h, uintptr_t from, uintptr_t limit);
+
 // gh_slot_ptr_mask returns the pointer bits of up to 64 words of the object at
 // slot number index, from word number word of the slot on. For verify and
 // introspection.

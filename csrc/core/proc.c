@@ -2,8 +2,10 @@
 
 #include "proc.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "mbarrier.h"
 #include "mcache.h"
 
 // A mutator that somebody waits for gives way at a poll after this long.
@@ -21,6 +23,7 @@ new_p(gh_heap *h, int32_t id, gh_p **out)
     memset(p, 0, sizeof(*p));
     p->heap = h;
     p->id = id;
+    p->slow = h->phase != GH_PHASE_OFF;
     gh_mcache_init(p);
     p->sig = GH_P_SIG;
     *out = p;
@@ -77,12 +80,91 @@ gh_procresize(gh_heap *h, int32_t n)
 }
 
 void
+gh_slots_unlink(gh_heap *h, gh_slots *b)
+{
+    if (b->prev != NULL) {
+        b->prev->next = b->next;
+    } else {
+        h->blocks = b->next;
+    }
+    if (b->next != NULL) {
+        b->next->prev = b->prev;
+    }
+    b->sig = GH_SIG_DEAD;
+}
+
+void
+gh_pin_unlink(gh_window *w, gh_pin *pin)
+{
+    if (pin->prev != NULL) {
+        pin->prev->next = pin->next;
+    } else {
+        w->pins = pin->next;
+    }
+    if (pin->next != NULL) {
+        pin->next->prev = pin->prev;
+    }
+}
+
+static void
+free_dead_pins(gh_heap *h, bool marking)
+{
+    gh_window *w = h->window;
+    size_t n = 0;
+    gh_lock(&w->lock);
+    for (gh_pin *pin = w->pins, *next; pin != NULL; pin = next) {
+        next = pin->next;
+        if (pin->dead) {
+            if (marking) {
+                gh_shade(h, pin->slot.word);
+            }
+            gh_pin_unlink(w, pin);
+            free(pin);
+            n++;
+        }
+    }
+    w->refs -= n;  // the heap's own reference stays
+    gh_unlock(&w->lock);
+}
+
+// free_dying shades what blocks and pins held that were freed while a cycle
+// marked, and frees them.
+static void
+free_dying(gh_heap *h)
+{
+    const bool marking = h->phase == GH_PHASE_MARK;
+    atomic_store(&h->has_dying, false);
+    gh_lock(&h->roots_lock);
+    for (gh_slots *b = h->blocks, *next; b != NULL; b = next) {
+        next = b->next;
+        if (!b->dead) {
+            continue;
+        }
+        for (size_t i = 0; marking && i < b->n; i++) {
+            gh_shade(h, b->slot[i].word);
+        }
+        gh_slots_unlink(h, b);
+        free(b);
+    }
+    gh_unlock(&h->roots_lock);
+    free_dead_pins(h, marking);
+}
+
+void
 gh_drain_handles(gh_heap *h)
 {
     uint32_t id = gh_handles_take_pending(&h->handles);
+    const bool marking = h->phase == GH_PHASE_MARK;
     while (id != 0) {
-        gh_handles_slot(&h->handles, id)->word = 0;
+        gh_slot *slot = gh_handles_slot(&h->handles, id);
+        if (GH_UNLIKELY(marking)) {
+            gh_shade(h, slot->word);
+        }
+        slot->word = 0;
         id = gh_handles_release(&h->handles, id);
+    }
+    if (GH_UNLIKELY(atomic_load_explicit(&h->has_dying, memory_order_relaxed))) {
+        free_dying(h);
     }
 }
 

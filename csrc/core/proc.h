@@ -26,4 +26,9 @@ GH_NODISCARD gh_status gh_procresize(gh_heap *h, int32_t n);
 // holder on entry and before every stop.
 void gh_drain_handles(gh_heap *h);
 
+// gh_slots_unlink takes a block out of its list; the caller holds roots_lock.
+void gh_slots_unlink(gh_heap *h, gh_slots *b);
+// gh_pin_unlink likewise, under the window's lock.
+void gh_pin_unlink(gh_window *w, gh_pin *pin);
+
 #endif  // PROC_H

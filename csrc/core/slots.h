@@ -33,6 +33,7 @@
 struct gh_slots {
     uint32_t sig;
     _Atomic(gh_heap *) heap;  // NULL: it has ended
+    bool dead;  // freed while a cycle marked; guarded by the heap's roots_lock
     gh_slots *next, *prev;  // list of the heap's blocks
     size_t n;
     gh_slot slot[];

@@ -6,11 +6,14 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "goheap.h"
 #include "heap.h"
 #include "mcentral.h"
 #include "mgcmark.h"
+#include "mgcwork.h"
 #include "mstats.h"
 #include "proc.h"
 #include "special.h"
@@ -254,6 +257,147 @@ check_specials(checker *k, const gh_mspan *s)
     }
 }
 
+// ---- the colours ---------------------------------------------------------------------
+
+// tracer follows pointers by other code than the marker: one bit an object, one
+// stack. seen is laid out as the mark bits.
+typedef struct tracer {
+    const gh_heap *h;
+    uint64_t *seen;
+    uintptr_t *stack;
+    size_t n, cap;
+    bool lost;  // no memory: nothing is said
+} tracer;
+
+// trace_visit notes the object that v points at, and stacks it if it is new.
+static void
+trace_visit(tracer *t, uintptr_t v)
+{
+    unsigned i = 0;
+    const gh_mspan *s =
+        v == 0 || v == gh_zerobase(t->h) ? NULL : gh_find_object(t->h, v, &i);
+    if (s == NULL || t->lost) {
+        return;
+    }
+    uint64_t *word = &t->seen[s->bits + i / 64];
+    if ((*word >> (i % 64) & 1) != 0) {
+        return;
+    }
+    *word |= (uint64_t)1 << (i % 64);
+    if (t->n == t->cap) {
+        const size_t cap = t->cap == 0 ? 1024 : 2 * t->cap;
+        uintptr_t *more = realloc(t->stack, cap * sizeof(*more));
+        if (more == NULL) {
+            t->lost = true;
+            return;
+        }
+        t->stack = more;
+        t->cap = cap;
+    }
+    t->stack[t->n++] = gh_mspan_obj_base(s, i);
+}
+
+static void
+trace_object(tracer *t, uintptr_t base)
+{
+    unsigned i = 0;
+    const gh_mspan *s = gh_find_object(t->h, base, &i);
+    for (uint64_t w = 0; w < s->elemsize / GH_PTR_SIZE; w += 64) {
+        uint64_t mask = gh_slot_ptr_mask(t->h, s, i, w);
+        for (; mask != 0; mask &= mask - 1) {
+            trace_visit(t, ((const uintptr_t *)base)[w + gh_ctz64(mask)]);
+        }
+    }
+}
+
+static void
+trace_rest(tracer *t)
+{
+    while (t->n > 0 && !t->lost) {
+        trace_object(t, t->stack[--t->n]);
+    }
+}
+
+static void
+trace_roots(tracer *t)
+{
+    gh_heap *h = (gh_heap *)t->h;
+    for (int32_t i = 0; i < h->procs; i++) {
+        trace_visit(t, h->allp[i]->mcache.tiny);
+        trace_visit(t, h->allp[i]->pending.word);
+    }
+    gh_lock(&h->roots_lock);
+    for (const gh_slots *b = h->blocks; b != NULL; b = b->next) {
+        for (size_t i = 0; i < b->n; i++) {
+            trace_visit(t, b->slot[i].word);
+            trace_rest(t);
+        }
+    }
+    gh_unlock(&h->roots_lock);
+    for (uint32_t id = 1; id <= h->handles.made; id++) {
+        trace_visit(t, gh_handles_slot(&h->handles, id)->word);
+    }
+    gh_lock(&h->window->lock);
+    for (const gh_pin *pin = h->window->pins; pin != NULL; pin = pin->next) {
+        trace_visit(t, pin->slot.word);
+    }
+    gh_unlock(&h->window->lock);
+    trace_rest(t);
+}
+
+// trace_grey marks in seen what the queue alone would still mark.
+static void
+trace_grey(tracer *t)
+{
+    const gh_heap *h = t->h;
+    for (size_t i = 0; i < h->grey.n; i++) {
+        unsigned k = 0;
+        const uintptr_t v = h->grey.at[(h->grey.head + i) % h->grey.cap];
+        const gh_mspan *s = gh_find_object(h, v, &k);
+        trace_object(t, gh_mspan_obj_base(s, k));
+        trace_rest(t);
+    }
+    for (const gh_workbuf *b = h->work.top; b != NULL; b = b->below) {
+        for (size_t i = 0; i < b->n; i++) {
+            unsigned k = 0;
+            const gh_mspan *s = gh_find_object(h, b->obj[i], &k);
+            trace_object(t, gh_mspan_obj_base(s, k));
+            trace_rest(t);
+        }
+    }
+}
+
+// check_colours: were the mutators to stop now, marking from the grey objects
+// alone would reach all that the roots reach [inv:gc.tricolour].
+static void
+check_colours(checker *k)
+{
+    gh_heap *h = k->h;
+    if (h->phase != GH_PHASE_MARK || h->work.overflowed) {
+        return;
+    }
+    const size_t words = h->bm.mapped;
+    tracer will = {.h = h, .seen = malloc(words * sizeof(uint64_t) + 8)};
+    tracer must = {.h = h, .seen = calloc(words + 1, sizeof(uint64_t))};
+    if (will.seen != NULL && must.seen != NULL) {
+        memcpy(will.seen, h->bm.area[h->bm.mark_area], words * sizeof(uint64_t));
+        trace_grey(&will);
+        trace_roots(&must);
+        for (size_t i = 0; i < words && !will.lost && !must.lost; i++) {
+            const uint64_t bad = must.seen[i] & ~will.seen[i];
+            if (bad != 0) {
+                complain(k, "[inv:gc.tricolour] %d reachable objects of bit "
+                            "word %zu are white, and nothing grey leads there",
+                         (int)gh_popcount64(bad), i);
+            }
+        }
+    }
+    free(will.seen);
+    free(will.stack);
+    free(must.seen);
+    free(must.stack);
+}
+
 static void
 check_sums(checker *k)
 {
@@ -360,6 +504,7 @@ gh_verify(gh_mut *m, void (*report)(void *arg, const char *line), void *arg)
         }
     }
     check_roots(&k);
+    check_colours(&k);
     check_sums(&k);
     (void)gh_pagealloc_check(&h->pages, relay, &k);
     return k.found;

@@ -1,0 +1,59 @@
+// mbarrier.h: every pointer that is written while a cycle marks.
+//
+// Layer 6. Includes heap.h. Go: mbarrier.go, mwbbuf.go.
+//
+// While marking, a word of an object is written only after what it held and what
+// it is to hold were shaded: Yuasa's deletion half and Dijkstra's insertion
+// half, both always, as in Go. A root slot is treated like heap memory as far as
+// the deletion half goes: what is overwritten or dropped is shaded
+// [diff:barrier.slots]. What is put
+// into a slot need not be: it came from a slot, from an object whose own words
+// have the barrier, or is new and therefore marked.
+//
+// Shading marks an object and queues it if it has pointers. There is no buffer in
+// between [diff:barrier.buffer]: one mutator is inside at a time [lock:world].
+
+#ifndef MBARRIER_H
+#define MBARRIER_H
+
+#ifndef GH_CORE
+#error "internal to csrc/core"
+#endif
+
+#include "heap.h"
+
+// gh_shade marks what v points at, if anything. The phase is mark.
+void gh_shade(gh_heap *h, uintptr_t v);
+
+// gh_slot_write makes a root slot hold v.
+static inline void
+gh_slot_write(gh_p *p, gh_slot *slot, uintptr_t v)
+{
+    if (GH_UNLIKELY(p->slow)) {
+        gh_shade(p->heap, slot->word);
+    }
+    slot->word = v;
+}
+
+// gh_word_write makes a word of an object hold v.
+static inline void
+gh_word_write(gh_p *p, uintptr_t *word, uintptr_t v)
+{
+    if (GH_UNLIKELY(p->slow)) {
+        gh_shade(p->heap, *word);
+        gh_shade(p->heap, v);
+    }
+    *word = v;
+}
+
+// gh_mark_new makes a new object black: allocate-black. Go: gcmarknewobject.
+static inline void
+gh_mark_new(gh_p *p, const gh_mspan *s, unsigned index)
+{
+    gh_heap *h = p->heap;
+    uint64_t *word = &gh_mspan_mark_bits(&h->bm, s)[index / 64];
+    *word |= (uint64_t)1 << (index % 64);
+    h->bytes_marked += s->elemsize;
+}
+
+#endif  // MBARRIER_H
