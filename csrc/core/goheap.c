@@ -88,7 +88,7 @@ options_are_valid(const gh_options *opt)
            && opt->policy.struct_size == sizeof(opt->policy)
            && opt->costs.struct_size == sizeof(opt->costs) && opt->gogc >= -1
            && opt->memory_limit >= 0 && opt->procs >= 1
-           && opt->procs <= GH_MAX_PROCS && opt->mode == GH_MODE_STW
+           && opt->procs <= GH_MAX_PROCS && opt->mode <= GH_MODE_VIRTUAL
            && opt->address_space >= GH_HEAP_ARENA_BYTES
            && opt->address_space <= (uint64_t)1 << 46
            && opt->base_live < GH_MAX_ALLOC

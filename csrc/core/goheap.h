@@ -83,7 +83,7 @@ const gh_mem_ops *gh_mem_fault_ops(void);
 
 typedef enum gh_mode {
     GH_MODE_STW = 0,     // GODEBUG=gcstoptheworld=2, on the virtual clock
-    GH_MODE_VIRTUAL,     // not in this version: refused with GH_ERR_INVAL
+    GH_MODE_VIRTUAL,     // cycles beside the program, on the virtual clock
     GH_MODE_CONCURRENT,  // not in this version: refused with GH_ERR_INVAL
 } gh_mode;
 

@@ -88,6 +88,10 @@ struct gh_mut {
     bool slow;
     uint32_t parked;  // holders of it that stand back in gh_poll: several may
     // Called around automatic cycles; NULL: nobody asked.
+    // Of GH_MODE_VIRTUAL: what it may allocate before it has to mark (below zero: a
+    // debt), its assist time not yet handed on, and when it last did something.
+    int64_t assist_bytes, assist_ns;
+    double event_ns;
     void (*around)(void *arg, bool begins);
     void *around_arg;
     gh_mcache mcache;
@@ -124,6 +128,18 @@ typedef struct gh_labels {
     uint32_t nbuckets;           // a power of two, or 0
     uint32_t n;
 } gh_labels;
+
+// gh_virtual is the state of a cycle beside the program: see mgcvirtual.h.
+typedef struct gh_virtual {
+    bool on;               // a cycle marks
+    bool empty;            // its queue was empty at the last look
+    double seen_ns;        // the clock at the last tick
+    double owed;           // scan work that the workers had time for
+    double sweep_ns;       // time that the sweeper has left
+    uint64_t globals_left, stacks_left;
+    int32_t dedicated, max_idle;
+    gh_p *waiter;          // in debt, waiting for the background
+} gh_virtual;
 
 // gh_grey_list is the queue of a cycle that is driven by hand: first in, first
 // out, so that a reader can follow it.
@@ -211,6 +227,7 @@ struct gh_heap {
     gh_gcwork work;
     uint64_t bytes_marked;
     gh_cycle rec;            // of the cycle that runs
+    gh_virtual virt;
     bool by_hand;            // the cycle is driven by gh_gc_step
     gh_grey_list grey;       // what gh_gc_step has not scanned yet
     gh_mspan *workbuf_span;  // model_workbufs: the borrowed pages

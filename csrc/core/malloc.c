@@ -4,6 +4,7 @@
 
 #include "mbarrier.h"
 #include "mgc.h"
+#include "mgcvirtual.h"
 
 // next_free_slow is next_free when a look at alloc_cache isn't enough.
 static __attribute__((noinline)) gh_status
@@ -69,6 +70,16 @@ cycle_around(gh_p *p)
 static void
 auto_cycle(gh_p *p)
 {
+    if (p->heap->opt.mode == GH_MODE_VIRTUAL) {
+        gh_virtual_tick(p->heap, p);
+        if (gh_gc_should_start(p->heap)) {
+            gh_emit(p->heap, GH_EV_TRIGGER, p->id, 0, p->heap->gcc.heap_live, 0);
+            if (gh_virtual_begin(p, false) != GH_OK) {
+                GH_ASSERT(p->heap->phase == GH_PHASE_OFF);
+            }
+        }
+        return;
+    }
     gh_emit(p->heap, GH_EV_TRIGGER, p->id, 0, p->heap->gcc.heap_live, 0);
     if (cycle_around(p) != GH_OK) {
         GH_ASSERT(p->heap->phase == GH_PHASE_OFF);
@@ -80,7 +91,8 @@ auto_cycle(gh_p *p)
 static void
 publish(gh_p *p, gh_slot *slot, uintptr_t v, bool test_trigger)
 {
-    if (GH_UNLIKELY(test_trigger) && gh_gc_should_start(p->heap)) {
+    if (GH_UNLIKELY(test_trigger) && (gh_gc_should_start(p->heap)
+                                      || p->heap->opt.mode != GH_MODE_STW)) {
         p->pending.word = v;
         auto_cycle(p);
         p->pending.word = 0;
@@ -253,7 +265,7 @@ alloc_large(gh_p *p, gh_slot *slot, const gh_type *t, uint64_t n, uint64_t size)
     if (GH_UNLIKELY(p->slow)) {
         gh_mark_new(p, s, 0);
     }
-    if (gh_gc_should_start(p->heap)) {
+    if (gh_gc_should_start(p->heap) || p->heap->opt.mode != GH_MODE_STW) {
         auto_cycle(p);
     }
     if (s->needzero) {
@@ -325,7 +337,11 @@ static __attribute__((noinline)) bool
 collect_for_room(gh_mut *m)
 {
     gh_heap *h = m->heap;
-    if (h->mem.hard_limit == UINT64_MAX || cycle_around(m) != GH_OK) {
+    if (h->mem.hard_limit == UINT64_MAX) {
+        return false;
+    }
+    if (h->opt.mode == GH_MODE_VIRTUAL ? gh_gc(m) != GH_OK
+                                       : cycle_around(m) != GH_OK) {
         return false;
     }
     gh_sweep_all(m);
@@ -335,6 +351,10 @@ collect_for_room(gh_mut *m)
 gh_status
 gh_alloc(gh_mut *m, gh_slot *slot, uint64_t size)
 {
+    if (GH_UNLIKELY(m->slow)) {
+        gh_virtual_charge(m, size < GH_TINY_SIZE ? size
+                                                 : gh_round_up_size(size, true));
+    }
     gh_status st = alloc_block(m, slot, size);
     if (GH_UNLIKELY(st == GH_ERR_NOMEM) && collect_for_room(m)) {
         st = alloc_block(m, slot, size);
@@ -345,6 +365,9 @@ gh_alloc(gh_mut *m, gh_slot *slot, uint64_t size)
 gh_status
 gh_new(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
 {
+    if (GH_UNLIKELY(m->slow)) {
+        gh_virtual_charge(m, gh_round_up_size(t->size * n, gh_type_noscan(t)));
+    }
     gh_status st = alloc_typed(m, slot, t, n);
     if (GH_UNLIKELY(st == GH_ERR_NOMEM) && collect_for_room(m)) {
         st = alloc_typed(m, slot, t, n);
@@ -364,6 +387,9 @@ gh_alloc_spanclass(gh_mut *m, gh_slot *slot, uint8_t spanclass,
     if (cls == 0 ? elemsize == 0 || elemsize % GH_PAGE_SIZE != 0
                  : elemsize != gh_class_to_size[cls]) {
         return GH_ERR_INVAL;
+    }
+    if (GH_UNLIKELY(m->slow)) {
+        gh_virtual_charge(m, elemsize);
     }
     if (noscan) {
         return cls == 0 ? alloc_large(m, slot, NULL, elemsize, elemsize)

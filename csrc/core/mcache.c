@@ -20,10 +20,7 @@ gh_mcache_init(gh_p *p)
 static void
 update(gh_heap *h, int64_t live, uint64_t scan)
 {
-    h->gcc.heap_live += (uint64_t)live;
-    if (h->phase == GH_PHASE_OFF) {
-        h->gcc.heap_scan += scan;
-    }
+    gh_gcc_update(&h->gcc, live, (int64_t)scan, h->phase != GH_PHASE_OFF);
 }
 
 // pay_clock charges the virtual clock for n objects of elemsize bytes.

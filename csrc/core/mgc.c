@@ -8,6 +8,7 @@
 #include "mcache.h"
 #include "mgcmark.h"
 #include "mgcsweep.h"
+#include "mgcvirtual.h"
 #include "mgcwork.h"
 #include "mheap.h"
 #include "proc.h"
@@ -25,6 +26,9 @@ void
 gh_gc_commit(gh_heap *h)
 {
     gh_gcc_commit(&h->gcc, h->sweep_drained);
+    if (h->phase == GH_PHASE_MARK) {
+        gh_gcc_revise(&h->gcc);
+    }
     gh_gc_pace_sweeper(h, gh_gcc_trigger(&h->gcc, NULL));
 }
 
@@ -143,7 +147,7 @@ count_allocs(const gh_heap *h)
 // begin_cycle stops the world for sweep termination and turns marking on. The
 // roots are not marked yet. GH_ERR_NOMEM: the cycle did not begin.
 static gh_status
-begin_cycle(gh_p *p, bool forced)
+begin_cycle(gh_p *p, bool forced, gh_marking by)
 {
     gh_heap *h = p->heap;
     GH_THROW_IF(h->phase != GH_PHASE_OFF, "gcStart while a cycle runs");
@@ -169,7 +173,7 @@ begin_cycle(gh_p *p, bool forced)
     sweep_termination(h);
     h->cycles_started++;
     gh_gcc_start_cycle(&h->gcc, (int64_t)h->clock_ns, h->procs,
-                       GH_MARKING_STOPPED);
+                       by);
     set_phase(h, GH_PHASE_MARK);
     borrow_workbufs(p);
     h->rec.mark_start_ns = (int64_t)h->clock_ns;
@@ -186,9 +190,12 @@ end_cycle(gh_p *p)
     gh_heap *h = p->heap;
     const gh_costs *cost = &h->opt.costs;
     gh_cycle *rec = &h->rec;
-    h->gcc.globals_scan_work += h->globals_scan;
-    h->gcc.stack_scan_work += h->stack_scan;
-    if (!h->by_hand) {
+    const bool stopped = h->opt.mode == GH_MODE_STW;
+    if (stopped || h->by_hand) {
+        h->gcc.globals_scan_work += h->globals_scan;
+        h->gcc.stack_scan_work += h->stack_scan;
+    }
+    if (stopped && !h->by_hand) {
         // All Ps are workers, so the time that passes is the work's share.
         const double scanned =
             (double)(h->gcc.heap_scan_work + h->gcc.globals_scan_work
@@ -219,12 +226,20 @@ end_cycle(gh_p *p)
 
     rec->end_ns = (int64_t)h->clock_ns;
     rec->pause_ns[1] = rec->end_ns - rec->mark_end_ns;
-    rec->background_ns = (rec->mark_end_ns - rec->mark_start_ns) * h->procs;
+    if (stopped) {
+        rec->background_ns = (rec->mark_end_ns - rec->mark_start_ns) * h->procs;
+    } else {
+        rec->assist_ns = h->gcc.assist_time;
+        rec->background_ns =
+            h->gcc.dedicated_mark_time + h->gcc.fractional_mark_time;
+        rec->idle_ns = h->gcc.idle_mark_time;
+    }
+    rec->cons_mark = h->gcc.cons_mark;
     rec->heap_marked = h->bytes_marked;
     rec->next_trigger = gh_gcc_trigger(&h->gcc, &rec->next_goal);
     rec->swept_bytes = h->swept_bytes;
     h->gc_total_ns += (double)(rec->pause_ns[0] + rec->pause_ns[1]) * h->procs
-                      + (double)rec->background_ns;
+                      + (double)rec->background_ns + (double)rec->assist_ns;
     if (h->clock_ns > 0) {
         h->gc_cpu_fraction = h->gc_total_ns / (h->clock_ns * h->procs);
     }
@@ -245,19 +260,6 @@ end_cycle(gh_p *p)
     gh_emit(h, GH_EV_GC_END, p->id, 0, rec->heap_marked, 0);
 }
 
-gh_status
-gh_gc_cycle(gh_p *p, bool forced)
-{
-    gh_status st = begin_cycle(p, forced);
-    if (st == GH_OK) {
-        gh_gc_mark(p->heap);
-        end_cycle(p);
-    }
-    return st;
-}
-
-// ---- driven by hand --------------------------------------------------------------
-
 // roots_marking says that freed blocks and pins are to be shaded first.
 static void
 set_roots_marking(gh_heap *h, bool on)
@@ -271,6 +273,41 @@ set_roots_marking(gh_heap *h, bool on)
 }
 
 gh_status
+gh_gc_cycle(gh_p *p, bool forced)
+{
+    gh_status st = begin_cycle(p, forced, GH_MARKING_STOPPED);
+    if (st == GH_OK) {
+        gh_gc_mark(p->heap);
+        end_cycle(p);
+    }
+    return st;
+}
+
+gh_status
+gh_gc_begin_marking(gh_p *p, bool forced)
+{
+    gh_status st = begin_cycle(p, forced, GH_MARKING_BACKGROUND);
+    if (st == GH_OK) {
+        set_roots_marking(p->heap, true);
+        gh_gc_mark_roots(p->heap);
+    }
+    return st;
+}
+
+void
+gh_gc_end_marking(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    // Nobody else is inside: what was freed until now is shaded here.
+    set_roots_marking(h, false);
+    gh_drain_handles(h);
+    gh_gc_drain(h);
+    end_cycle(p);
+}
+
+// ---- driven by hand --------------------------------------------------------------
+
+gh_status
 gh_gc_start(gh_mut *m)
 {
     gh_heap *h = m->heap;
@@ -278,7 +315,7 @@ gh_gc_start(gh_mut *m)
         return GH_ERR_STATE;
     }
     gh_sweep_all(m);
-    gh_status st = begin_cycle(m, true);
+    gh_status st = begin_cycle(m, true, GH_MARKING_STOPPED);
     if (st == GH_OK) {
         h->by_hand = true;
         set_roots_marking(h, true);
@@ -343,8 +380,19 @@ gh_gc(gh_mut *m)
             return ended;
         }
     }
-    gh_sweep_all(m);
-    gh_status st = gh_gc_cycle(m, true);
+    gh_status st;
+    if (m->heap->opt.mode == GH_MODE_STW) {
+        gh_sweep_all(m);
+        st = gh_gc_cycle(m, true);
+    } else {
+        // The caller waits: for the cycle that runs, then for its own.
+        gh_virtual_wait(m);
+        gh_sweep_all(m);
+        st = gh_virtual_begin(m, true);
+        if (st == GH_OK) {
+            gh_virtual_wait(m);
+        }
+    }
     if (st == GH_OK) {
         gh_sweep_all(m);
     }
@@ -424,6 +472,9 @@ gh_clock_set(gh_mut *m, int64_t now)
     h->clock_external = true;
     if ((double)now > h->clock_ns) {
         h->clock_ns = (double)now;
+        if (h->opt.mode == GH_MODE_VIRTUAL) {
+            gh_virtual_tick(h, m);
+        }
     }
 }
 

@@ -279,6 +279,53 @@ drain(marker *k)
     }
 }
 
+// drain_n scans until work bytes of scan work were done; whether the queue is
+// empty then.
+static bool
+drain_n(marker *k, uint64_t work)
+{
+    uintptr_t ring[RING] = {0};
+    unsigned head = 0, inflight = 0;
+    while (k->scan_work < work) {
+        uintptr_t in = 0;
+        if (GH_LIKELY(k->sp > k->h->work.top->obj)) {
+            in = *--k->sp;
+            __builtin_prefetch((const void *)in);
+            __builtin_prefetch(k->h->bm.ptr_bits + (in - k->base) / 512);
+            inflight++;
+        } else if (gh_gcwork_pop_buf(k->h)) {
+            gh_workbuf *top = k->h->work.top;
+            k->sp = top->obj + top->n;
+            k->end = top->obj + GH_WORKBUF_ENTRIES;
+            continue;
+        }
+        const uintptr_t v = ring[head];
+        ring[head] = in;
+        head = (head + 1) % RING;
+        if (v == 0) {
+            if (inflight == 0) {
+                return true;
+            }
+            continue;
+        }
+        inflight--;
+        scan_object(k, v);
+    }
+    // What is in the ring goes back, the oldest on top.
+    for (unsigned i = 0; i < RING; i++) {
+        const uintptr_t v = ring[(head + RING - 1 - i) % RING];
+        if (v == 0) {
+            continue;
+        }
+        if (make_room(k)) {
+            *k->sp++ = v;
+        } else {
+            k->h->work.overflowed = true;  // it is marked: a rescan finds it
+        }
+    }
+    return k->sp == k->h->work.top->obj && k->h->work.top->below == NULL;
+}
+
 static void
 mark_root(marker *k, uintptr_t v)
 {
@@ -437,6 +484,15 @@ gh_gc_drain(gh_heap *h)
     marker k = open_marker(h);
     drain_all(&k);
     close_marker(&k);
+}
+
+bool
+gh_gc_drain_n(gh_heap *h, uint64_t work)
+{
+    marker k = open_marker(h);
+    const bool empty = drain_n(&k, work);
+    close_marker(&k);
+    return empty;
 }
 
 void

@@ -28,6 +28,9 @@ void gh_gc_mark(gh_heap *h);
 // gh_gc_mark_roots greys what the roots hold, gh_gc_drain scans all that is grey.
 void gh_gc_mark_roots(gh_heap *h);
 void gh_gc_drain(gh_heap *h);
+// gh_gc_drain_n scans until work bytes of scan work were done or nothing is grey;
+// returns whether nothing is. What found no room in the queue does not count.
+bool gh_gc_drain_n(gh_heap *h, uint64_t work);
 
 // gh_gc_scan_grey scans n grey objects, the longest grey first, and returns how
 // many are left. fn hears what was scanned and what became grey by it.
