@@ -9,16 +9,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (Bundle, RuleBasedStateMachine, consumes, initialize, invariant,
                                  precondition, rule)
 
-from . import (Array, Embed, Fixed, ForeignRefError, Heap, HeapClosedError, Ptr, Ref, Struct, _core,
-               bool_, float32, float64, int8, int16, int32, int64, sizeof, uint8, uint16, uint32,
-               uint64, uintptr)
+from . import (Array, Embed, Fixed, ForeignRefError, Heap, HeapClosedError, Interface, Ptr, Ref,
+               Slice, String, Struct, _core, bool_, float32, float64, int8, int16, int32, int64,
+               sizeof, uint8, uint16, uint32, uint64, uintptr)
 from .testing import policies, structs
 
-__all__ = ["HeapMachine", "Object", "Target"]
+__all__ = ["Block", "HeapMachine", "Object", "Target"]
 
 # By the codes of csrc/binding/binding.h, enum kind.
 _KINDS: tuple[Any, ...] = (bool_, int8, int16, int32, int64, uint8, uint16, uint32, uint64,
-                           uintptr, float32, float64, Ptr, Embed, Fixed)
+                           uintptr, float32, float64, Ptr, Embed, Fixed, String, Slice, Interface)
+_POINTERS = (Ptr, String, Slice, Interface)
+_ELEMENTS = tuple(k for k in _KINDS if k not in (Embed, Fixed))
 _MAX_HEAPS = 3
 _MAX_LEAVES = 3000  # of one object: each is a Python value in the model
 
@@ -47,6 +49,13 @@ class Object:
         return f"<{self.cls.__name__} of {self.size} bytes at {self.address:#x}>"
 
 
+class Block:
+    """The model of a Roots: what each slot holds."""
+
+    def __init__(self, heap: Heap, roots: Any, slots: list[Object | None]) -> None:
+        self.heap, self.roots, self.slots = heap, roots, slots
+
+
 def _elem(array: Any) -> tuple[Any, Any]:
     """Kind and target of the elements of a class of arrays."""
     layout = _core.class_layout(array)
@@ -61,7 +70,7 @@ def _fields(cls: Any) -> Any:
 
 def _zero(kind: Any, target: Any) -> Any:
     """What a place of this kind holds at first."""
-    if kind is Ptr:
+    if kind in _POINTERS:
         return None
     if kind is Embed:
         return {f.name: _zero(type(f), f._target) for f in _fields(target)}
@@ -106,9 +115,10 @@ class HeapMachine(RuleBasedStateMachine):
     """A RuleBasedStateMachine against a dict model; subclass it and add rules.
 
     It makes up to three heaps and gives them objects of all kinds, stores, drops, loads,
-    collects and changes settings on different Ps; after every step each heap verifies,
-    and what is loaded is what was stored. `heap` is the first heap, `heaps` are those
-    that are open, `objects` a Bundle of Objects that have a handle.
+    collects, by hand too, takes snapshots and changes settings on different Ps; after
+    every step each heap verifies, and what is loaded is what was stored. `heap` is the
+    first heap, `heaps` are those that are open, `objects` a Bundle of Objects that have a
+    handle, `root_blocks` one of Blocks.
 
     Override make_heap to try a heap of your own; `drawn` has gogc, procs and policy as
     hypothesis chose them for it. `keep` brings an object of a new rule into the model.
@@ -122,14 +132,16 @@ class HeapMachine(RuleBasedStateMachine):
     """
 
     objects: Bundle[Any] = Bundle("objects")
+    root_blocks: Bundle[Any] = Bundle("root_blocks")
     heap: Heap
 
     def __init__(self) -> None:
         super().__init__()
         self.heaps: list[Heap] = []
         self.held: list[Object] = []
+        self.blocks: list[Block] = []
         self.drawn: dict[str, Any] = {}
-        self._tiny: set[int] = set()  # ids of heaps whose tiny blocks were used
+        self._tiny: list[Heap] = []  # heaps whose tiny blocks were used
 
     def make_heap(self) -> Heap:
         """A new heap for this machine."""
@@ -140,7 +152,7 @@ class HeapMachine(RuleBasedStateMachine):
         o = Object(heap, handle, value)
         self.held.append(o)
         if 0 < o.size < 16:
-            self._tiny.add(id(heap))
+            self._tiny.append(heap)
         return o
 
     def at(self, i: int) -> Heap:
@@ -179,7 +191,7 @@ class HeapMachine(RuleBasedStateMachine):
         """A struct, one of its fields set if it has plain ones."""
         heap = self.at(i)
         value = _zero(Embed, cls)
-        plain = [f for f in _fields(cls) if type(f) not in (Ptr, Embed, Fixed)]
+        plain = [f for f in _fields(cls) if type(f) not in (*_POINTERS, Embed, Fixed)]
         given = {}
         if plain:
             f = plain[pick % len(plain)]
@@ -188,7 +200,7 @@ class HeapMachine(RuleBasedStateMachine):
             return self.keep(heap, heap.new(cls, **given), value)
 
     @rule(target=objects, i=st.integers(0, 2), p=st.integers(0, 2), n=st.integers(0, 300),
-          elem=st.just(Ptr) | st.sampled_from(_KINDS[:-2]) | structs(max_words=12))
+          elem=st.just(Ptr) | st.sampled_from(_ELEMENTS) | structs(max_words=12))
     def array(self, i: int, p: int, n: int, elem: Any) -> Object:
         """An array of a kind or of a struct."""
         heap = self.at(i)
@@ -225,6 +237,63 @@ class HeapMachine(RuleBasedStateMachine):
         else:
             setattr(o.handle, key, to.handle)
         o.value[key] = Target(to, to.address)
+
+    @rule(target=root_blocks, i=st.integers(0, 2), n=st.integers(0, 60), linked=st.booleans())
+    def new_many(self, i: int, n: int, linked: bool) -> Block:
+        """Nodes in one call, held by a block of roots; linked: each points at the next."""
+        heap = self.at(i)
+        roots = heap.new_many(_Node, n)
+        roots.store(_Node.key, range(n))
+        slots: list[Object | None] = [
+            Object(heap, roots[k], {"next": None, "any": None, "key": k}) for k in range(n)]
+        for o in slots:
+            assert o is not None
+            o.handle = None
+        if linked and n > 1:
+            roots[:-1].store(_Node.next, roots[1:])
+            for x, y in zip(slots, slots[1:]):
+                assert x is not None and y is not None
+                x.value["next"] = Target(y, y.address)
+        self.blocks.append(Block(heap, roots, slots))
+        return self.blocks[-1]
+
+    @rule(b=root_blocks, x=objects, pick=st.integers(0, 1 << 20))
+    def set_root(self, b: Block, x: Object, pick: int) -> None:
+        """A slot of a block holds an object."""
+        if b.heap.closed or self.ended(x) or not b.slots:
+            return
+        try:
+            b.roots[pick % len(b.slots)] = x.handle
+        except ForeignRefError:
+            assert b.heap is not x.heap
+        else:
+            assert b.heap is x.heap
+            b.slots[pick % len(b.slots)] = x
+
+    @rule(b=root_blocks, a=st.integers(-70, 70), e=st.integers(-70, 70), step=st.integers(1, 3))
+    def clear_roots(self, b: Block, a: int, e: int, step: int) -> None:
+        """Some slots become nil."""
+        if not b.heap.closed:
+            b.roots[a:e:step].clear()
+            for k in range(len(b.slots))[a:e:step]:
+                b.slots[k] = None
+
+    @rule(b=root_blocks)
+    def read_roots(self, b: Block) -> None:
+        """A block holds what was put there."""
+        if b.heap.closed:
+            return
+        assert list(b.roots.addresses) == [0 if o is None else o.address for o in b.slots]
+        for handle, o in zip(b.roots, b.slots, strict=True):
+            assert (handle is None) == (o is None)
+            if o is not None and type(handle) is o.cls:
+                self.check(handle, o)
+
+    @rule(b=consumes(root_blocks))
+    def drop_roots(self, b: Block) -> None:
+        """A block goes with all its slots."""
+        self.blocks.remove(b)
+        b.roots, b.slots = None, []
 
     # ---- using ----------------------------------------------------------------------
 
@@ -273,7 +342,7 @@ class HeapMachine(RuleBasedStateMachine):
         place = None
         for _ in range(8):
             place = self.place(o, pick)
-            if place is None or place[3] is Ptr:
+            if place is None or place[3] in _POINTERS:
                 break
             pick = pick * 0x9e3779b1 + 0x7f4a7c15 & (1 << 40) - 1
         return place
@@ -299,9 +368,9 @@ class HeapMachine(RuleBasedStateMachine):
         if place is None:
             return
         owner, key, model, kind, target = place
-        value = expect = _scalar(kind, bits) if kind is not Ptr else None
+        value = expect = None if kind in _POINTERS else _scalar(kind, bits)
         refused: Any = ()
-        if kind is Ptr and how != "nil":
+        if kind in _POINTERS and how != "nil":
             part = None
             if how == "part" and not isinstance(y.value, bytearray):
                 part = self.place(y, inside)
@@ -354,31 +423,63 @@ class HeapMachine(RuleBasedStateMachine):
         for found, expect, kind, target in places:
             if kind in (Embed, Fixed):
                 yield from self._walk(found, expect, target)
-            elif kind is not Ptr or expect is None:
+            elif kind not in _POINTERS or expect is None:
                 assert found == expect and type(found) is type(expect)
             else:
                 assert _core.address_of(found) == expect.address
                 if expect.address == expect.object.address and type(found) is expect.object.cls:
                     yield found, expect.object
 
+    def live(self, heap: Heap) -> list[Object]:
+        """What the program reaches, by the model."""
+        found: dict[int, Object] = {}
+        stack = [o for o in self.held if o.heap is heap]
+        stack += [o for b in self.blocks if b.heap is heap for o in b.slots if o is not None]
+        while stack:
+            o = stack.pop()
+            if id(o) not in found:
+                found[id(o)] = o
+                stack += [t.object for t in _targets(o.value)]
+        return list(found.values())
+
+    @rule(i=st.integers(0, 2))
+    def gc_start(self, i: int) -> None:
+        """A cycle begins that is driven by hand; other rules run between its steps."""
+        if self.at(i).phase == "off":
+            self.at(i).gc_start()
+
+    @rule(i=st.integers(0, 2), n=st.integers(0, 40), finish=st.booleans())
+    def gc_step(self, i: int, n: int, finish: bool) -> None:
+        """Some grey objects are scanned; the cycle ends if none is left."""
+        heap = self.at(i)
+        if heap.phase != "off" and not heap.gc_step(n).left and finish:
+            heap.gc_finish()
+
+    @rule(i=st.integers(0, 2))
+    def snapshot(self, i: int) -> None:
+        """A snapshot shows at least what the program reaches, and changes nothing."""
+        heap = self.at(i)
+        before = heap.stats(), heap.heap_live, heap.now_ns, heap.phase
+        snap = heap.snapshot(edges=True)
+        assert (heap.stats(), heap.heap_live, heap.now_ns, heap.phase) == before
+        there = set(snap.objects["addr"])
+        # The parts of a tiny block are one object.
+        assert all(o.address in there for o in self.live(heap) if o.size >= 16)
+        assert snap.stats == before[0]
+
     @rule(i=st.integers(0, 2))
     def collect(self, i: int) -> None:
         """A cycle: everything the program reaches is there, and nothing else."""
         heap = self.at(i)
         heap.collect()
-        live: dict[int, Object] = {}
-        stack = [o for o in self.held if o.heap is heap]
-        while stack:
-            o = stack.pop()
-            if id(o) not in live:
-                live[id(o)] = o
-                stack += [t.object for t in _targets(o.value)]
+        assert heap.phase == "off"
+        live = self.live(heap)
         s = heap.stats()
         assert s.mallocs - s.frees == s.heap_objects
         # Objects of size zero are nowhere. Parts of a tiny block are one object, and a
         # pointer into it keeps them all.
-        if id(heap) not in self._tiny:
-            assert s.heap_objects == sum(1 for o in live.values() if o.size)
+        if not any(h is heap for h in self._tiny):
+            assert s.heap_objects == sum(1 for o in live if o.size)
         seen = set()
         way = [(o.handle, o) for o in self.held if o.heap is heap]
         while way:
@@ -418,7 +519,6 @@ class HeapMachine(RuleBasedStateMachine):
     def close(self, i: int) -> None:
         """A heap ends, never the first one; its handles are dead from then on."""
         heap = self.heaps.pop(1 + i % (len(self.heaps) - 1))
-        self._tiny.discard(id(heap))
         heap.close()
 
     @invariant()

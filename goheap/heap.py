@@ -89,8 +89,10 @@ class _OnP(AbstractContextManager[None]):
 class Heap(_core.HeapPart):
     """A heap of its own. Owns its memory; closing it, or losing it, ends its handles.
 
-    gogc: percent, None or "off". procs: the number of Ps, each with an mcache. mode: "stw"
-    (the world stopped for a whole cycle, on a virtual clock: repeats exactly). hard_limit:
+    gogc: percent, None or "off". memory_limit: GOMEMLIMIT, bytes or Go's spelling. procs: the
+    number of Ps, each with an mcache. mode: "stw" (the world stopped for a whole cycle) or
+    "virtual" (cycles beside the program, with Go's workers, assists and pacing); both on a
+    virtual clock, so that every run repeats exactly. hard_limit:
     most bytes of memory, metadata included; an allocation that would exceed it gives free
     pages back, collects, and raises HeapMemoryError if that didn't help.
     globals_scan, stack_scan: bytes of a program's globals and stacks, which enter the
@@ -107,22 +109,25 @@ class Heap(_core.HeapPart):
     _policy: Policy
     _costs: Costs
 
-    def __new__(cls, *, gogc: Any = 100, procs: int = 1, mode: Mode = "stw",
-                hard_limit: Any = None, policy: Policy = _DEFAULT_POLICY, costs: Costs | None = None,
+    def __new__(cls, *, gogc: Any = 100, memory_limit: Any = None, procs: int = 1,
+                mode: Mode = "stw", hard_limit: Any = None, policy: Policy = _DEFAULT_POLICY, costs: Costs | None = None,
                 globals_scan: Any = 0, stack_scan: Any = 0,
                 address_space: Any = "256GiB") -> Heap:
-        if mode in ("virtual", "concurrent"):
-            raise ValueError(f'Heap: mode {mode!r} is not in this version; it has "stw"')
-        if mode != "stw":
-            raise ValueError(f'Heap: mode must be "stw", not {mode!r}')
+        if mode == "concurrent":
+            raise ValueError('Heap: mode "concurrent" is not in this version; it has "stw" and '
+                             '"virtual"')
+        if mode not in ("stw", "virtual"):
+            raise ValueError(f'Heap: mode must be "stw" or "virtual", not {mode!r}')
         if not isinstance(policy, Policy):
             raise TypeError(f"Heap: policy must be a Policy, not {type(policy).__name__!r}")
         costs = _DEFAULT_COSTS if costs is None else costs
         if not isinstance(costs, Costs):
             raise TypeError(f"Heap: costs must be a Costs or None, not {type(costs).__name__!r}")
         self = super().__new__(
-            cls, gogc=gogc, procs=procs, hard_limit=hard_limit, globals_scan=globals_scan, stack_scan=stack_scan,
-            address_space=address_space, tiny=policy.tiny, eager_sweep=policy.sweep != "lazy",
+            cls, gogc=gogc, memory_limit=memory_limit, procs=procs, virtual=mode == "virtual", hard_limit=hard_limit, globals_scan=globals_scan, stack_scan=stack_scan,
+            address_space=address_space, tiny=policy.tiny, 
+            eager_sweep=policy.sweep == "eager" or policy.sweep is None and mode == "stw",
+            scavenger=policy.scavenger == "go",
             min_heap=policy.min_heap,
             costs=(costs.alloc, costs.alloc_byte, costs.scan_byte, costs.sweep_page,
                    costs.page_fault, costs.stop))
@@ -131,7 +136,7 @@ class Heap(_core.HeapPart):
 
     @property
     def mode(self) -> Mode:
-        """How cycles run: "stw"."""
+        """How cycles run: "stw" or "virtual"."""
         return self._mode
 
     @property

@@ -10,17 +10,19 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import astuple, dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
 from . import _core
 from .aliases import Limit, Path, Percent, Progress
 from .errors import HeapError, TraceError
+from .settings import Costs
 from .stats import GCCycle
 from .trace import ColumnReader, TraceFile
 
 __all__ = ["Replay", "Sample", "replay"]
 
+MODES = ("stw", "virtual")
 DEATHS = ("early", "drawn", "late")
 STEP = 50_000  # events between two looks at signals: some 10 ms. A collection
 # is one too.
@@ -175,6 +177,12 @@ def _steps(trace: TraceFile, engine: _core.ReplayEngine) -> Iterator[int]:
             engine.feed(need, *reader.read())
 
 
+def _non_heap(trace: TraceFile) -> int:
+    """Bytes that the recorded process had mapped beside its heap, 0: not known."""
+    end = functools.partial(trace.run_number, "End")
+    return max(0, end("Sys") - end("HeapSys"))
+
+
 def _other_memory(trace: TraceFile) -> int | None:
     """Bytes that the recorded process held beside its heap, or None."""
     rss = trace.run_number("MaxRSSKiB") << 10
@@ -192,6 +200,7 @@ def replay(
     procs: int | Literal["recorded"] = "recorded",
     mode: str = "stw",
     deaths: Literal["early", "drawn", "late"] = "drawn",
+    costs: Costs = Costs(),
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Replay:
@@ -205,11 +214,8 @@ def replay(
 
     A file that is damaged, or not a recording, raises TraceError.
     """
-    if mode == "virtual":
-        raise HeapError('mode "virtual": not in this version, which collects '
-                        'with the world stopped (mode="stw")')
-    if mode != "stw":
-        raise ValueError(f'mode must be "stw", not {mode!r}')
+    if mode not in MODES:
+        raise ValueError(f'mode must be "virtual" or "stw", not {mode!r}')
     if deaths not in DEATHS:
         raise ValueError(f'deaths must be "early", "drawn" or "late", not '
                          f"{deaths!r}")
@@ -252,6 +258,10 @@ def replay(
                 globals_scan=trace.run_number("Metrics",
                                               "/gc/scan/globals:bytes"),
                 stack_scan=trace.run_number("Metrics", "/gc/scan/stack:bytes"),
+                mode=MODES.index(mode), 
+                # A stopped world cannot run past its limit, as Go's programs do.
+                non_heap=_non_heap(trace) if mode == "virtual" else 0,
+                costs=astuple(costs),
                 series_ns=max(1, duration // SAMPLES)
                 if type(duration) is int and 0 < duration < 1 << 62
                 else 1_000_000,

@@ -18,12 +18,15 @@ class Policy:
 
     tiny: combine requests below 16 bytes without pointers into shared blocks.
     sweep: "eager" ends the sweep with the cycle (Go's gcstoptheworld=2), "lazy" leaves it
-    to the next allocations (gcstoptheworld=1); None lets the mode decide: eager in "stw".
+    to the next allocations (gcstoptheworld=1); None lets the mode decide: eager in "stw", lazy
+    in "virtual".
+    scavenger: "go" gives free memory back to the system as Go does, "off" only when asked.
     min_heap: the least heap goal at GOGC=100, bytes or Go's spelling.
     """
 
     tiny: bool = True
     sweep: Literal["lazy", "eager"] | None = None
+    scavenger: Literal["go", "off"] = "go"
     min_heap: Size = "4MiB"
 
     def __post_init__(self) -> None:
@@ -31,6 +34,8 @@ class Policy:
             raise TypeError(f"Policy: tiny must be a bool, not {type(self.tiny).__name__!r}")
         if self.sweep not in (None, "lazy", "eager"):
             raise ValueError(f'Policy: sweep must be "lazy", "eager" or None, not {self.sweep!r}')
+        if self.scavenger not in ("go", "off"):
+            raise ValueError(f'Policy: scavenger must be "go" or "off", not {self.scavenger!r}')
         if isinstance(self.min_heap, bool) or not isinstance(self.min_heap, (int, str)):
             raise TypeError("Policy: min_heap must be a size, not "
                             f"{type(self.min_heap).__name__!r}")

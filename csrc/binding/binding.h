@@ -531,6 +531,8 @@ heap_entry *heap_use(heap_object *self, const char *what);
 // one of words) and gives a struct without fields its layout; what begins the
 // message. NULL with an exception.
 class_object *ready_class(module_state *state, PyObject *cls, const char *what);
+// costs_of_tuple fills c from a tuple of six prices in ns.
+int costs_of_tuple(PyObject *tuple, gh_costs *c);
 // handle_of_heap checks that arg is a live handle of heap number id.
 int handle_of_heap(module_state *state, uint32_t id, PyObject *arg,
                    const char *what);

@@ -30,9 +30,8 @@ heap_use(heap_object *self, const char *what)
 
 // ---- making and ending ------------------------------------------------------------
 
-// read_costs fills c from a tuple of six prices in ns.
-static int
-read_costs(PyObject *tuple, gh_costs *c)
+int
+costs_of_tuple(PyObject *tuple, gh_costs *c)
 {
     double *const slots[] = {&c->alloc, &c->alloc_byte, &c->scan_byte,
                              &c->sweep_page, &c->page_fault, &c->stop};
@@ -52,18 +51,21 @@ read_costs(PyObject *tuple, gh_costs *c)
 static int
 read_options(PyObject *kwargs, gh_options *opt)
 {
-    static char *names[] = {"gogc", "procs", "hard_limit", "globals_scan",
-                            "stack_scan", "address_space", "tiny",
-                            "eager_sweep", "min_heap", "costs", NULL};
-    PyObject *gogc, *procs, *hard, *globals, *stacks, *space, *min_heap, *costs;
-    int tiny, eager;
+    static char *names[] = {"gogc", "memory_limit", "procs", "virtual",
+                            "hard_limit", "globals_scan", "stack_scan",
+                            "address_space", "tiny", "eager_sweep", "scavenger",
+                            "min_heap", "costs", NULL};
+    PyObject *gogc, *soft, *procs, *hard, *globals, *stacks, *space, *min_heap,
+        *costs;
+    int tiny, eager, virtual, scavenger;
     PyObject *none = PyTuple_New(0);
     if (none == NULL) {
         return -1;
     }
     const int ok = PyArg_ParseTupleAndKeywords(
-        none, kwargs, "$OOOOOOppOO!:Heap", names, &gogc, &procs, &hard,
-        &globals, &stacks, &space, &tiny, &eager, &min_heap, &PyTuple_Type, &costs);
+        none, kwargs, "$OOOpOOOOpppOO!:Heap", names, &gogc, &soft, &procs,
+        &virtual, &hard, &globals, &stacks, &space, &tiny, &eager, &scavenger,
+        &min_heap, &PyTuple_Type, &costs);
     Py_DECREF(none);
     if (!ok) {
         return -1;
@@ -72,18 +74,21 @@ read_options(PyObject *kwargs, gh_options *opt)
     opt->track_types = true;
     opt->policy.tiny = tiny != 0;
     opt->policy.eager_sweep = eager != 0;
+    opt->policy.scavenger = scavenger != 0;
+    opt->mode = virtual != 0 ? GH_MODE_VIRTUAL : GH_MODE_STW;
     int64_t n = 0, limit = GH_LIMIT_OFF;
     // One PiB: sums of such figures stay far from 2**64.
     const uint64_t max = (uint64_t)1 << 50;
     if (convert_percent(gogc, "gogc", &opt->gogc) < 0
         || convert_int(procs, "procs", 1, GH_MAX_PROCS, &n) < 0
+        || convert_limit(soft, "memory_limit", &opt->memory_limit) < 0
         || convert_limit(hard, "hard_limit", &limit) < 0
         || convert_size(globals, "globals_scan", max, &opt->globals_scan) < 0
         || convert_size(stacks, "stack_scan", max, &opt->stack_scan) < 0
         || convert_size(space, "address_space", (uint64_t)1 << 46,
                         &opt->address_space) < 0
         || convert_size(min_heap, "min_heap", max, &opt->policy.min_heap) < 0
-        || read_costs(costs, &opt->costs) < 0) {
+        || costs_of_tuple(costs, &opt->costs) < 0) {
         return -1;
     }
     opt->procs = (int32_t)n;
@@ -640,6 +645,20 @@ heap_free_os_memory(PyObject *op, PyObject *Py_UNUSED(ignored))
 }
 
 static gh_status
+op_set_memory_limit(gh_mut *m, void *arg)
+{
+    (void)gh_set_memory_limit(m, *(int64_t *)arg);
+    return GH_OK;
+}
+
+static gh_status
+op_advance(gh_mut *m, void *arg)
+{
+    gh_advance(m, *(int64_t *)arg);
+    return GH_OK;
+}
+
+static gh_status
 op_set_gogc(gh_mut *m, void *arg)
 {
     (void)gh_set_gogc(m, *(int32_t *)arg);
@@ -664,20 +683,56 @@ no_delete(PyObject *value, const char *name)
     return 0;
 }
 
+static gh_status
+op_gogc(gh_mut *m, void *arg)
+{
+    *(int64_t *)arg = gh_gogc(gh_mut_heap(m));
+    return GH_OK;
+}
+
+static gh_status
+op_memory_limit(gh_mut *m, void *arg)
+{
+    *(int64_t *)arg = gh_memory_limit(gh_mut_heap(m));
+    return GH_OK;
+}
+
+static gh_status
+op_procs(gh_mut *m, void *arg)
+{
+    *(int64_t *)arg = gh_procs(gh_mut_heap(m));
+    return GH_OK;
+}
+
+// read_setting asks inside the heap: another thread may be changing it.
+static int
+read_setting(PyObject *op, op_fn fn, const char *what, int64_t *out)
+{
+    heap_object *self = (heap_object *)op;
+    heap_entry *e = heap_use(self, what);
+    if (e == NULL) {
+        return -1;
+    }
+    const gh_status st = entry_look(e, fn, out);
+    entry_unuse(self->state, e);
+    if (st != GH_OK) {
+        set_status_error(self->state, st, what);
+        return -1;
+    }
+    return 0;
+}
+
 static PyObject *
 heap_get_gogc(PyObject *op, void *Py_UNUSED(closure))
 {
-    heap_object *self = (heap_object *)op;
-    heap_entry *e = heap_use(self, "gogc");
-    if (e == NULL) {
+    int64_t v;
+    if (read_setting(op, op_gogc, "gogc", &v) < 0) {
         return NULL;
     }
-    const int32_t v = gh_gogc(e->heap);
-    entry_unuse(self->state, e);
     if (v < 0) {
         Py_RETURN_NONE;
     }
-    return PyLong_FromLong(v);
+    return PyLong_FromLongLong(v);
 }
 
 static int
@@ -703,16 +758,66 @@ heap_set_gogc(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
 }
 
 static PyObject *
-heap_get_procs(PyObject *op, void *Py_UNUSED(closure))
+heap_get_memory_limit(PyObject *op, void *Py_UNUSED(closure))
+{
+    int64_t v;
+    if (read_setting(op, op_memory_limit, "memory_limit", &v) < 0) {
+        return NULL;
+    }
+    if (v == GH_LIMIT_OFF) {
+        Py_RETURN_NONE;
+    }
+    return PyLong_FromLongLong(v);
+}
+
+static int
+heap_set_memory_limit(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
 {
     heap_object *self = (heap_object *)op;
-    heap_entry *e = heap_use(self, "procs");
+    int64_t limit;
+    if (no_delete(value, "memory_limit") < 0
+        || convert_limit(value, "memory_limit", &limit) < 0) {
+        return -1;
+    }
+    heap_entry *e = heap_use(self, "memory_limit");
+    if (e == NULL) {
+        return -1;
+    }
+    const gh_status st = entry_run(self->state, e, op_set_memory_limit, &limit);
+    entry_unuse(self->state, e);
+    if (st != GH_OK) {
+        set_status_error(self->state, st, "Heap.memory_limit");
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *
+heap_advance(PyObject *op, PyObject *arg)
+{
+    heap_object *self = (heap_object *)op;
+    int64_t ns;
+    if (convert_int(arg, "ns", 0, (int64_t)1 << 53, &ns) < 0) {
+        return NULL;
+    }
+    heap_entry *e = heap_use(self, "advance");
     if (e == NULL) {
         return NULL;
     }
-    const int32_t v = gh_procs(e->heap);
+    const gh_status st = entry_run_detached(self->state, e, op_advance, &ns);
     entry_unuse(self->state, e);
-    return PyLong_FromLong(v);
+    if (st != GH_OK) {
+        return set_status_error(self->state, st, "Heap.advance");
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+heap_get_procs(PyObject *op, void *Py_UNUSED(closure))
+{
+    int64_t v;
+    return read_setting(op, op_procs, "procs", &v) < 0 ? NULL
+                                                       : PyLong_FromLongLong(v);
 }
 
 static int
@@ -753,18 +858,17 @@ static PyObject *
 heap_choose_p(PyObject *op, PyObject *arg)
 {
     heap_object *self = (heap_object *)op;
-    int64_t p = GH_ANY_P;
+    int64_t p = GH_ANY_P, procs;
+    if (read_setting(op, op_procs, "on_p", &procs) < 0
+        || (arg != Py_None && convert_int(arg, "p", 0, procs - 1, &p) < 0)) {
+        return NULL;
+    }
     heap_entry *e = heap_use(self, "on_p");
     if (e == NULL) {
         return NULL;
     }
     int32_t old;
-    int status = arg == Py_None
-                     ? 0
-                     : convert_int(arg, "p", 0, gh_procs(e->heap) - 1, &p);
-    if (status == 0) {
-        status = entry_choose(self->state, e, (int32_t)p, &old);
-    }
+    const int status = entry_choose(self->state, e, (int32_t)p, &old);
     entry_unuse(self->state, e);
     if (status < 0) {
         return NULL;
@@ -1268,6 +1372,10 @@ static PyMethodDef heap_methods[] = {
     {"_new_many", heap_new_many, METH_VARARGS, NULL},
     {"_label", heap_label, METH_VARARGS, NULL},
     {"_find_label", heap_find_label, METH_O, NULL},
+    {"advance", heap_advance, METH_O,
+     "advance($self, ns, /)\n--\n\n"
+     "Let virtual time pass: workers, sweeper, scavenger and the two-minute "
+     "timer get\ntheirs."},
     {"_array", heap_array, METH_VARARGS, NULL},
     {"gc_start", heap_gc_start, METH_NOARGS,
      "gc_start($self, /)\n--\n\n"
@@ -1290,6 +1398,8 @@ static PyGetSetDef heap_getset[] = {
     {"gogc", heap_get_gogc, heap_set_gogc,
      "GOGC in percent, None when off. It may be set at any time, to a "
      "percentage, None\nor \"off\".", NULL},
+    {"memory_limit", heap_get_memory_limit, heap_set_memory_limit,
+     "GOMEMLIMIT in bytes, None when off. It may be set at any time.", NULL},
     {"procs", heap_get_procs, heap_set_procs,
      "GOMAXPROCS: the number of Ps, each with its mcache. Ps that end give "
      "back\ntheir spans.", NULL},

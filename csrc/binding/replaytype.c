@@ -155,18 +155,21 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     static char *names[] = {
         "ops", "columns", "types", "classes", "num_forced", "base", "gogc",
         "memory_limit", "procs", "follow_procs", "deaths", "seed",
-        "globals_scan", "stack_scan", "series_ns", NULL};
+        "globals_scan", "stack_scan", "series_ns", "mode", "non_heap",
+        "costs", NULL};
     PyObject *ops, *columns, *types, *classes, *base = Py_None;
     unsigned long long num_forced = 0, seed = 0, globals_scan = 0,
-                       stack_scan = 0, series_ns = 0;
-    int gogc = 100, procs = 1, follow_procs = 0, deaths = GH_DEATHS_DRAWN;
+                       stack_scan = 0, series_ns = 0, non_heap = 0;
+    PyObject *costs = NULL;
+    int gogc = 100, procs = 1, follow_procs = 0, deaths = GH_DEATHS_DRAWN,
+        mode = GH_MODE_STW;
     long long memory_limit = GH_LIMIT_OFF;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!O!O!O!K|O$iLipiKKKK:ReplayEngine", names,
+            args, kwargs, "O!O!O!O!K|O$iLipiKKKKiKO!:ReplayEngine", names,
             &PyTuple_Type, &ops, &PyTuple_Type, &columns, &PyTuple_Type, &types,
             &PyTuple_Type, &classes, &num_forced, &base, &gogc, &memory_limit,
             &procs, &follow_procs, &deaths, &seed, &globals_scan, &stack_scan,
-            &series_ns)) {
+            &series_ns, &mode, &non_heap, &PyTuple_Type, &costs)) {
         return NULL;
     }
     if (deaths < GH_DEATHS_EARLY || deaths > GH_DEATHS_LATE) {
@@ -180,6 +183,11 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     gh_replay_config cfg;
     gh_replay_config_init(&cfg);
     cfg.num_forced = num_forced;
+    cfg.mode = (gh_mode)mode;
+    cfg.non_heap = non_heap;
+    if (costs != NULL && costs_of_tuple(costs, &cfg.costs) < 0) {
+        return NULL;
+    }
     cfg.gogc = gogc;
     cfg.memory_limit = memory_limit;
     cfg.procs = procs;

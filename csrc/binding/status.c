@@ -64,11 +64,23 @@ set_status_error(module_state *state, gh_status st, const char *what)
     return NULL;
 }
 
+static gh_status
+op_in_use(gh_mut *m, void *arg)
+{
+    *(uint64_t *)arg = gh_mapped_ready(gh_mut_heap(m));
+    return GH_OK;
+}
+
 PyObject *
 set_memory_error(module_state *state, heap_entry *e, uint64_t requested,
                  const char *what)
 {
-    const unsigned long long in_use = gh_mapped_ready(e->heap);
+    uint64_t bytes;
+    const gh_status st = entry_look(e, op_in_use, &bytes);
+    if (st != GH_OK) {
+        return set_status_error(state, st, what);
+    }
+    const unsigned long long in_use = bytes;
     const uint64_t limit = gh_hard_limit(e->heap);
     const char *who = limit == UINT64_MAX
                           ? "the system or the heap's address space"

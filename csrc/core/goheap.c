@@ -38,6 +38,7 @@ gh_policy_init(gh_policy *policy)
     *policy = (gh_policy){
         .struct_size = sizeof(*policy),
         .tiny = true,
+        .scavenger = true,
         .eager_sweep = true,
         .min_heap = GH_HEAP_MINIMUM,
     };
@@ -139,6 +140,27 @@ window_unref(gh_window *w)
     }
 }
 
+// scav_release is the background scavenger's work, at the price of a page's first
+// use.
+static uint64_t
+scav_release(void *arg, uint64_t n, int64_t *ns)
+{
+    gh_heap *h = arg;
+    const uint64_t released = gh_pagealloc_scavenge(&h->pages, n, false);
+    *ns = (int64_t)(h->opt.costs.page_fault
+                    * (double)(released / GH_PAGE_SIZE));
+    return released;
+}
+
+static bool
+scav_stop(void *arg)
+{
+    const gh_heap *h = arg;
+    return gh_scav_goals_met(&h->scav_goals,
+                             h->gcc.heap_in_use.bytes + h->gcc.heap_free.bytes,
+                             gh_gcc_mapped_ready(&h->gcc));
+}
+
 gh_status
 gh_heap_new(const gh_options *opt, gh_heap **out)
 {
@@ -167,6 +189,11 @@ gh_heap_new(const gh_options *opt, gh_heap **out)
     gh_persistent_init(&h->persistent, &h->mem, &h->other_sys);
     gh_gcc_init(&h->gcc, &h->mem, opt->gogc, opt->memory_limit,
                 opt->policy.min_heap);
+    h->gcc.non_heap = opt->non_heap;
+    gh_limiter_init(&h->limiter, 0, opt->procs, &h->num_gc);
+    const gh_scav_ops scav = {scav_release, scav_stop, h};
+    gh_scav_init(&h->scavenger, &scav);
+    h->scav_goals = (gh_scav_goals){GH_SCAV_NO_GOAL, GH_SCAV_NO_GOAL};
 
     gh_status st = gh_mheap_init(h);
     if (st != GH_OK) {

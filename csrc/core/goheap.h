@@ -93,6 +93,8 @@ typedef struct gh_policy {
     bool tiny;           // combine noscan requests below 16 bytes
     bool eager_sweep;    // sweep at the end of a cycle; false: lazily, as Go's
                          // gcstoptheworld=1. The default of GH_MODE_STW is true.
+    bool scavenger;      // give free memory back: in the background (not in
+                         // GH_MODE_STW), at growth, under the limit
     uint64_t min_heap;   // heapMinimum at GOGC=100: 4 MiB
 } gh_policy;
 
@@ -112,7 +114,9 @@ typedef struct gh_costs {
 typedef struct gh_options {
     size_t struct_size;     // set by gh_options_init
     int32_t gogc;           // percent; -1: off
-    int64_t memory_limit;   // bytes; INT64_MAX: off. Enters the goal.
+    int64_t memory_limit;   // bytes; INT64_MAX: off
+    uint64_t non_heap;      // bytes beside the heap that count for the limit, in
+                            // place of what this heap's own records take; 0: those
     int32_t procs;          // GOMAXPROCS, 1..GH_MAX_PROCS
     gh_mode mode;
     uint64_t address_space; // bytes of the heap's window: 256 GiB. Halved while
@@ -370,6 +374,8 @@ int64_t gh_now(const gh_heap *h);
 // gh_clock_set moves the clock to now (never back) and stops the mutator's
 // allocations from moving it: for replays with time stamps of their own.
 void gh_clock_set(gh_mut *m, int64_t now);
+// gh_advance lets ns pass in which no mutator does anything.
+void gh_advance(gh_mut *m, int64_t ns);
 
 typedef enum gh_phase { GH_PHASE_OFF, GH_PHASE_MARK, GH_PHASE_MARKTERM } gh_phase;
 gh_phase gh_gc_phase(const gh_heap *h);

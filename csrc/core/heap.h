@@ -2,7 +2,8 @@
 // gh_mut, a P.
 //
 // Layer 5. Includes ghassert.h, ghbits.h, ghconst.h, goheap.h, gotype.h,
-// lock.h, mbitmap.h, mem.h, mfixalloc.h, mgcpacer.h, mheap_span.h, mpagealloc.h,
+// lock.h, mbitmap.h, mem.h, mfixalloc.h, mgclimit.h, mgcpacer.h,
+// mgcscavenge.h, mheap_span.h, mpagealloc.h,
 // mpagecache.h, msize.h, mspanset.h, persistentalloc.h, slots.h.
 // Go: mheap.go (mheap_), mgc.go (work), mstats.go (memstats), mcache.go,
 // mcentral.go, runtime2.go (p).
@@ -28,7 +29,9 @@
 #include "mbitmap.h"
 #include "mem.h"
 #include "mfixalloc.h"
+#include "mgclimit.h"
 #include "mgcpacer.h"
+#include "mgcscavenge.h"
 #include "mheap_span.h"
 #include "mpagealloc.h"
 #include "mpagecache.h"
@@ -224,6 +227,11 @@ struct gh_heap {
 
     // ---- the collector
     gh_gc_controller gcc;
+    gh_limiter limiter;
+    gh_scavenger scavenger;
+    gh_scav_goals scav_goals;
+    uint64_t grown;            // bytes that the heap ever grew by
+    uint64_t last_heap_in_use; // at the last mark termination
     gh_gcwork work;
     uint64_t bytes_marked;
     gh_cycle rec;            // of the cycle that runs

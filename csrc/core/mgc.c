@@ -30,6 +30,15 @@ gh_gc_commit(gh_heap *h)
         gh_gcc_revise(&h->gcc);
     }
     gh_gc_pace_sweeper(h, gh_gcc_trigger(&h->gcc, NULL));
+    const gh_scav_figures f = {
+        .memory_limit = h->gcc.memory_limit,
+        .heap_goal = gh_gcc_heap_goal(&h->gcc),
+        .last_heap_goal = h->gcc.last_heap_goal,
+        .last_heap_in_use = h->last_heap_in_use,
+        .heap_retained = h->gcc.heap_in_use.bytes + h->gcc.heap_free.bytes,
+        .mapped_ready = gh_gcc_mapped_ready(&h->gcc),
+    };
+    h->scav_goals = gh_scav_pace(&f);
 }
 
 // reserve makes sure of what a cycle needs.
@@ -171,7 +180,9 @@ begin_cycle(gh_p *p, bool forced, gh_marking by)
     gh_emit(h, GH_EV_GC_START, p->id, 0, h->gcc.heap_live, 0);
     h->clock_ns += h->opt.costs.stop;
     sweep_termination(h);
+    gh_scav_wake(&h->scavenger, (int64_t)h->clock_ns);
     h->cycles_started++;
+    gh_limiter_start_gc(&h->limiter, true, h->rec.start_ns);
     gh_gcc_start_cycle(&h->gcc, (int64_t)h->clock_ns, h->procs,
                        by);
     set_phase(h, GH_PHASE_MARK);
@@ -180,6 +191,7 @@ begin_cycle(gh_p *p, bool forced, gh_marking by)
     h->rec.pause_ns[0] = h->rec.mark_start_ns - h->rec.start_ns;
     h->bytes_marked = h->opt.base_live;
     h->gcc.globals_scan = h->globals_scan;
+    gh_limiter_finish_gc(&h->limiter, (int64_t)h->clock_ns);
     return GH_OK;
 }
 
@@ -205,7 +217,9 @@ end_cycle(gh_p *p)
     rec->mark_end_ns = (int64_t)h->clock_ns;
 
     (void)gh_gcc_end_cycle(&h->gcc, rec->mark_end_ns, h->procs);
+    gh_limiter_start_gc(&h->limiter, false, rec->mark_end_ns);
     set_phase(h, GH_PHASE_MARKTERM);
+    h->last_heap_in_use = h->gcc.heap_in_use.bytes;
     rec->heap_end = h->gcc.heap_live;
     rec->heap_goal = h->gcc.last_heap_goal;
     rec->scan_work = h->gcc.heap_scan_work;
@@ -225,6 +239,8 @@ end_cycle(gh_p *p)
     gh_gc_commit(h);
 
     rec->end_ns = (int64_t)h->clock_ns;
+    gh_limiter_finish_gc(&h->limiter, rec->end_ns);
+    rec->limited = gh_limiter_limiting(&h->limiter);
     rec->pause_ns[1] = rec->end_ns - rec->mark_end_ns;
     if (stopped) {
         rec->background_ns = (rec->mark_end_ns - rec->mark_start_ns) * h->procs;
@@ -475,6 +491,25 @@ gh_clock_set(gh_mut *m, int64_t now)
         if (h->opt.mode == GH_MODE_VIRTUAL) {
             gh_virtual_tick(h, m);
         }
+    }
+}
+
+// A longer rest is looked at in pieces, for the timer's sake.
+#define ADVANCE_NS ((int64_t)1000000000)
+
+void
+gh_advance(gh_mut *m, int64_t ns)
+{
+    gh_heap *h = m->heap;
+    if (h->opt.mode != GH_MODE_VIRTUAL) {
+        h->clock_ns += (double)ns;
+        return;
+    }
+    while (ns > 0) {
+        const int64_t piece = ns < ADVANCE_NS ? ns : ADVANCE_NS;
+        h->clock_ns += (double)piece;
+        gh_virtual_tick(h, NULL);
+        ns -= piece;
     }
 }
 

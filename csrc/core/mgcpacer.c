@@ -119,7 +119,7 @@ memory_limit_heap_goal(const gh_gc_controller *c)
 {
     const uint64_t heap_free = c->heap_free.bytes;
     const uint64_t heap_alloc = c->total_alloc - c->total_free;
-    const uint64_t mapped_ready = c->mem->mapped_ready;
+    const uint64_t mapped_ready = gh_gcc_mapped_ready(c);
     GH_ASSERT(heap_free + heap_alloc <= mapped_ready);
     const uint64_t limit = (uint64_t)c->memory_limit;
     const uint64_t non_heap = mapped_ready - heap_free - heap_alloc;
@@ -243,8 +243,8 @@ gh_gcc_add_globals(gh_gc_controller *c, int64_t amount)
 // ---- the cycle -------------------------------------------------------------
 
 // plan_workers gives a quarter of the Ps to marking: whole Ps, unless that is
-// more than 30 % off (1, 2, 3 and 6 Ps); then part of each P's time makes up the
-// difference. Returns the number of dedicated workers.
+// more than 30 % off (1, 2, 3 and 6 Ps); then part of each P's time makes up
+// the difference. Returns the number of dedicated workers.
 static int64_t
 plan_workers(gh_gc_controller *c, int32_t procs)
 {
@@ -359,7 +359,7 @@ gh_gcc_end_cycle(gh_gc_controller *c, int64_t now, int32_t procs)
     }
 
     // Both rates are by CPU time, and the duration cancels out. Idle marking
-    // could be had by the program at any time, so it is not taken off its share.
+    // could be had by the program at any time: it is not taken off its share.
     const double measured =
         (double)(c->heap_live - c->triggered) * (utilization + idle)
         / ((double)scan_work(c) * (1 - utilization));

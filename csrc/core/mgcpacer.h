@@ -16,10 +16,11 @@
 //   5. gh_gcc_end_cycle measures cons/mark, gh_gcc_reset_live takes over what
 //      was marked, gh_gcc_commit sets the next goal, and it is 2 again
 //
-// cons/mark is bytes allocated over bytes scanned, each by the CPU time spent on
-// it; times the work to come it says how far before its goal a cycle must start
-// (the runway). With the world stopped nothing is allocated between trigger and
-// mark termination, so cons/mark and runway stay zero [diff:pacer.stw].
+// cons/mark is bytes allocated over bytes scanned, each by the CPU time spent
+// on it; times the work to come it says how far before its goal a cycle must
+// start (the runway). With the world stopped nothing is allocated between
+// trigger and mark termination, so cons/mark and runway stay zero
+// [diff:pacer.stw].
 //
 // Order of operations and truncation are part of the contract with Go: compile
 // with -ffp-contract=off. Floats that no integer can hold (infinite or NaN
@@ -29,8 +30,8 @@
 // Units: bytes and ns, unless the name says otherwise. GH_INFINITE stands for
 // Go's ^0.
 //
-// Locking: the heap's holder [lock:world]. Only the count of idle workers may be
-// changed and asked by any thread at any time.
+// Locking: the heap's holder [lock:world]. Only the count of idle workers may
+// be changed and asked by any thread at any time.
 
 #ifndef MGCPACER_H
 #define MGCPACER_H
@@ -46,7 +47,7 @@
 
 // The share of all Ps' time that background marking gets.
 #define GH_GC_UTILIZATION 0.25
-// How many bytes of scan work a marker may keep to itself before it counts them.
+// How many bytes of scan work a marker may keep to itself.
 #define GH_GC_CREDIT_SLACK 2000
 // How many ns of assists a P may keep to itself.
 #define GH_GC_ASSIST_TIME_SLACK 5000
@@ -103,7 +104,18 @@ typedef struct gh_gc_controller {
     gh_sysstat heap_in_use, heap_released, heap_free;
     uint64_t total_alloc, total_free;
     const gh_mem *mem;      // for mapped_ready
+    uint64_t non_heap;      // if not 0: what is mapped beside heap_in_use and
+                            // heap_free, whatever mem says
 } gh_gc_controller;
+
+// gh_gcc_mapped_ready is what the memory limit limits.
+static inline uint64_t
+gh_gcc_mapped_ready(const gh_gc_controller *c)
+{
+    return c->non_heap != 0
+               ? c->non_heap + c->heap_in_use.bytes + c->heap_free.bytes
+               : c->mem->mapped_ready;
+}
 
 // gh_gcc_init: Go's gcControllerState.init.
 void gh_gcc_init(gh_gc_controller *c, const gh_mem *mem, int32_t gc_percent,
@@ -143,8 +155,8 @@ void gh_gcc_add_globals(gh_gc_controller *c, int64_t amount);
 
 // ---- the cycle
 
-// gh_gcc_start_cycle: marking starts now. The caller clears what each P holds of
-// assist time and fractional mark time.
+// gh_gcc_start_cycle: marking starts now. The caller clears what each P holds
+// of assist time and fractional mark time.
 void gh_gcc_start_cycle(gh_gc_controller *c, int64_t now, int32_t procs,
                         gh_marking marking);
 // gh_gcc_revise recomputes both prices: at each change of heap_live, or of a
@@ -179,20 +191,20 @@ gh_worker gh_gcc_pick_worker(gh_gc_controller *c, int64_t now,
 // Go: pollFractionalWorkerExit.
 bool gh_gcc_fractional_is_over(const gh_gc_controller *c, int64_t now,
                                int64_t fractional_time);
-// gh_gcc_worker_stop: a worker stopped after that time; its place is free again.
-// Go: markWorkerStop.
+// gh_gcc_worker_stop: a worker stopped after that time; its place is free
+// again. Go: markWorkerStop.
 void gh_gcc_worker_stop(gh_gc_controller *c, gh_worker w, int64_t time);
 
 // gh_gcc_add_idle_mark_worker takes a place, if there is one.
 bool gh_gcc_add_idle_mark_worker(gh_gc_controller *c);
 bool gh_gcc_needs_idle_mark_worker(const gh_gc_controller *c);
 void gh_gcc_remove_idle_mark_worker(gh_gc_controller *c);
-// gh_gcc_set_max_idle_mark_workers sends nobody home: there may be more than max
-// for a while.
+// gh_gcc_set_max_idle_mark_workers sends nobody home: there may be more than
+// max for a while.
 void gh_gcc_set_max_idle_mark_workers(gh_gc_controller *c, int32_t max);
 
-// ---- assists. A mutator's credit is in bytes it may allocate; below zero it is
-// a debt. Go: gcAssistAlloc, gcFlushBgCredit.
+// ---- assists. A mutator's credit is in bytes it may allocate; below zero it
+// is a debt. Go: gcAssistAlloc, gcFlushBgCredit.
 
 // gh_gcc_assist_work says how much scan work a debt > 0 asks for, never little.
 // It returns the bytes that this work pays, which may be more than the debt.
@@ -210,11 +222,11 @@ bool gh_gcc_add_assist_time(gh_gc_controller *c, int64_t *p_time, int64_t time);
 
 // The background pays those who wait with a debt, in their order: work becomes
 // bytes (gh_gcc_work_bytes), each waiter takes of them (gh_gcc_pay_waiter), and
-// what is left becomes credit (gh_gcc_give_bytes). If none waits, bg_scan_credit
-// takes the work as it is.
+// what is left becomes credit (gh_gcc_give_bytes). If none waits,
+// bg_scan_credit takes the work as it is.
 int64_t gh_gcc_work_bytes(const gh_gc_controller *c, int64_t work);
-// gh_gcc_pay_waiter moves bytes to a waiter's credit. True: it owes nothing more
-// and wakes. False: nothing is left, and it goes to the end of the queue.
+// gh_gcc_pay_waiter moves bytes to a waiter's credit. True: it owes nothing
+// more and wakes. False: nothing is left, and it goes to the end of the queue.
 bool gh_gcc_pay_waiter(int64_t *bytes, int64_t *credit);
 // gh_gcc_give_bytes turns bytes into background credit; also for a mutator that
 // leaves with credit.

@@ -98,6 +98,10 @@ mark_slice(gh_heap *h, const gh_p *p, double ns)
         c->fractional_utilization_goal * (double)(h->procs - idle);
     const double shares[3] = {(double)dedicated, fraction, (double)idle};
     const double all = shares[0] + shares[1] + shares[2];
+    gh_limiter_add_idle_time(&h->limiter, (int64_t)(ns * (double)idle));
+    if (gh_limiter_need_update(&h->limiter, (int64_t)v->seen_ns)) {
+        gh_limiter_update(&h->limiter, (int64_t)v->seen_ns);
+    }
     if (all <= 0) {
         return;
     }
@@ -134,6 +138,19 @@ sweep_slice(gh_heap *h, const gh_p *p, double ns)
     }
     if (h->sweep_drained) {
         v->sweep_ns = 0;
+        gh_scav_ready(&h->scavenger);
+    }
+}
+
+// scavenge lets the background scavenger do what is due.
+static void
+scavenge(gh_heap *h)
+{
+    gh_scavenger *s = &h->scavenger;
+    const int64_t now = (int64_t)h->clock_ns;
+    gh_scav_serve(s, now);
+    while (s->state != GH_SCAV_PARKED && s->until <= now) {
+        (void)gh_scav_step(s, s->until, h->procs);
     }
 }
 
@@ -155,13 +172,16 @@ gh_virtual_tick(gh_heap *h, const gh_p *p)
         // The event is now; what it may have waited for is past.
         ((gh_p *)p)->event_ns = h->clock_ns;
     }
-    if (p != NULL && h->phase == GH_PHASE_OFF && h->gcc.gc_percent >= 0
+    if (h->phase == GH_PHASE_OFF && h->gcc.gc_percent >= 0
         && h->last_gc_ns != 0
         && h->clock_ns - (double)h->last_gc_ns > FORCE_PERIOD_NS) {
         // Benign if it can't begin: the next tick tries again.
         if (gh_virtual_begin(h->inside, false) != GH_OK) {
             return;
         }
+    }
+    if (h->opt.policy.scavenger) {
+        scavenge(h);
     }
     while (v->seen_ns < h->clock_ns) {
         double ns = h->clock_ns - v->seen_ns;
@@ -236,6 +256,9 @@ assist(gh_p *p)
 {
     gh_heap *h = p->heap;
     gh_gc_controller *c = &h->gcc;
+    if (gh_limiter_limiting(&h->limiter)) {
+        return;  // the debt stays
+    }
     int64_t work;
     const int64_t paid = gh_gcc_assist_work(c, -p->assist_bytes, &work);
     if (c->bg_scan_credit > 0) {
@@ -247,7 +270,10 @@ assist(gh_p *p)
     const int64_t done = mark_work(h, work);
     const double ns = (double)done * h->opt.costs.scan_byte;
     h->clock_ns += ns;
-    (void)gh_gcc_add_assist_time(c, &p->assist_ns, (int64_t)ns);
+    gh_limiter_add_assist_time(&h->limiter, (int64_t)ns);
+    if (gh_gcc_add_assist_time(c, &p->assist_ns, (int64_t)ns)) {
+        gh_limiter_update(&h->limiter, (int64_t)h->clock_ns);
+    }
     p->assist_bytes += gh_gcc_assist_pay(c, done);
     if (is_over(h)) {
         finish(h);
@@ -257,7 +283,8 @@ assist(gh_p *p)
     gh_virtual_tick(h, p);
     if (marking(h) && p->assist_bytes < 0) {
         h->virt.waiter = p;
-        while (marking(h) && p->assist_bytes < 0) {
+        while (marking(h) && p->assist_bytes < 0
+               && !gh_limiter_limiting(&h->limiter)) {
             pass(h);
         }
         h->virt.waiter = NULL;

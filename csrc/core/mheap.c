@@ -236,6 +236,7 @@ gh_mheap_grow(gh_heap *h, uint64_t npages)
         return st;
     }
     h->stats.released += ask;
+    h->grown += ask;
     h->cur_arena_base = v + ask;
     gh_emit(h, GH_EV_GROW, -1, v, ask, 0);
     return GH_OK;
@@ -413,6 +414,31 @@ take_pages_within(gh_p *p, uint64_t npages, uintptr_t *base, uint64_t *scav)
     }
 }
 
+// scavenge_for gives memory back because pages, scav bytes of them released, are
+// about to be used, and the heap grew for them. Go: the middle of
+// mheap.allocSpan.
+static void
+scavenge_for(gh_heap *h, uint64_t scav, uint64_t growth)
+{
+    if (!h->opt.policy.scavenger || (scav == 0 && growth == 0)) {
+        return;
+    }
+    const gh_scav_alloc a = {
+        .scav = scav,
+        .growth = growth,
+        .heap_retained = h->gcc.heap_in_use.bytes + h->gcc.heap_free.bytes,
+        .mapped_ready = gh_gcc_mapped_ready(&h->gcc),
+        .memory_limit = h->gcc.memory_limit,
+        .limiting = gh_limiter_limiting(&h->limiter),
+    };
+    bool forced = false;
+    const uint64_t n = gh_scav_alloc_amount(&h->scav_goals, &a, &forced);
+    if (n > 0) {
+        h->scavenger.released_eager +=
+            gh_pagealloc_scavenge(&h->pages, n, forced);
+    }
+}
+
 // alloc_span: Go's mheap.allocSpan. The record and its bits are made before
 // pages are chosen, so that a failure leaves the pages alone.
 static gh_status
@@ -437,6 +463,7 @@ alloc_span(gh_p *p, uint64_t npages, bool manual, uint8_t spc, gh_mspan **out)
     }
     uintptr_t base;
     uint64_t scav = 0;
+    const uint64_t grown = h->grown;
     st = GH_LIKELY(h->mem.hard_limit == UINT64_MAX)
              ? take_pages(p, npages, &base, &scav)
              : take_pages_within(p, npages, &base, &scav);
@@ -450,6 +477,7 @@ alloc_span(gh_p *p, uint64_t npages, bool manual, uint8_t spc, gh_mspan **out)
     }
 
     const uint64_t nbytes = npages * GH_PAGE_SIZE;
+    scavenge_for(h, scav, h->grown - grown);
     // Pages that were all returned to the OS come back as zeros.
     const bool needzero = alloc_needs_zero(h, base, npages) && scav != nbytes;
     if (manual) {

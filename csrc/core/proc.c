@@ -72,6 +72,9 @@ gh_procresize(gh_heap *h, int32_t n)
         destroy_p(h, h->allp[i]);
         h->allp[i] = NULL;
     }
+    if (old > 0 && h->phase == GH_PHASE_OFF) {
+        gh_limiter_reset_capacity(&h->limiter, (int64_t)h->clock_ns, n);
+    }
     h->procs = n;
     if (h->last_p >= n) {
         h->last_p = 0;

@@ -20,7 +20,10 @@
 #include "ghbits.h"
 #include "ghconst.h"
 #include "goheap.h"
+#include "histogram.h"
 #include "mem.h"
+#include "mgclimit.h"
+#include "mgcscavenge.h"
 #include "mgcscavenge_index.h"
 #include "mpagealloc.h"
 #include "mpagecache.h"
@@ -87,6 +90,15 @@ pr_const(const char *name, double *out)
         {"PageCachePages", GH_PAGE_CACHE_PAGES},
         {"DefaultHeapMinimum", (double)GH_HEAP_MINIMUM},
         {"MemoryLimitMinHeapGoalHeadroom", (double)GH_MEMORY_LIMIT_HEADROOM},
+        {"GCBackgroundUtilization", GH_LIMITER_BACKGROUND},
+        {"CapacityPerProc", (double)GH_LIMITER_CAPACITY_PER_PROC},
+        {"GCCPULimiterUpdatePeriod", (double)GH_LIMITER_UPDATE_PERIOD_NS},
+        {"ScavengePercent", GH_SCAV_PERCENT},
+        {"TimeHistSubBucketBits", GH_TIME_HIST_SUB_BITS},
+        {"TimeHistNumSubBuckets", GH_TIME_HIST_SUB_BUCKETS},
+        {"TimeHistMinBucketBits", GH_TIME_HIST_MIN_BITS},
+        {"TimeHistMaxBucketBits", GH_TIME_HIST_MAX_BITS},
+        {"TimeHistNumBuckets", GH_TIME_HIST_BUCKETS},
     };
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcmp(name, known[i].name) == 0) {
@@ -305,6 +317,8 @@ pr_si_new(uint64_t min_chunk, uint64_t max_chunk)
     meta_init(&s->meta);
     must(gh_scav_index_init(&s->own, &s->meta.mem, &s->meta.persistent,
                             &s->meta.stat, NCHUNKS));
+    // A test that found nothing has chunk 0 for it, and calls that empty.
+    must(gh_scav_index_reserve(&s->own, 0, 1));
     must(gh_scav_index_reserve(&s->own, min_chunk, max_chunk));
     gh_scav_index_grow(&s->own, min_chunk, max_chunk);
     return s;

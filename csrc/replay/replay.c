@@ -176,6 +176,7 @@ gh_replay_config_init(gh_replay_config *cfg)
         .procs = 1,
         .deaths = GH_DEATHS_DRAWN,
     };
+    gh_costs_init(&cfg->costs);
 }
 
 // ---- errors -------------------------------------------------------------------
@@ -375,11 +376,14 @@ start_replay(gh_replay *r, const gh_replay_config *cfg, gh_replay_error *err)
     }
     gh_options opt;
     gh_options_init(&opt);
+    opt.mode = cfg->mode;
     opt.gogc = cfg->gogc < 0 ? -1 : cfg->gogc;
     opt.memory_limit = cfg->memory_limit;
     opt.procs = cfg->procs;
     opt.globals_scan = cfg->globals_scan;
     opt.stack_scan = cfg->stack_scan;
+    opt.non_heap = cfg->non_heap;
+    opt.costs = cfg->costs;
     opt.track_types = false;
     // Sweep as the recorded program did, between allocations: the next goal is
     // then never less than 1 MiB away.

@@ -86,6 +86,7 @@ typedef struct gh_replay_config {
     // NULL: a survey. Else the survey of the same history, which must outlive
     // the replay, and the setting to run it under.
     const gh_lifetimes *lifetimes;
+    gh_mode mode;        // GH_MODE_STW or GH_MODE_VIRTUAL
     int32_t gogc;
     int64_t memory_limit;
     int32_t procs;       // objects stay on the P they were recorded on, modulo
@@ -93,6 +94,9 @@ typedef struct gh_replay_config {
     gh_deaths deaths;
     uint64_t seed;
     uint64_t globals_scan, stack_scan;
+    uint64_t non_heap;   // what the recorded process had mapped beside its heap,
+                         // for the limit; 0: what this heap has
+    gh_costs costs;
     uint64_t series_ns;  // a sample about this often; 0: none
     const gh_mem_ops *mem_ops;  // NULL: Linux
     void *mem_ctx;

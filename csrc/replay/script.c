@@ -26,8 +26,8 @@ typedef struct parser {
     uint32_t nf;
     uint32_t loops[MAX_LOOPS];
     uint32_t nloops;
-    bool version_seen, ops_seen, sets_gogc;
-    uint32_t gcmode_line;
+    bool version_seen, ops_seen;
+    bool paced;  // cycles may begin by themselves
 } parser;
 
 void
@@ -872,12 +872,24 @@ parse_op(parser *p, gh_op *op)
     }
     if (is(w, "gogc")) {
         op->code = GH_OP_GOGC;
-        p->sets_gogc = true;
+        p->paced = true;
         if (!want_fields(p, 2, 2)) {
             return false;
         }
         if (is(&p->f[1], "off")) {
             op->a = (gh_expr){.c0 = -1, .column = p->f[1].column};
+            return true;
+        }
+        return field_expr(p, 1, &op->a);
+    }
+    if (is(w, "memlimit")) {
+        op->code = GH_OP_MEMLIMIT;
+        p->paced = true;
+        if (!want_fields(p, 2, 2)) {
+            return false;
+        }
+        if (is(&p->f[1], "off")) {
+            op->a = (gh_expr){.c0 = INT64_MAX, .column = p->f[1].column};
             return true;
         }
         return field_expr(p, 1, &op->a);
@@ -907,9 +919,10 @@ parse_op(parser *p, gh_op *op)
         op->code = GH_OP_ONP;
         return want_fields(p, 2, 2) && field_expr(p, 1, &op->a);
     }
-    if (is(w, "memlimit") || is(w, "par")) {
-        return fail(p, GH_SCRIPT_REFUSED, w->column,
-                    "%.*s is not supported in this version", (int)w->len, w->p);
+    if (is(w, "par")) {
+        op->code = GH_OP_PAR;
+        return want_fields(p, 4, 4) && field_expr(p, 1, &op->a)
+               && field_expr(p, 2, &op->b) && field_expr(p, 3, &op->c);
     }
     return fail(p, GH_SCRIPT_SYNTAX, w->column, "unknown operation %.*s",
                 (int)w->len, w->p);
@@ -921,10 +934,18 @@ parse_line(parser *p)
     gh_script *s = p->s;
     const field *w = &p->f[0];
     int64_t n;
+    size_t used;
     if (!p->version_seen) {
-        if (!is(w, "goheap-script") || p->nf != 2 || !is(&p->f[1], "1")) {
+        if (!is(w, "goheap-script") || p->nf != 2
+            || !read_number(p->f[1].p, p->f[1].len, &n, &used)
+            || used != p->f[1].len || n < 1) {
             return fail(p, GH_SCRIPT_SYNTAX, w->column,
                         "the first line must be: goheap-script 1");
+        }
+        if (n > 1) {
+            return fail(p, GH_SCRIPT_REFUSED, p->f[1].column,
+                        "goheap-script %lld is not supported in this version, "
+                        "which reads goheap-script 1", (long long)n);
         }
         p->version_seen = true;
         return true;
@@ -963,12 +984,8 @@ parse_line(parser *p)
         if (!want_fields(p, 2, 2) || !set_text(p, &s->gcmode)) {
             return false;
         }
-        p->gcmode_line = p->line;
-        if (is(&p->f[1], "stw-mark")) {
-            return fail(p, GH_SCRIPT_REFUSED, p->f[1].column,
-                        "gcmode stw-mark is not supported in this version");
-        }
-        if (!is(&p->f[1], "stw") && !is(&p->f[1], "concurrent")) {
+        if (!is(&p->f[1], "stw") && !is(&p->f[1], "stw-mark")
+            && !is(&p->f[1], "concurrent")) {
             return fail(p, GH_SCRIPT_SYNTAX, p->f[1].column,
                         "unknown gcmode %.*s", (int)p->f[1].len, p->f[1].p);
         }
@@ -1022,6 +1039,16 @@ copy_text(const char *t)
     return copy;
 }
 
+// set_mode says how our heap does what gcmode asks for. Where only `gc` begins
+// cycles, nothing shows whether they run beside the program.
+static void
+set_mode(gh_script *s, bool paced)
+{
+    const bool beside = paced && strcmp(s->gcmode, "concurrent") == 0;
+    s->mode = beside ? GH_MODE_VIRTUAL : GH_MODE_STW;
+    s->eager_sweep = !beside && strcmp(s->gcmode, "stw-mark") != 0;
+}
+
 gh_script_status
 gh_script_compile(const char *text, size_t len, const char *name,
                   gh_script **out, gh_script_error *err)
@@ -1064,16 +1091,11 @@ gh_script_compile(const char *text, size_t len, const char *name,
         p.line = s->op[p.loops[p.nloops - 1]].line;
         fail(&p, GH_SCRIPT_SYNTAX, 1, "repeat without end");
     }
-    if (p.status == GH_SCRIPT_OK && p.sets_gogc
-        && strcmp(s->gcmode, "concurrent") == 0) {
-        p.line = p.gcmode_line;
-        fail(&p, GH_SCRIPT_REFUSED, 1,
-             "gcmode concurrent with gogc is not supported in this version");
-    }
     if (p.status != GH_SCRIPT_OK) {
         gh_script_free(s);
         return p.status;
     }
+    set_mode(s, p.paced);
     if (s->name[0] == 0 && s->title[0] != 0) {
         char *copy = copy_text(s->title);
         if (copy != NULL) {

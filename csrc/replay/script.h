@@ -69,11 +69,11 @@ gh_script_status gh_script_run_new_on(const gh_script *s, const gh_mem_ops *ops,
                                       void *ctx, gh_script_run **out,
                                       gh_script_error *err);
 // gh_script_run_step carries out up to max_ops operations; one round of a
-// random operation counts as one, and so does every `repeat` and `end`. It
-// holds P number 0, or the last `onp`, while it runs. *finished tells whether
-// the program is over. After an error the run has stopped for good: the heap is
-// as the last good operation left it, and every further step gives the same
-// error.
+// random operation counts as one, and so does an allocation of `par` and every
+// `repeat` and `end`. It holds P number 0, or the last `onp`, while it runs; in
+// `par` the Ps of the workers. *finished tells whether the program is over. After
+// an error the run has stopped for good: the heap is as the last good operation
+// left it, and every further step gives the same error.
 gh_script_status gh_script_run_step(gh_script_run *r, uint64_t max_ops,
                                     bool *finished, gh_script_error *err);
 // gh_script_run_done is the number of operations carried out so far.

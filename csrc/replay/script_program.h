@@ -26,6 +26,7 @@
 #define GH_SCRIPT_MAX_SNAPS 65536u
 #define GH_SCRIPT_MAX_ADDRS ((size_t)8 << 20)
 #define GH_SCRIPT_MAX_EVENTS 16384u  // as the reference: more are only counted
+#define GH_SCRIPT_MAX_WORKERS ((int64_t)1 << 16)  // of one `par`
 
 #define GH_NONE UINT32_MAX
 
@@ -64,6 +65,7 @@ typedef enum gh_op_code {
     GH_OP_GC,
     GH_OP_FREEOS,
     GH_OP_GOGC,        // a percent
+    GH_OP_MEMLIMIT,    // a bytes; INT64_MAX: off
     GH_OP_STATS,       // label
     GH_OP_PEEK,        // label
     GH_OP_ADDR,        // label, a, b
@@ -71,8 +73,16 @@ typedef enum gh_op_code {
     GH_OP_RANDOM,      // a seed, b count, random: c base, d live
     GH_OP_RANDLINK,    // a seed, b count, random: c base, d count, e words
     GH_OP_RANDDROP,    // a seed, b count, random: c base, d percent
+    GH_OP_PAR,         // a workers, b count, c size
     GH_OP_ONP,         // a P
 } gh_op_code;
+
+// gh_op_has_rounds: a step may leave the operation in the middle.
+static inline bool
+gh_op_has_rounds(gh_op_code code)
+{
+    return code >= GH_OP_RANDOM && code <= GH_OP_PAR;
+}
 
 typedef struct gh_op {
     gh_op_code code;
@@ -137,6 +147,8 @@ struct gh_script {
     char *name, *title, *lane, *gcmode;  // never NULL
     int procs;
     size_t slots;
+    gh_mode mode;        // what gcmode means for our heap
+    bool eager_sweep;
 
     gh_op *op;
     uint32_t nop, op_cap;
@@ -230,15 +242,19 @@ struct gh_script_run {
     uint64_t state;
     int64_t round, rounds;
     uint64_t r_base, r_live, r_words;
+    gh_slots *workers;     // of `par`: what each one holds
+    uint64_t r_workers, r_size;
 
     gh_type_entry *cache;         // by gh_op.cache: the last type used there
     const gh_type **declared;     // by type number, NULL: not made yet
     gh_type_entry *types;         // open addressing
     size_t ntypes, types_cap;
 
-    uint64_t cycles;              // as last seen
+    uint64_t begun, cycles;       // begun and ended, as last seen
     uint64_t goal, last_goal;     // now, and when the last cycle ended
     bool scavenging;              // see pace_scavenger
+    uint64_t mapped;              // at the baseline, as the limit counts it
+    int64_t memlimit;             // bytes more, as the script says
     gh_snap base;
     gh_snap *snap;
     size_t nsnap, snap_cap;

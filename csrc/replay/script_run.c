@@ -11,6 +11,13 @@
 
 #define GLOBALS_SCAN 160810u
 
+// Bytes that the reference has mapped beside the heap, which a memory limit
+// covers too. Measured; there they come in pieces of 256 KiB.
+#define NON_HEAP        ((uint64_t)7 << 20)  // at the baseline
+#define RECORDS         200000  // more for the records of a heap in use,
+#define RECORDS_CYCLE   500000  // once a cycle has run,
+#define RECORDS_ONE_IN  38      // and for so many bytes under the limit
+
 // Bytes of stacks that a cycle scans in the reference: its own stack is as deep
 // as the operation that started the cycle. Measured.
 enum {
@@ -322,24 +329,51 @@ pace_scavenger(gh_script_run *r, bool cycle_ended)
                     && (double)(p.heap_inuse + p.heap_free) >= keep + 4096;
 }
 
+// limit_memory sets the limit that `memlimit` asked for: over what the reference
+// has mapped at the baseline, less what its records grow by until the heap is as
+// large as the limit lets it.
+static void
+limit_memory(gh_script_run *r)
+{
+    const int64_t n = r->memlimit, base = (int64_t)r->mapped;
+    if (n >= GH_LIMIT_OFF - base) {
+        (void)gh_set_memory_limit(r->m, GH_LIMIT_OFF);
+        return;
+    }
+    int64_t limit = base + n - RECORDS;
+    limit -= r->cycles > 0 ? RECORDS_CYCLE : 0;
+    limit -= n > 0 ? n / RECORDS_ONE_IN : 0;
+    (void)gh_set_memory_limit(r->m, limit > 0 ? limit : 0);
+}
+
 // poll looks whether cycles have run since the last look. Several between two
 // looks show as one, as they do in the reference.
 static inline bool
 poll(gh_script_run *r)
 {
-    const uint64_t n = gh_cycles(r->heap);
-    if (n == r->cycles) {
+    const uint64_t ended = gh_cycles(r->heap);
+    const uint64_t begun = ended + (gh_gc_phase(r->heap) != GH_PHASE_OFF);
+    if (begun == r->begun && ended == r->cycles) {
         return true;
     }
-    r->cycles = n;
-    pace_scavenger(r, true);
     if (r->nevent < GH_SCRIPT_MAX_EVENTS
         && (!GROW(r, r->event, r->nevent, r->event_cap)
             || !GROW(r, r->event, r->nevent + 1, r->event_cap))) {
         return false;
     }
-    log_event(r, false);
-    log_event(r, true);
+    if (begun != r->begun) {
+        r->begun = begun;
+        log_event(r, false);
+    }
+    if (ended != r->cycles) {
+        const bool first = r->cycles == 0;
+        r->cycles = ended;
+        if (first && r->memlimit != GH_LIMIT_OFF) {
+            limit_memory(r);
+        }
+        pace_scavenger(r, true);
+        log_event(r, true);
+    }
     return true;
 }
 
@@ -460,11 +494,17 @@ record_addresses(gh_script_run *r, const gh_op *op, bool hashed)
 // ---- operations -----------------------------------------------------------------------------
 
 static bool
+no_room(gh_script_run *r, uint64_t size)
+{
+    return stop(r, GH_SCRIPT_RUNTIME, 0,
+                "the heap has no %" PRIu64 " bytes left", size);
+}
+
+static bool
 allocated(gh_script_run *r, gh_status st, uint64_t size)
 {
     if (st != GH_OK) {
-        return stop(r, GH_SCRIPT_RUNTIME, 0,
-                    "the heap has no %" PRIu64 " bytes left", size);
+        return no_room(r, size);
     }
     r->allocs++;
     return poll(r);
@@ -617,16 +657,78 @@ begin_rounds(gh_script_run *r, const gh_op *op)
     return true;
 }
 
+// begin_par: the workers take turns of one allocation each, worker i on P
+// i % procs. Of what they allocate each one holds the last.
+static bool
+begin_par(gh_script_run *r, const gh_op *op)
+{
+    int64_t workers, each;
+    if (!eval(r, &op->a, &workers) || !eval(r, &op->b, &each)
+        || !eval_size(r, &op->c, &r->r_size)) {
+        return false;
+    }
+    if (workers > GH_SCRIPT_MAX_WORKERS) {
+        return stop(r, GH_SCRIPT_RUNTIME, op->a.column,
+                    "%" PRId64 " workers are more than %" PRId64, workers,
+                    (int64_t)GH_SCRIPT_MAX_WORKERS);
+    }
+    workers = workers > 0 && each > 0 ? workers : 0;
+    if (workers > 0 && each > INT64_MAX / workers) {
+        return stop(r, GH_SCRIPT_RUNTIME, op->b.column,
+                    "%" PRId64 " times %" PRId64 " allocations are too many",
+                    workers, each);
+    }
+    if (workers > 0
+        && gh_slots_new(r->heap, (size_t)workers, &r->workers) != GH_OK) {
+        return out_of_memory(r, "the workers");
+    }
+    r->r_workers = (uint64_t)workers;
+    r->rounds = workers > 0 ? workers * each : 0;
+    r->round = 0;
+    r->in_rounds = true;
+    return true;
+}
+
+static bool
+par_round(gh_script_run *r)
+{
+    const uint64_t worker = (uint64_t)r->round % r->r_workers;
+    const int32_t p = (int32_t)(worker % (uint64_t)r->s->procs);
+    gh_slot *slot = gh_slots_at(r->workers, worker);
+    if (gh_switch_p(&r->m, p) != GH_OK) {
+        return stop(r, GH_SCRIPT_RUNTIME, 0, "no P %" PRId32, p);
+    }
+    set_root_scan(r, NULL, r->r_size);
+    if (gh_alloc(r->m, slot, r->r_size) != GH_OK) {
+        return no_room(r, r->r_size);
+    }
+    r->allocs++;
+    return true;
+}
+
+// end_par: cycles are looked for when all workers have ended, as the reference
+// does.
+static bool
+end_par(gh_script_run *r)
+{
+    gh_slots_free(r->workers);
+    r->workers = NULL;
+    return gh_switch_p(&r->m, r->p) == GH_OK && poll(r);
+}
+
 // rounds runs at most *budget rounds of the operation.
 static bool
 rounds(gh_script_run *r, const gh_op *op, uint64_t *budget)
 {
-    if (!r->in_rounds && !begin_rounds(r, op)) {
+    const bool par = op->code == GH_OP_PAR;
+    if (!r->in_rounds && !(par ? begin_par(r, op) : begin_rounds(r, op))) {
         return false;
     }
     for (; r->round < r->rounds && *budget > 0; r->round++, --*budget) {
         bool ok = true;
-        if (op->code == GH_OP_RANDOM) {
+        if (par) {
+            ok = par_round(r);
+        } else if (op->code == GH_OP_RANDOM) {
             ok = random_round(r, op);
         } else if (op->code == GH_OP_RANDLINK) {
             ok = randlink_round(r);
@@ -639,7 +741,21 @@ rounds(gh_script_run *r, const gh_op *op, uint64_t *budget)
         r->done++;
     }
     r->in_rounds = r->round < r->rounds;
-    return true;
+    return !par || r->in_rounds || end_par(r);
+}
+
+static bool
+set_memlimit(gh_script_run *r, int64_t n, uint32_t column)
+{
+    if (n < -(int64_t)r->mapped) {
+        return stop(r, GH_SCRIPT_RUNTIME, column,
+                    "memlimit %" PRId64 " is below -%" PRIu64
+                    ", all that is mapped at the start", n, r->mapped);
+    }
+    r->memlimit = n;
+    limit_memory(r);
+    pace_scavenger(r, false);
+    return poll(r);
 }
 
 static bool
@@ -738,6 +854,8 @@ execute(gh_script_run *r, const gh_op *op, uint64_t *budget)
         (void)gh_set_gogc(r->m, n < 0 ? -1 : (int32_t)n);
         pace_scavenger(r, false);
         return poll(r);
+    case GH_OP_MEMLIMIT:
+        return eval(r, &op->a, &n) && set_memlimit(r, n, op->a.column);
     case GH_OP_STATS:
     case GH_OP_PEEK:
         return snapshot(r, op->x, op->code == GH_OP_STATS);
@@ -757,6 +875,7 @@ execute(gh_script_run *r, const gh_op *op, uint64_t *budget)
     case GH_OP_RANDOM:
     case GH_OP_RANDLINK:
     case GH_OP_RANDDROP:
+    case GH_OP_PAR:
         return rounds(r, op, budget);
     }
     return false;
@@ -781,7 +900,7 @@ gh_script_run_step(gh_script_run *r, uint64_t max_ops, bool *finished,
                 continue;  // the budget is used up
             }
             r->pc++;
-            if (op->code < GH_OP_RANDOM || op->code > GH_OP_RANDDROP) {
+            if (!gh_op_has_rounds(op->code)) {
                 r->done++;
             }
             budget -= budget > 0;
@@ -813,6 +932,9 @@ gh_script_run_new_on(const gh_script *s, const gh_mem_ops *ops, void *ctx,
     gh_options_init(&o);
     o.gogc = -1;
     o.procs = s->procs;
+    o.mode = s->mode;
+    o.policy.eager_sweep = s->eager_sweep;
+    o.non_heap = NON_HEAP;
     o.globals_scan = GLOBALS_SCAN;
     o.stack_scan = STACK_SCAN_START;
     o.base_live = gh_script_base_live(s);
@@ -841,6 +963,8 @@ gh_script_run_new_on(const gh_script *s, const gh_mem_ops *ops, void *ctx,
     }
     take_snap(r, &r->base, 0, true);
     r->goal = r->last_goal = r->base.pacer.heap_goal;
+    r->mapped = NON_HEAP + r->base.pacer.heap_inuse + r->base.pacer.heap_free;
+    r->memlimit = GH_LIMIT_OFF;
     gh_leave(r->m);
     r->m = NULL;
     *out = r;
@@ -871,6 +995,7 @@ gh_script_run_free(gh_script_run *r)
     if (r == NULL) {
         return;
     }
+    gh_slots_free(r->workers);
     gh_slots_free(r->block);
     gh_heap_free(r->heap);
     free(r->var);

@@ -356,7 +356,6 @@ def test_ctrl_c_stops_a_heap_that_only_collects():
     (dict(procs="two"), TypeError, ["procs", "two"]),
     (dict(procs=False), TypeError, ["procs", "False"]),
     (dict(mode="fast"), ValueError, ["mode", "stw", "fast"]),
-    (dict(mode="virtual"), HeapError, ["virtual", "not in this version"]),
     (dict(deaths="soon"), ValueError, ["deaths", "early", "soon"]),
     (dict(seed=1.0), TypeError, ["seed", "float"]),
     (dict(seed=None), TypeError, ["seed", "NoneType"]),

@@ -14,8 +14,7 @@ def lane(name):
         return next(line.split()[1] for line in f if line.startswith("lane "))
 
 
-REFUSED = [n for n in SCRIPTS if lane(n) in ("concurrent", "limit", "parallel")]
-RUN = [n for n in SCRIPTS if n not in REFUSED]
+LANES = {"exact": 23, "pacer": 10, "multi": 2, "limit": 2, "concurrent": 2, "parallel": 1}
 
 
 def goheap(*args):
@@ -23,31 +22,61 @@ def goheap(*args):
 
 
 def test_lanes():
-    assert [sum(lane(n) == w for n in RUN) for w in ("exact", "pacer", "multi")] == [23, 10, 2]
+    assert {w: sum(lane(n) == w for n in SCRIPTS) for w in LANES} == LANES
+    assert len(SCRIPTS) == sum(LANES.values())
 
 
-@pytest.mark.parametrize("name", RUN)
+def compare(golden, candidate, level):
+    return subprocess.run([sys.executable, os.path.join(HERE, "compare.py"), "--level", level,
+                           str(golden), str(candidate)], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
 def test_as_go(name, tmp_path):
     r = goheap("run", os.path.join(HERE, "scripts", name + ".txt"), "-o", str(tmp_path))
     assert r.returncode == 0, r.stderr
-    level = "layout" if lane(name) == "exact" else "core"
-    c = subprocess.run([sys.executable, os.path.join(HERE, "compare.py"), "--level", level,
-                        os.path.join(HERE, "golden", name + ".json"),
-                        str(tmp_path / (name + ".json"))], capture_output=True, text=True)
+    c = compare(os.path.join(HERE, "golden", name + ".json"), tmp_path / (name + ".json"),
+                "layout" if lane(name) == "exact" else "core")
     assert c.returncode == 0, c.stdout
 
 
-def test_comparison_can_fail(tmp_path):
-    other = os.path.join(HERE, "golden", "tiny.json")
-    c = subprocess.run([sys.executable, os.path.join(HERE, "compare.py"), "--level", "core",
-                        os.path.join(HERE, "golden", "linked_list.json"), other],
-                       capture_output=True, text=True)
+@pytest.mark.parametrize("name", [n for n in SCRIPTS if lane(n) in ("limit", "concurrent", "parallel")])
+def test_repeats(name):
+    """Where Go varies from run to run, we don't."""
+    path = os.path.join(HERE, "scripts", name + ".txt")
+    first, second = (goheap("run", path, "--json") for _ in range(2))
+    assert first.returncode == 0 and first.stdout == second.stdout
+
+
+@pytest.mark.parametrize("name, old, new", [
+    ("memlimit_off", "memlimit 25165824", "memlimit 20971520"),
+    ("memlimit_gogc", "memlimit 16777216", "memlimit off"),
+    ("conc_steady", "gogc 100", "gogc 50"),
+    ("par_2", "par 2 50000 64", "par 2 50001 64")])
+def test_comparison_sees(name, old, new, tmp_path):
+    """Tolerances are wide in these lanes, but not so wide."""
+    with open(os.path.join(HERE, "scripts", name + ".txt")) as f:
+        text = f.read()
+    assert text.count(old + "\n") == 1
+    script = tmp_path / (name + ".txt")
+    script.write_text(text.replace(old + "\n", new + "\n"))
+    assert goheap("run", str(script), "-o", str(tmp_path)).returncode == 0
+    c = compare(os.path.join(HERE, "golden", name + ".json"), tmp_path / (name + ".json"), "core")
+    assert c.returncode == 1, c.stdout
+
+
+def test_comparison_can_fail():
+    golden = os.path.join(HERE, "golden")
+    c = compare(os.path.join(golden, "linked_list.json"), os.path.join(golden, "tiny.json"), "core")
     assert c.returncode == 1
 
 
 def test_refused(tmp_path):
-    files = [os.path.join(HERE, "scripts", n + ".txt") for n in REFUSED + ["tiny"]]
-    r = goheap("run", *files, "-o", str(tmp_path))
+    """A script of a later language is refused, the others still run."""
+    later = tmp_path / "later.txt"
+    later.write_text("goheap-script 2\nstats s\n")
+    out = tmp_path / "out"
+    r = goheap("run", str(later), os.path.join(HERE, "scripts", "tiny.txt"), "-o", str(out))
     assert r.returncode == 3
-    assert os.listdir(tmp_path) == ["tiny.json"]
-    assert len(r.stderr.splitlines()) == len(REFUSED)
+    assert os.listdir(out) == ["tiny.json"]
+    assert len(r.stderr.splitlines()) == 1 and "goheap-script 2" in r.stderr
