@@ -885,6 +885,7 @@ parse_op(parser *p, gh_op *op)
     if (is(w, "memlimit")) {
         op->code = GH_OP_MEMLIMIT;
         p->paced = true;
+        s->limited = true;
         if (!want_fields(p, 2, 2)) {
             return false;
         }

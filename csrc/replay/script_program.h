@@ -149,6 +149,7 @@ struct gh_script {
     size_t slots;
     gh_mode mode;        // what gcmode means for our heap
     bool eager_sweep;
+    bool limited;        // it has a `memlimit`
 
     gh_op *op;
     uint32_t nop, op_cap;
@@ -255,6 +256,9 @@ struct gh_script_run {
     bool scavenging;              // see pace_scavenger
     uint64_t mapped;              // at the baseline, as the limit counts it
     int64_t memlimit;             // bytes more, as the script says
+    int64_t records;              // bytes taken off it for the reference's records
+    uint64_t spans, most_spans, classes;  // now, at most, span classes so far
+    uint64_t class_seen[3];
     gh_snap base;
     gh_snap *snap;
     size_t nsnap, snap_cap;

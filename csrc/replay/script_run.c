@@ -12,11 +12,12 @@
 #define GLOBALS_SCAN 160810u
 
 // Bytes that the reference has mapped beside the heap, which a memory limit
-// covers too. Measured; there they come in pieces of 256 KiB.
-#define NON_HEAP        ((uint64_t)7 << 20)  // at the baseline
-#define RECORDS         200000  // more for the records of a heap in use,
-#define RECORDS_CYCLE   500000  // once a cycle has run,
-#define RECORDS_ONE_IN  38      // and for so many bytes under the limit
+// covers too. At the baseline:
+#define NON_HEAP ((uint64_t)7 << 20)
+// and more for the records of spans and their bits, and for the sets of spans, of
+// which each span class has one block before the first cycle and four after it.
+// Measured; there it comes in pieces of 256 KiB.
+enum { RECORD_SPAN = 210, RECORD_SET = 4160, RECORD_STEP = 65536 };
 
 // Bytes of stacks that a cycle scans in the reference: its own stack is as deep
 // as the operation that started the cycle. Measured.
@@ -329,21 +330,53 @@ pace_scavenger(gh_script_run *r, bool cycle_ended)
                     && (double)(p.heap_inuse + p.heap_free) >= keep + 4096;
 }
 
+// count_span follows how many spans there were at most, and of which classes:
+// what the reference has made records for.
+static void
+count_span(void *arg, const gh_event *e)
+{
+    gh_script_run *r = arg;
+    if (e->kind == GH_EV_SPAN_FREE) {
+        r->spans--;
+        return;
+    }
+    r->spans++;
+    if (r->spans > r->most_spans) {
+        r->most_spans = r->spans;
+    }
+    uint64_t *seen = &r->class_seen[e->spanclass / 64];
+    const uint64_t bit = (uint64_t)1 << (e->spanclass % 64);
+    r->classes += (*seen & bit) == 0;
+    *seen |= bit;
+}
+
+static int64_t
+records(const gh_script_run *r)
+{
+    const uint64_t sets = r->classes * (r->cycles > 0 ? 4 : 1);
+    return (int64_t)(sets * RECORD_SET + r->most_spans * RECORD_SPAN);
+}
+
 // limit_memory sets the limit that `memlimit` asked for: over what the reference
-// has mapped at the baseline, less what its records grow by until the heap is as
-// large as the limit lets it.
+// has mapped at the baseline, less what its records have grown by.
 static void
 limit_memory(gh_script_run *r)
 {
     const int64_t n = r->memlimit, base = (int64_t)r->mapped;
-    if (n >= GH_LIMIT_OFF - base) {
-        (void)gh_set_memory_limit(r->m, GH_LIMIT_OFF);
-        return;
+    int64_t limit = GH_LIMIT_OFF;
+    if (n < GH_LIMIT_OFF - base) {
+        r->records = records(r);
+        limit = base + n - r->records;
     }
-    int64_t limit = base + n - RECORDS;
-    limit -= r->cycles > 0 ? RECORDS_CYCLE : 0;
-    limit -= n > 0 ? n / RECORDS_ONE_IN : 0;
     (void)gh_set_memory_limit(r->m, limit > 0 ? limit : 0);
+}
+
+static inline void
+follow_records(gh_script_run *r)
+{
+    if (r->memlimit != GH_LIMIT_OFF && records(r) >= r->records + RECORD_STEP) {
+        limit_memory(r);
+    }
 }
 
 // poll looks whether cycles have run since the last look. Several between two
@@ -354,6 +387,7 @@ poll(gh_script_run *r)
     const uint64_t ended = gh_cycles(r->heap);
     const uint64_t begun = ended + (gh_gc_phase(r->heap) != GH_PHASE_OFF);
     if (begun == r->begun && ended == r->cycles) {
+        follow_records(r);
         return true;
     }
     if (r->nevent < GH_SCRIPT_MAX_EVENTS
@@ -366,11 +400,8 @@ poll(gh_script_run *r)
         log_event(r, false);
     }
     if (ended != r->cycles) {
-        const bool first = r->cycles == 0;
         r->cycles = ended;
-        if (first && r->memlimit != GH_LIMIT_OFF) {
-            limit_memory(r);
-        }
+        follow_records(r);
         pace_scavenger(r, true);
         log_event(r, true);
     }
@@ -965,6 +996,10 @@ gh_script_run_new_on(const gh_script *s, const gh_mem_ops *ops, void *ctx,
     r->goal = r->last_goal = r->base.pacer.heap_goal;
     r->mapped = NON_HEAP + r->base.pacer.heap_inuse + r->base.pacer.heap_free;
     r->memlimit = GH_LIMIT_OFF;
+    if (s->limited) {
+        gh_listen(r->m, 1u << GH_EV_SPAN_ALLOC | 1u << GH_EV_SPAN_FREE,
+                  count_span, r);
+    }
     gh_leave(r->m);
     r->m = NULL;
     *out = r;
