@@ -5,6 +5,16 @@
 #                   missing is skipped by name
 # make typing       mypy, pyright and stubtest in a venv of their own
 # make peer         Go's own runtime tests on our core (needs Go)
+# make model        the write barrier, model-checked (needs spin): five minutes;
+#                   options in MODEL_ARGS
+# make release      what stays resident after a dropped GiB (needs 2 GB)
+# make asan         the whole suite under AddressSanitizer and UBSan, and the leaks
+#                   run under LeakSanitizer
+# make tsan         the threaded C tests under ThreadSanitizer
+# make leaks        2,000 heaps made and ended: maps, threads, memory as before
+# make stress       four threads on one heap, five minutes
+# make free-threaded  suite and stress on a Python without the GIL, which
+#                   csrc/tools/free_threaded.sh finds or builds
 # make bench        speed beside real Go's (benchmarks/README.md), a minute or
 #                   two; options in BENCH_ARGS
 
@@ -50,6 +60,15 @@ peer:
 	@$(MAKE) --no-print-directory -s -C csrc peer-lib
 	@python3 tests/peer/run_peer.py --lib csrc/libgoheap_peer.so $(PEER_ARGS)
 
+# Skipped by name, in there, where a tool is missing.
+.PHONY: model
+model:
+	@python3 tests/model/run_model.py $(MODEL_ARGS)
+
+.PHONY: release
+release: build
+	@GOHEAP_LONG=1 $(PY) -m pytest tests/long/test_release.py
+
 .PHONY: bench
 bench: build
 	@$(PY) benchmarks/run.py $(BENCH_ARGS)
@@ -84,11 +103,63 @@ check-tools:
 	    $(MAKE) --no-print-directory peer \
 	        PEER_ARGS="--only '$$(cat tests/peer/required.txt)' --require $$(cat tests/peer/required.count)"; \
 	else echo "skipped: Go's own runtime tests (no go)"; fi
+	@$(MAKE) --no-print-directory -s model MODEL_ARGS=--quick
 	@if echo 'int main(void){return 0;}' | \
 	    $(CC) -fsanitize=address,undefined -x c - -o /dev/null 2>/dev/null; \
 	then $(MAKE) --no-print-directory -s -C csrc asan; \
 	else echo "skipped: C tests under sanitizers (no libasan)"; fi
 
+# ---- long runs ---------------------------------------------------------------
+
+ASAN    := .venv-asan
+PRELOAD  = LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)"
+ASAN_ENV = UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 $(PRELOAD)
+
+# A copy of its own: the extension in the checkout stays as it is.
+$(ASAN)/.built: $(SOURCES) | $(PY)
+	@test -x $(ASAN)/bin/python || $(PY) -m venv $(ASAN)
+	@$(ASAN)/bin/python -m pip install -q --disable-pip-version-check \
+	    "setuptools>=68" wheel "pytest>=7" "hypothesis>=6"
+	@rm -rf $(ASAN)/src && mkdir $(ASAN)/src && \
+	    cp -r csrc goheap setup.py pyproject.toml README.md LICENSE MANIFEST.in $(ASAN)/src && \
+	    rm -rf $(ASAN)/src/goheap/*.so $(ASAN)/src/csrc/build
+	@cd $(ASAN)/src && GOHEAP_DEBUG=1 GOHEAP_SANITIZE=address,undefined \
+	    ../bin/python -m pip install -q --disable-pip-version-check \
+	    --no-build-isolation --no-deps .
+	@touch $@
+
+.PHONY: asan tsan leaks stress free-threaded
+asan: $(ASAN)/.built
+	@$(MAKE) --no-print-directory -s -C csrc asan
+	@ASAN_OPTIONS=detect_leaks=0 $(ASAN_ENV) \
+	    $(ASAN)/bin/pytest -p no:cacheprovider tests
+	@ASAN_OPTIONS=detect_leaks=1 PYTHONMALLOC=malloc $(ASAN_ENV) \
+	    $(ASAN)/bin/python tests/long/leaks.py --heaps 100 --no-figures
+
+tsan:
+	@$(MAKE) --no-print-directory -s -C csrc tsan
+
+leaks: build
+	@$(PY) tests/long/leaks.py
+
+stress: build
+	@$(PY) tests/long/stress.py --seconds 60
+
+FT := .venv-ft
+# Hypothesis beyond 6.139 needs a compiler that knows no free-threaded 3.13.
+free-threaded:
+	@py=$$(sh csrc/tools/free_threaded.sh) && echo "with $$py" && \
+	    { test -x $(FT)/bin/python || $$py -m venv $(FT); } && \
+	    $(FT)/bin/python -m pip install -q --disable-pip-version-check \
+	    "setuptools>=68" wheel "pytest>=7" "hypothesis>=6,<6.140"
+	@rm -rf $(FT)/src && mkdir $(FT)/src && \
+	    cp -r csrc goheap setup.py pyproject.toml README.md LICENSE MANIFEST.in $(FT)/src && \
+	    rm -rf $(FT)/src/goheap/*.so $(FT)/src/csrc/build
+	@cd $(FT)/src && ../bin/python -m pip install -q --disable-pip-version-check \
+	    --no-build-isolation --no-deps .
+	@PYTHON_GIL=0 $(FT)/bin/pytest -p no:cacheprovider tests/api tests/oracle
+	@PYTHON_GIL=0 $(FT)/bin/python tests/long/stress.py --seconds 60
+
 clean:
-	rm -rf build $(VENV) $(TYPING) *.egg-info goheap/_core*.so
+	rm -rf build $(ASAN) $(FT) $(VENV) $(TYPING) *.egg-info goheap/_core*.so
 	$(MAKE) -C csrc clean

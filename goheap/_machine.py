@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (Bundle, RuleBasedStateMachine, consumes, initialize, invariant,
                                  precondition, rule)
 
-from . import (Array, Embed, Fixed, ForeignRefError, Heap, HeapClosedError, Interface, Ptr, Ref,
-               Slice, String, Struct, _core, bool_, float32, float64, int8, int16, int32, int64,
+from . import (Array, Embed, Fixed, ForeignRefError, Heap, HeapClosedError, HeapStateError, Interface,
+               Ptr, Ref, Slice, String, Struct, _core, bool_, float32, float64, int8, int16, int32, int64,
                sizeof, uint8, uint16, uint32, uint64, uintptr)
 from .testing import policies, structs
 
@@ -120,8 +120,8 @@ class HeapMachine(RuleBasedStateMachine):
     first heap, `heaps` are those that are open, `objects` a Bundle of Objects that have a
     handle, `root_blocks` one of Blocks.
 
-    Override make_heap to try a heap of your own; `drawn` has gogc, procs and policy as
-    hypothesis chose them for it. `keep` brings an object of a new rule into the model.
+    Override make_heap to try a heap of your own; `drawn` has gogc, procs, mode and policy
+    as hypothesis chose them for it. `keep` brings an object of a new rule into the model.
 
     >>> from hypothesis.stateful import rule
     >>> class Machine(HeapMachine):
@@ -162,18 +162,19 @@ class HeapMachine(RuleBasedStateMachine):
     # ---- making -------------------------------------------------------------------
 
     @initialize(gogc=st.sampled_from([None, 5, 50, 100]), procs=st.integers(1, 3),
-                policy=policies())
-    def first_heap(self, gogc: int | None, procs: int, policy: Any) -> None:
+                mode=st.sampled_from(["stw", "stw", "virtual"]), policy=policies())
+    def first_heap(self, gogc: int | None, procs: int, mode: str, policy: Any) -> None:
         """Makes the heap of this run."""
-        self.drawn = {"gogc": gogc, "procs": procs, "policy": policy}
+        self.drawn = {"gogc": gogc, "procs": procs, "mode": mode, "policy": policy}
         self.heap = self.make_heap()
         self.heaps.append(self.heap)
 
     @precondition(lambda self: len(self.heaps) < _MAX_HEAPS and len(self.held) > 4 * len(self.heaps))
-    @rule(gogc=st.sampled_from([None, 50, 100]), procs=st.integers(1, 3), policy=policies())
-    def another_heap(self, gogc: int | None, procs: int, policy: Any) -> None:
+    @rule(gogc=st.sampled_from([None, 50, 100]), procs=st.integers(1, 3),
+          mode=st.sampled_from(["stw", "virtual"]), policy=policies())
+    def another_heap(self, gogc: int | None, procs: int, mode: str, policy: Any) -> None:
         """Makes one more."""
-        self.drawn = {"gogc": gogc, "procs": procs, "policy": policy}
+        self.drawn = {"gogc": gogc, "procs": procs, "mode": mode, "policy": policy}
         self.heaps.append(self.make_heap())
 
     @rule(target=objects, i=st.integers(0, 2), p=st.integers(0, 2),
@@ -445,15 +446,21 @@ class HeapMachine(RuleBasedStateMachine):
     @rule(i=st.integers(0, 2))
     def gc_start(self, i: int) -> None:
         """A cycle begins that is driven by hand; other rules run between its steps."""
-        if self.at(i).phase == "off":
-            self.at(i).gc_start()
+        heap = self.at(i)
+        if heap.phase == "off":
+            heap.gc_start()
 
     @rule(i=st.integers(0, 2), n=st.integers(0, 40), finish=st.booleans())
     def gc_step(self, i: int, n: int, finish: bool) -> None:
         """Some grey objects are scanned; the cycle ends if none is left."""
         heap = self.at(i)
-        if heap.phase != "off" and not heap.gc_step(n).left and finish:
-            heap.gc_finish()
+        if heap.phase == "off":
+            return
+        try:
+            if not heap.gc_step(n).left and finish:
+                heap.gc_finish()
+        except HeapStateError:
+            assert heap.mode == "virtual"  # a cycle that began by itself
 
     @rule(i=st.integers(0, 2))
     def snapshot(self, i: int) -> None:
@@ -495,6 +502,19 @@ class HeapMachine(RuleBasedStateMachine):
         """GOGC, from now on."""
         self.at(i).gogc = gogc
         assert self.at(i).gogc == gogc
+
+    @rule(i=st.integers(0, 2), limit=st.sampled_from([None, 0, 1 << 20, 1 << 30]))
+    def set_memory_limit(self, i: int, limit: int | None) -> None:
+        """GOMEMLIMIT, from now on."""
+        self.at(i).memory_limit = limit
+        assert self.at(i).memory_limit == limit
+
+    @rule(i=st.integers(0, 2), ns=st.sampled_from([0, 1000, 10**6, 10**9, 3 * 10**11]))
+    def advance(self, i: int, ns: int) -> None:
+        """Virtual time passes: for the scavenger, and the timer of two minutes."""
+        before = self.at(i).now_ns
+        self.at(i).advance(ns)
+        assert self.at(i).now_ns >= before + ns
 
     @rule(i=st.integers(0, 2), procs=st.integers(1, 3))
     def set_procs(self, i: int, procs: int) -> None:

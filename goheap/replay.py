@@ -219,6 +219,8 @@ def replay(
     if deaths not in DEATHS:
         raise ValueError(f'deaths must be "early", "drawn" or "late", not '
                          f"{deaths!r}")
+    if not isinstance(costs, Costs):
+        raise TypeError(f"costs must be a Costs, not {type(costs).__name__!r}")
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise TypeError(f"seed must be an int, not {type(seed).__name__!r}")
     if progress is not None and not callable(progress):

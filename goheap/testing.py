@@ -124,7 +124,7 @@ def policies() -> Any:
 
     least = st.sampled_from([0, "64KiB", "4MiB"]) | st.integers(0, 1 << 24)
     return st.builds(Policy, tiny=st.booleans(), sweep=st.sampled_from([None, "lazy", "eager"]),
-                     min_heap=least)
+                     scavenger=st.sampled_from(["go", "off"]), min_heap=least)
 
 
 class _Object:
