@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from .errors import HeapError
-from .replay import DEATHS, Replay, replay
+from .replay import DEATHS, MODES, Replay, replay
 
 
 def _percent(text: str) -> int | str:
@@ -50,6 +50,9 @@ def add_replay_parser(subparsers: Any) -> None:
                    metavar="L", help="bytes, a size such as 64MiB, or off")
     p.add_argument("--procs", type=_procs, default="recorded", metavar="N",
                    help="GOMAXPROCS")
+    p.add_argument("--mode", choices=MODES, default="stw",
+                   help="cycles with the world stopped (default), or beside the "
+                        "program on the virtual clock")
     p.add_argument("--gctrace", action="store_true",
                    help="print the line of every collection, as Go does")
     p.add_argument("--json", action="store_true", help="print one JSON object")
@@ -85,7 +88,7 @@ def run_replay(args: argparse.Namespace) -> int:
     """0: done; 1: a file or a setting was wrong."""
     try:
         r = replay(args.file, gogc=args.gogc, memory_limit=args.memory_limit,
-                   procs=args.procs, deaths=args.deaths, seed=args.seed)
+                   procs=args.procs, mode=args.mode, deaths=args.deaths, seed=args.seed)
     except (HeapError, OSError, ValueError, TypeError, MemoryError) as e:
         print(f"goheap replay: {e}", file=sys.stderr)
         return 1

@@ -136,6 +136,7 @@ typedef struct gh_labels {
 typedef struct gh_virtual {
     bool on;               // a cycle marks
     bool empty;            // its queue was empty at the last look
+    bool stretched;        // the time at hand has the workers' share in it
     double seen_ns;        // the clock at the last tick
     double owed;           // scan work that the workers had time for
     double sweep_ns;       // time that the sweeper has left

@@ -120,6 +120,7 @@ gh_sweepone(gh_heap *h)
     gh_mspan *s = next_span_for_sweep(h);
     if (s == NULL) {
         h->sweep_drained = true;
+        gh_scav_ready(&h->scavenger);
         return GH_SWEEP_NOTHING;
     }
     GH_THROW_IF(s->sweepgen != h->sweepgen - 2,

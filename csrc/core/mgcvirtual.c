@@ -81,6 +81,21 @@ idle_ps(const gh_heap *h, const gh_p *p)
     return n;
 }
 
+// stolen_share is the part of p's time that workers take from its mutator: they
+// run on busy Ps when too few are idle, and everywhere for their fraction.
+static double
+stolen_share(const gh_heap *h, const gh_p *p)
+{
+    const gh_virtual *v = &h->virt;
+    const int32_t idle = idle_ps(h, p);
+    const double dedicated =
+        v->dedicated > idle ? (double)(v->dedicated - idle)
+                                  / (double)(h->procs - idle)
+                            : 0;
+    const double share = dedicated + h->gcc.fractional_utilization_goal;
+    return share < 0.9 ? share : 0.9;
+}
+
 // mark_slice lets the workers have ns of time.
 static void
 mark_slice(gh_heap *h, const gh_p *p, double ns)
@@ -138,7 +153,6 @@ sweep_slice(gh_heap *h, const gh_p *p, double ns)
     }
     if (h->sweep_drained) {
         v->sweep_ns = 0;
-        gh_scav_ready(&h->scavenger);
     }
 }
 
@@ -193,6 +207,15 @@ gh_virtual_tick(gh_heap *h, const gh_p *p)
             ns = SLICE_NS;
         }
         v->seen_ns += ns;
+        if (v->on && p != NULL && !h->clock_external && !v->stretched) {
+            // What the program does takes longer while workers have its P. The
+            // stamps of a recording have that in them already.
+            const double share = stolen_share(h, p);
+            const double more = ns * share / (1 - share);
+            h->clock_ns += more;
+            v->seen_ns += more;
+            ns += more;
+        }
         if (!v->on) {
             sweep_slice(h, p, ns);
             continue;
@@ -269,18 +292,19 @@ assist(gh_p *p)
     }
     const int64_t done = mark_work(h, work);
     const double ns = (double)done * h->opt.costs.scan_byte;
-    h->clock_ns += ns;
+    h->clock_ns += h->clock_external ? ns : ns / (1 - stolen_share(h, p));
     gh_limiter_add_assist_time(&h->limiter, (int64_t)ns);
     if (gh_gcc_add_assist_time(c, &p->assist_ns, (int64_t)ns)) {
         gh_limiter_update(&h->limiter, (int64_t)h->clock_ns);
     }
     p->assist_bytes += gh_gcc_assist_pay(c, done);
-    if (is_over(h)) {
-        finish(h);
-        return;
-    }
-    // The others had the same time.
+    // The others had the same time, which is the longer one already.
+    h->virt.stretched = true;
     gh_virtual_tick(h, p);
+    h->virt.stretched = false;
+    if (marking(h) && is_over(h)) {
+        finish(h);
+    }
     if (marking(h) && p->assist_bytes < 0) {
         h->virt.waiter = p;
         while (marking(h) && p->assist_bytes < 0

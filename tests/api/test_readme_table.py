@@ -57,6 +57,9 @@ AROUND = {
     "heap.new_many(Node, 1000)": "assert len({}) == 1000",
     "many.store(Node.key, range(1000))": "{}\nassert many[-1].key == 999",
     "many.load(Node.next)": "many[:1].store(Node.next, [handle])\nassert {}[0] == handle",
+    'gh.Heap(mode="virtual", memory_limit="64MiB")':
+        "assert ({}).memory_limit == 64 << 20",
+    "heap.advance(10**9)": "{}\nassert heap.now_ns >= 10**9",
     "heap.gc_start()": "{}\nassert heap.phase == 'mark'",
     "heap.gc_step()": "heap.gc_start()\nassert not {}.assist_debt[0]",
     'heap.color("A")': "heap.label(handle, 'A')\nassert {} == 'white'",

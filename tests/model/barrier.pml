@@ -26,7 +26,7 @@
  *                mutator's are scanned in one step, nobody writes to another's,
  *                the new word is shaded only until the own ones are scanned
  *   GATE         no mutator does anything while another is inside a store, as
- *                long as a heap lets in one at a time [lock:world]
+ *                long as a heap lets in one at a time (lock:world)
  *   OPS=k        at most k steps a mutator, to bound the search
  */
 #ifndef N

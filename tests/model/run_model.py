@@ -52,11 +52,11 @@ VARIANTS = (
     Variant("rule, slot by slot", "SLOTWISE OPS=2", False),
     Variant("rule, slot by slot", "SLOTWISE", False, quick=False),
     Variant("no deletion half", "NO_DEL", True),
-    Variant("no deletion half, slot by slot", "NO_DEL SLOTWISE", True),
+    Variant("no deletion half, slot by slot", "NO_DEL SLOTWISE", True, quick=False),
     Variant("allocate white", "ALLOC_WHITE", True),
-    Variant("allocate white, slot by slot", "ALLOC_WHITE SLOTWISE", True),
+    Variant("allocate white, slot by slot", "ALLOC_WHITE SLOTWISE", True, quick=False),
     Variant("no safe point", "NO_SAFE OPS=1", True),
-    Variant("no safe point, slot by slot", "NO_SAFE SLOTWISE OPS=1", True),
+    Variant("no safe point, slot by slot", "NO_SAFE SLOTWISE OPS=1", True, quick=False),
     Variant("no slot barrier, slot by slot", "NO_SLOT SLOTWISE", True),
     Variant("no slot barrier, one inside", "NO_SLOT GATE", False, quick=False, n=2, h=2),
     Variant("no barrier", "NO_DEL NO_INS NO_SLOT", True),
@@ -103,8 +103,8 @@ def search(v: Variant, folder: str) -> Outcome:
                    stdout=subprocess.DEVNULL)
     # COLLAPSE stores states whole, in parts: nothing is hashed away. Compiling better than
     # -O1 takes longer than a short search.
-    subprocess.run([CC, "-w", "-O1" if v.quick else "-O2", "-DSAFETY", "-DCOLLAPSE", f"-DMEMLIM={MEGABYTES}",
-                    "-o", "pan", "pan.c"], cwd=folder, check=True)
+    subprocess.run([*CC.split(), "-w", "-O1" if v.quick else "-O2", "-DSAFETY", "-DCOLLAPSE",
+                    f"-DMEMLIM={MEGABYTES}", "-o", "pan", "pan.c"], cwd=folder, check=True)
     begin = time.perf_counter()
     try:
         text = subprocess.run([os.path.join(folder, "pan"), f"-m{DEPTH}", "-w22"], cwd=folder,
