@@ -8,9 +8,9 @@
 # make model        the write barrier, model-checked (needs spin): five minutes;
 #                   options in MODEL_ARGS
 # make release      what stays resident after a dropped GiB (needs 2 GB)
-# make asan         the whole suite under AddressSanitizer and UBSan, and the leaks
-#                   run under LeakSanitizer
+# make asan         the whole suite under AddressSanitizer, UBSan and LeakSanitizer
 # make tsan         the threaded C tests under ThreadSanitizer
+# make os-sites     whether the fault tests reach every call to the OS (needs gcov)
 # make leaks        2,000 heaps made and ended: maps, threads, memory as before
 # make stress       four threads on one heap, five minutes
 # make free-threaded  suite and stress on a Python without the GIL, which
@@ -113,7 +113,9 @@ check-tools:
 
 ASAN    := .venv-asan
 PRELOAD  = LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)"
-ASAN_ENV = UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 $(PRELOAD)
+# Python's own allocator off, so that the leak check sees every block.
+ASAN_ENV = ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 \
+           UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 PYTHONMALLOC=malloc $(PRELOAD)
 
 # A copy of its own: the extension in the checkout stays as it is.
 $(ASAN)/.built: $(SOURCES) | $(PY)
@@ -131,13 +133,16 @@ $(ASAN)/.built: $(SOURCES) | $(PY)
 .PHONY: asan tsan leaks stress free-threaded
 asan: $(ASAN)/.built
 	@$(MAKE) --no-print-directory -s -C csrc asan
-	@ASAN_OPTIONS=detect_leaks=0 $(ASAN_ENV) \
-	    $(ASAN)/bin/pytest -p no:cacheprovider tests
-	@ASAN_OPTIONS=detect_leaks=1 PYTHONMALLOC=malloc $(ASAN_ENV) \
-	    $(ASAN)/bin/python tests/long/leaks.py --heaps 100 --no-figures
+	@$(ASAN_ENV) $(ASAN)/bin/pytest -p no:cacheprovider tests
+	@$(ASAN_ENV) $(ASAN)/bin/python tests/long/leaks.py --heaps 100 --no-figures
 
 tsan:
 	@$(MAKE) --no-print-directory -s -C csrc tsan
+
+# Every call to the OS is reached and fails in tests/api/test_faults.py (needs gcov).
+.PHONY: os-sites
+os-sites: build
+	@$(PY) tests/long/os_sites.py
 
 leaks: build
 	@$(PY) tests/long/leaks.py
@@ -153,12 +158,12 @@ free-threaded:
 	    $(FT)/bin/python -m pip install -q --disable-pip-version-check \
 	    "setuptools>=68" wheel "pytest>=7" "hypothesis>=6,<6.140"
 	@rm -rf $(FT)/src && mkdir $(FT)/src && \
-	    cp -r csrc goheap setup.py pyproject.toml README.md LICENSE MANIFEST.in $(FT)/src && \
+	    cp -r csrc goheap tests setup.py pyproject.toml README.md LICENSE MANIFEST.in $(FT)/src && \
 	    rm -rf $(FT)/src/goheap/*.so $(FT)/src/csrc/build
 	@cd $(FT)/src && ../bin/python -m pip install -q --disable-pip-version-check \
-	    --no-build-isolation --no-deps .
-	@PYTHON_GIL=0 $(FT)/bin/pytest -p no:cacheprovider tests/api tests/oracle
-	@PYTHON_GIL=0 $(FT)/bin/python tests/long/stress.py --seconds 60
+	    --no-build-isolation --no-deps -e .
+	@cd $(FT)/src && PYTHON_GIL=0 ../bin/python -m pytest tests/api tests/oracle
+	@cd $(FT)/src && PYTHON_GIL=0 ../bin/python tests/long/stress.py --seconds 60
 
 clean:
 	rm -rf build $(ASAN) $(FT) $(VENV) $(TYPING) *.egg-info goheap/_core*.so

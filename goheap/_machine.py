@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (Bundle, RuleBasedStateMachine, consumes, initialize, invariant,
                                  precondition, rule)
 
-from . import (Array, Embed, Fixed, ForeignRefError, Heap, HeapClosedError, HeapStateError, Interface,
-               Ptr, Ref, Slice, String, Struct, _core, bool_, float32, float64, int8, int16, int32, int64,
-               sizeof, uint8, uint16, uint32, uint64, uintptr)
+from . import (Array, Embed, Fixed, ForeignRefError, Heap, HeapClosedError, HeapStateError,
+               Interface, Ptr, Ref, Slice, String, Struct, _core, bool_, float32, float64, int8,
+               int16, int32, int64, sizeof, uint8, uint16, uint32, uint64, uintptr)
 from .testing import policies, structs
 
 __all__ = ["Block", "HeapMachine", "Object", "Target"]
@@ -169,7 +169,8 @@ class HeapMachine(RuleBasedStateMachine):
         self.heap = self.make_heap()
         self.heaps.append(self.heap)
 
-    @precondition(lambda self: len(self.heaps) < _MAX_HEAPS and len(self.held) > 4 * len(self.heaps))
+    @precondition(lambda self: (len(self.heaps) < _MAX_HEAPS
+                                and len(self.held) > 4 * len(self.heaps)))
     @rule(gogc=st.sampled_from([None, 50, 100]), procs=st.integers(1, 3),
           mode=st.sampled_from(["stw", "virtual"]), policy=policies())
     def another_heap(self, gogc: int | None, procs: int, mode: str, policy: Any) -> None:

@@ -110,10 +110,11 @@ class Heap(_core.HeapPart):
     _costs: Costs
 
     def __new__(cls, *, gogc: Any = 100, memory_limit: Any = None, procs: int = 1,
-                mode: Mode = "stw", hard_limit: Any = None, policy: Policy = _DEFAULT_POLICY, costs: Costs | None = None,
-                globals_scan: Any = 0, stack_scan: Any = 0,
+                mode: Mode = "stw", hard_limit: Any = None, policy: Policy = _DEFAULT_POLICY,
+                costs: Costs | None = None, globals_scan: Any = 0, stack_scan: Any = 0,
                 address_space: Any = "256GiB") -> Heap:
-        if mode == "concurrent":
+        asked: object = mode
+        if asked == "concurrent":
             raise ValueError('Heap: mode "concurrent" is not in this version; it has "stw" and '
                              '"virtual"')
         if mode not in ("stw", "virtual"):
@@ -124,8 +125,9 @@ class Heap(_core.HeapPart):
         if not isinstance(costs, Costs):
             raise TypeError(f"Heap: costs must be a Costs or None, not {type(costs).__name__!r}")
         self = super().__new__(
-            cls, gogc=gogc, memory_limit=memory_limit, procs=procs, virtual=mode == "virtual", hard_limit=hard_limit, globals_scan=globals_scan, stack_scan=stack_scan,
-            address_space=address_space, tiny=policy.tiny, 
+            cls, gogc=gogc, memory_limit=memory_limit, procs=procs, virtual=mode == "virtual",
+            hard_limit=hard_limit, globals_scan=globals_scan, stack_scan=stack_scan,
+            address_space=address_space, tiny=policy.tiny,
             eager_sweep=policy.sweep == "eager" or policy.sweep is None and mode == "stw",
             scavenger=policy.scavenger == "go",
             min_heap=policy.min_heap,

@@ -239,8 +239,9 @@ class _Scripts:
     def random(self) -> None:
         base = self.slot()
         n = self.number(1, len(self.slots) - base)
-        self.lines.append(f"random {self.number(0, 999)} {self.number(1, 300)} sizes=u:1-{self.number(1, 900)} "
-                          f"base={base} live={n} scan={self.number(0, 100)} link={self.number(0, 100)}")
+        self.lines.append(f"random {self.number(0, 999)} {self.number(1, 300)} "
+                          f"sizes=u:1-{self.number(1, 900)} base={base} live={n} "
+                          f"scan={self.number(0, 100)} link={self.number(0, 100)}")
         # What they hold now depends on the draws of the script.
         self.slots[base:base + n] = [None] * n
 

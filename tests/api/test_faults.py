@@ -149,6 +149,8 @@ def many_types():
             T = gh.struct("T", a=gh.Ptr, b=gh.fixed(gh.uintptr, i), c=gh.fixed(gh.Ptr, i))
             kept.append(step(heap, heap.new, T))
             kept.append(step(heap, heap.array, T, i))
+        # A mask so long that it gets memory of its own.
+        kept.append(step(heap, heap.new, gh.words("W", 8 << 20, ptrs="0-1000000")))
         heap.verify()
 
 
@@ -229,6 +231,22 @@ def by_hand():
         heap.verify()
 
 
+def virtual():
+    """Cycles beside the program, assists, the scavenger and the memory limit."""
+    with gh.Heap(mode="virtual", gogc=50, memory_limit="6MiB",
+                 policy=gh.Policy(min_heap="256KiB")) as heap:
+        ring = step(heap, heap.array, Node, 100)
+        for i in range(2000):
+            ring[i * 7 % 100].left = step(heap, heap.new, Node, key=i)
+            if i % 20 == 0:
+                step(heap, heap.alloc, 9000)
+            if i % 1000 == 999:
+                step(heap, heap.advance, 10**8)
+        step(heap, heap.collect)
+        assert all(ring[i * 7 % 100].left.key == i for i in range(1900, 2000))
+        heap.verify()
+
+
 def looking():
     with gh.Heap() as heap, heap.watch() as log, heap.record() as series:
         kept = [step(heap, heap.new, Node, key=i) for i in range(3000)]
@@ -255,7 +273,7 @@ def hard_limit():
 
 
 SCENARIOS = [create, small, large, arrays, growth, collect, automatic, free_os_memory,
-             many_procs, many_types, two_heaps, script, close, roots, by_hand, looking,
+             many_procs, many_types, two_heaps, script, close, roots, by_hand, virtual, looking,
              hard_limit]
 OS_CALLS = ("reserve", "map", "unused", "fault")
 hit: collections.Counter[str] = collections.Counter()

@@ -223,13 +223,15 @@ KINDS = {
              "Index": (OK, *MEMORY, *OVER), "raising Index": (KeyError,), "else": TYPE},
     "plain int": {"numbers": NUMBER_OUT, "Index": NUMBER_OUT, "raising Index": (KeyError,),
                   "else": TYPE},
-    "time": {"numbers": NUMBER_OUT, "Index": NUMBER_OUT, "raising Index": (KeyError,), "else": TYPE},
+    "time": {"numbers": NUMBER_OUT, "Index": NUMBER_OUT, "raising Index": (KeyError,),
+             "else": TYPE},
     "identifier": {"Text": (OK,), "else": VALUE},
     "recorded": {"numbers": NUMBER_OUT, "texts": (*VALUE, *OVER, *TYPE), "None": (OK, *TYPE),
                  "else": TYPE},  # of replay: what the recorded program had, or a number
     "int": {"numbers": (OK, *VALUE, *OVER, *MEMORY), "Index": (OK, *VALUE, *OVER, *MEMORY),
             "raising Index": (KeyError,), "else": TYPE},
-    "index": {"-1": (OK, *TYPE), "numbers": (*INDEX, *OVER), "Index": (*INDEX, *OVER), "True": (OK, *TYPE),
+    "index": {"-1": (OK, *TYPE), "numbers": (*INDEX, *OVER), "Index": (*INDEX, *OVER),
+              "True": (OK, *TYPE),
               "raising Index": (KeyError,), "else": TYPE},
     "percent": {"numbers": NUMBER_OUT, "texts": VALUE, "None": (OK,), "Index": NUMBER_OUT,
                 "raising Index": (KeyError,), "else": TYPE},
@@ -387,6 +389,7 @@ SLOW = {("Heap.new_many", "2**31"), ("Heap.roots", "2**31")}  # each cycle looks
 
 # Not called, each for a reason.
 LEFT_OUT = {
+    "__buffer__": "CPython's wrapper since 3.12", "__release_buffer__": "likewise",
     "GO_VERSION": "a str",
     "__init_subclass__": "inherited", "__subclasshook__": "inherited", "__new__": "as the class",
     "__init__": "as the class", "__getnewargs__": "of tuples", "__replace__": "of dataclasses",
@@ -642,7 +645,10 @@ def run_matrix(report, address_space="1GiB"):
             dead = Env(end)
             live = Env()
             args = [make(live) for _, _, make, _ in target.params]
-            expected = (OK,) if member in SURVIVE or target.label in SURVIVE_IN else TYPE if member in NEVER else CLOSED
+            if member in SURVIVE or target.label in SURVIVE_IN:
+                expected = (OK,)
+            else:
+                expected = TYPE if member in NEVER else CLOSED
             if target.label.endswith("(del)") or any(
                     kind == "read-only" for _, kind, _, _ in target.params):
                 expected = (AttributeError, TypeError, *CLOSED)
@@ -666,10 +672,12 @@ def test_matrix_in_a_child():
     code = "import test_misuse as m; print(m.run_matrix(print, '64GiB'), 'cells')"
     r = subprocess.run([sys.executable, "-X", "dev", "-X", "faulthandler", "-c", code],
                        capture_output=True, text=True, cwd=os.path.dirname(__file__), timeout=100,
-                       env={**os.environ, "PYTHONMALLOC": "debug"})
+                       env={"PYTHONMALLOC": "debug", **os.environ})
     assert r.returncode == 0, r.stdout + r.stderr
     assert r.stdout.endswith(" cells\n") and r.stdout.count("\n") == 1, r.stdout
-    assert r.stderr == ""
+    # Under AddressSanitizer calloc() says so when it refuses.
+    lines = [line for line in r.stderr.splitlines() if "failed to allocate" not in line]
+    assert not lines, r.stderr
 
 
 def test_no_public_name_is_left_out():

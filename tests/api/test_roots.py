@@ -286,7 +286,15 @@ def test_hard_limit_stops_a_run_and_leaves_the_heap_sound():
         gh.Heap(hard_limit=1024)
 
 
-def test_ctrl_c_stops_a_run():
+@pytest.fixture
+def ctrl_c():
+    """As in a terminal: a shell's background job begins with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_stops_a_run(ctrl_c):
     with gh.Heap(gogc=None) as heap:
         main = threading.main_thread().ident
         timer = threading.Timer(0.1, lambda: signal.pthread_kill(main, signal.SIGINT))

@@ -6,6 +6,7 @@ import pickle
 import random
 import sys
 import threading
+import time
 from collections import Counter, deque
 
 import pytest
@@ -753,6 +754,8 @@ def test_snapshots_while_threads_work():
                 assert min(snap._to and memoryview(snap._to).cast("I"), default=0) != 2**32 - 1
                 snap.retained(snap.objects["addr"][0]) if len(snap.objects) else None
                 len(log), len(series)
+            while not len(log):
+                time.sleep(0.001)
         stop.set()
         for t in threads:
             t.join()
