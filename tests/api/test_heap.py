@@ -542,7 +542,10 @@ def test_heaps_come_and_go():
 
 def maps():
     with open("/proc/self/maps") as f:
-        return sum(1 for _ in f)
+        lines = f.readlines()
+    if any("/libasan" in line for line in lines):
+        pytest.skip("AddressSanitizer keeps memory back")
+    return len(lines)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/maps")

@@ -4,10 +4,13 @@ from __future__ import annotations
 import array
 import copy
 import gc
+import os
 import pickle
 import random
 import signal
 import struct
+import subprocess
+import sys
 import threading
 import time
 
@@ -454,3 +457,23 @@ def test_strings_slices_interfaces(heap):
     g.s = g.sl = g.i = None
     heap.collect()
     assert heap.stats().heap_objects == 1
+
+
+def test_a_process_with_little_address_space():
+    """RLIMIT_AS: the window shrinks to what there is, and the refusal is an exception."""
+    code = ("import resource; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))\n"
+            "import goheap as gh\n"
+            "heap = gh.Heap(gogc=None)\n"
+            "kept = []\n"
+            "try:\n"
+            "    while True: kept.append(heap.alloc('16MiB'))\n"
+            "except gh.HeapMemoryError as e:\n"
+            "    assert e.requested == 16 << 20 and e.in_use > 0, e\n"
+            "heap.verify()\n"
+            "n = len(kept); del kept[1:]; heap.collect()\n"
+            "assert len(heap.alloc('16MiB')) == 16 << 20 and n > 3\n"
+            "heap.close(); print('fine', n)\n")
+    if "asan" in os.environ.get("LD_PRELOAD", ""):
+        pytest.skip("AddressSanitizer needs more address space")
+    r = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert r.returncode == 0 and r.stdout.startswith("fine"), r.stderr
