@@ -159,6 +159,51 @@ gh_bitmaps_free(gh_bitmaps *b, uint32_t word, unsigned nwords)
     b->used -= nwords;
 }
 
+void
+gh_bitmaps_trim(gh_bitmaps *b, gh_mem *mem)
+{
+    // Eight words are one OS page of records: a byte for each such group, a bit
+    // for each word that is free.
+    enum { GROUP = GH_PHYS_PAGE_SIZE / (64 * sizeof(gh_objmeta)) };
+    _Static_assert(GROUP == 8, "a byte for each group of words");
+    const size_t groups = b->next / GROUP;
+    const size_t bytes = gh_align_up(groups + 1, GH_PHYS_PAGE_SIZE);
+    void *scratch;
+    if (b->meta == NULL || groups == 0
+        || gh_sys_alloc(mem, bytes, b->stat, &scratch) != GH_OK) {
+        return;
+    }
+    uint8_t *is_free = scratch;
+    for (unsigned n = 1; n <= GH_BITS_MAX_WORDS; n++) {
+        for (uint32_t head = b->free_head[n]; head != 0;) {
+            const uint32_t w = head - 1;
+            for (uint32_t i = w; i < w + n; i++) {
+                is_free[i / GROUP] |= (uint8_t)(1u << i % GROUP);
+            }
+            head = (uint32_t)b->area[0][w];
+        }
+    }
+    for (size_t i = 0, end; i < groups; i = end + 1) {
+        for (end = i; end < groups && is_free[end] == 0xff; end++) {
+        }
+        if (end > i) {
+            gh_sys_trim(mem, b->meta + i * GROUP * 64,
+                        (end - i) * GH_PHYS_PAGE_SIZE);
+        }
+    }
+    gh_sys_free(mem, scratch, bytes, bytes, b->stat);
+}
+
+void
+gh_ptr_bits_trim(gh_bitmaps *b, gh_mem *mem, uintptr_t from, uintptr_t to)
+{
+    const size_t first = gh_align_up((from - b->window) / 64, GH_PHYS_PAGE_SIZE);
+    const size_t limit = (to - b->window) / 64 & ~(GH_PHYS_PAGE_SIZE - 1);
+    if (first < limit) {
+        gh_sys_trim(mem, (char *)b->ptr_bits + first, limit - first);
+    }
+}
+
 unsigned
 gh_mspan_next_free_index(const gh_bitmaps *b, gh_mspan *s)
 {

@@ -68,6 +68,12 @@ GH_NODISCARD gh_status gh_bitmaps_map_arena(gh_bitmaps *b, gh_mem *mem,
 GH_NODISCARD gh_status gh_bitmaps_alloc(gh_bitmaps *b, gh_mem *mem, unsigned n,
                                         uint32_t *word);
 void gh_bitmaps_free(gh_bitmaps *b, uint32_t word, unsigned nwords);
+// gh_bitmaps_trim gives the OS back what is kept of objects of words that no
+// span owns. Without the memory to find them it does nothing.
+void gh_bitmaps_trim(gh_bitmaps *b, gh_mem *mem);
+// gh_ptr_bits_trim does so for the pointer bits of window bytes [from, to), in
+// which there is no object.
+void gh_ptr_bits_trim(gh_bitmaps *b, gh_mem *mem, uintptr_t from, uintptr_t to);
 
 static inline uint64_t *
 gh_mspan_alloc_bits(const gh_bitmaps *b, const gh_mspan *s)

@@ -131,6 +131,13 @@ gh_sys_unused(gh_mem *m, void *v, size_t n)
     return GH_OK;
 }
 
+void
+gh_sys_trim(gh_mem *m, void *v, size_t n)
+{
+    GH_ASSERT(n % GH_PHYS_PAGE_SIZE == 0);
+    (void)m->ops->unused(m->ctx, v, n);  // benign: the pages stay
+}
+
 gh_status
 gh_sys_fault(gh_mem *m, void *v, size_t n)
 {

@@ -81,6 +81,9 @@ void gh_sys_used(gh_mem *m, void *v, size_t n, size_t prepared);
 // gh_sys_unused gives the pages back. On an error nothing has changed.
 GH_NODISCARD gh_status gh_sys_unused(gh_mem *m, void *v, size_t n);
 GH_NODISCARD gh_status gh_sys_fault(gh_mem *m, void *v, size_t n);
+// gh_sys_trim gives the pages of Ready memory back that nobody reads before it
+// writes them; it stays Ready in the books. Should the OS refuse, they stay.
+void gh_sys_trim(gh_mem *m, void *v, size_t n);
 // ready is how many of the n bytes were in state Ready.
 void gh_sys_free(gh_mem *m, void *v, size_t n, size_t ready, gh_sysstat *stat);
 void gh_sys_unreserve(gh_mem *m, void *v, size_t n);

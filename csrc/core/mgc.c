@@ -428,6 +428,7 @@ gh_free_os_memory(gh_mut *m)
     gh_status st = gh_gc(m);
     if (st == GH_OK) {
         (void)gh_mheap_scavenge(m->heap, UINT64_MAX);
+        gh_mheap_trim(m->heap);
     }
     return st;
 }

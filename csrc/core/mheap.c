@@ -640,3 +640,21 @@ gh_mheap_scavenge(gh_heap *h, uint64_t nbytes)
 {
     return gh_pagealloc_scavenge(&h->pages, nbytes, true);
 }
+
+void
+gh_mheap_trim(gh_heap *h)
+{
+    gh_bitmaps_trim(&h->bm, &h->mem);
+    for (size_t i = 0; i < h->pages.in_use.len; i++) {
+        const gh_addr_range r = h->pages.in_use.ranges[i];
+        uintptr_t from = r.base;  // the free run begins here
+        for (uintptr_t p = r.base; p < r.limit; p += 64 * GH_PAGE_SIZE) {
+            const gh_palloc_data *d = gh_pagealloc_chunk_of(&h->pages, p);
+            if (d->alloc.w[gh_chunk_page_index(p) / 64] != 0) {
+                gh_ptr_bits_trim(&h->bm, &h->mem, from, p);
+                from = p + 64 * GH_PAGE_SIZE;
+            }
+        }
+        gh_ptr_bits_trim(&h->bm, &h->mem, from, r.limit);
+    }
+}

@@ -43,5 +43,8 @@ void gh_mheap_reclaim(gh_heap *h, uint64_t npages);
 // gh_mheap_scavenge gives up to nbytes of free pages back to the OS, from the
 // top down. Go: mheap.scavengeAll for nbytes = UINT64_MAX.
 uint64_t gh_mheap_scavenge(gh_heap *h, uint64_t nbytes);
+// gh_mheap_trim gives back the tables' pages that describe nothing. No figure
+// changes by it: they stay counted as what they are mapped as.
+void gh_mheap_trim(gh_heap *h);
 
 #endif  // MHEAP_H

@@ -179,6 +179,54 @@ test_runs(void)
     CHECK_EQ(fault.bytes, 0);
 }
 
+// A page of records goes back if every word of it is free, and only then; the
+// books and the free lists stay, also where the OS refuses.
+static void
+test_trim(void)
+{
+    enum { WORDS = 40, PAGE_WORDS = 8 };
+    gh_mem_fault fault = {0};
+    gh_mem mem;
+    gh_sysstat stat = {0};
+    gh_mem_init(&mem, gh_mem_fault_ops(), &fault);
+    gh_bitmaps b;
+    const size_t window = (size_t)4 << 26;
+    CHECK(gh_bitmaps_reserve(&b, &mem, 0x10000, window, true, &stat) == GH_OK);
+    for (uint32_t i = 0, w; i < WORDS; i += 2) {
+        CHECK(gh_bitmaps_alloc(&b, &mem, 128, &w) == GH_OK);
+        CHECK_EQ(w, i);
+    }
+    memset(b.meta, 0x5a, WORDS * 64 * sizeof(gh_objmeta));
+    // Words 10 and 34, 35 stay.
+    for (uint32_t i = 0; i < WORDS; i += 2) {
+        if (i != 10 && i != 34) {
+            gh_bitmaps_free(&b, i, 2);
+        }
+    }
+    const uint64_t ready = mem.mapped_ready, bytes = stat.bytes;
+    for (uint64_t fail = 0; fail < 4; fail++) {
+        fault.fail_from = fault.calls + fail;  // reserve, map, two runs
+        fault.fail_count = 4;
+        gh_bitmaps_trim(&b, &mem);
+        CHECK_EQ(mem.mapped_ready, ready);
+        CHECK_EQ(stat.bytes, bytes);
+        CHECK_EQ(b.meta[0].type, fail < 3 ? 0x5a5a5a5au : 0);
+    }
+    fault.fail_count = 0;
+    gh_bitmaps_trim(&b, &mem);
+    CHECK_EQ(mem.mapped_ready, ready);
+    CHECK_EQ(stat.bytes, bytes);
+    for (uint32_t w = 0; w < WORDS; w++) {
+        const bool kept = w / PAGE_WORDS == 1 || w / PAGE_WORDS == 4;
+        CHECK_EQ(b.meta[w * 64 + 63].type, kept ? 0x5a5a5a5au : 0);
+    }
+    uint32_t w;
+    CHECK(gh_bitmaps_alloc(&b, &mem, 128, &w) == GH_OK);
+    CHECK_EQ(w, 38);  // the last that was freed
+    gh_bitmaps_release(&b, &mem, window);
+    CHECK_EQ(fault.bytes, 0);
+}
+
 static gh_heap *
 new_heap(gh_mut **m)
 {
@@ -329,6 +377,7 @@ main(void)
     test_masks();
     test_next_free();
     test_runs();
+    test_trim();
     test_exchange();
     test_slot_masks();
     return 0;
