@@ -245,52 +245,21 @@ scan_object(marker *k, uintptr_t v)
     }
 }
 
-// drain scans until the queue is empty.
-static void
-drain(marker *k)
+// drain_to scans until work bytes of scan work were done, unless the queue is
+// empty before; whether it is. bounded false: work is not looked at. An object
+// enters the ring as it leaves the queue, and is scanned when it leaves the
+// ring: its memory arrives meanwhile.
+static inline __attribute__((always_inline)) bool
+drain_to(marker *k, const bool bounded, uint64_t work)
 {
     uintptr_t ring[RING] = {0};
     unsigned head = 0, inflight = 0;
-    for (;;) {
+    while (!bounded || k->scan_work < work) {
         uintptr_t in = 0;
         if (GH_LIKELY(k->sp > k->h->work.top->obj)) {
             in = *--k->sp;
             __builtin_prefetch((const void *)in);
             // And its pointer bits, a cache miss of their own.
-            __builtin_prefetch(k->h->bm.ptr_bits + (in - k->base) / 512);
-            inflight++;
-        } else if (gh_gcwork_pop_buf(k->h)) {
-            gh_workbuf *top = k->h->work.top;
-            k->sp = top->obj + top->n;
-            k->end = top->obj + GH_WORKBUF_ENTRIES;
-            continue;
-        }
-        const uintptr_t v = ring[head];
-        ring[head] = in;
-        head = (head + 1) % RING;
-        if (v == 0) {
-            if (inflight == 0) {
-                return;
-            }
-            continue;
-        }
-        inflight--;
-        scan_object(k, v);
-    }
-}
-
-// drain_n scans until work bytes of scan work were done; whether the queue is
-// empty then.
-static bool
-drain_n(marker *k, uint64_t work)
-{
-    uintptr_t ring[RING] = {0};
-    unsigned head = 0, inflight = 0;
-    while (k->scan_work < work) {
-        uintptr_t in = 0;
-        if (GH_LIKELY(k->sp > k->h->work.top->obj)) {
-            in = *--k->sp;
-            __builtin_prefetch((const void *)in);
             __builtin_prefetch(k->h->bm.ptr_bits + (in - k->base) / 512);
             inflight++;
         } else if (gh_gcwork_pop_buf(k->h)) {
@@ -324,6 +293,12 @@ drain_n(marker *k, uint64_t work)
         }
     }
     return k->sp == k->h->work.top->obj && k->h->work.top->below == NULL;
+}
+
+static void
+drain(marker *k)
+{
+    (void)drain_to(k, false, 0);
 }
 
 static void
@@ -490,7 +465,7 @@ bool
 gh_gc_drain_n(gh_heap *h, uint64_t work)
 {
     marker k = open_marker(h);
-    const bool empty = drain_n(&k, work);
+    const bool empty = drain_to(&k, true, work);
     close_marker(&k);
     return empty;
 }
