@@ -5,66 +5,11 @@
 #include <stdlib.h>
 
 #include "mbarrier.h"
+#include "mgcmark_scan.h"
 #include "mgcwork.h"
 
 // Depth of the ring between queue and scan: enough to cover a cache miss.
 #define RING 16u
-
-// Words that a step of scanning may push without asking for room again.
-#define ROOM 64u
-
-typedef struct marker {
-    gh_heap *h;
-    uintptr_t base;          // of the window
-    uintptr_t mapped;
-    const gh_pageinfo *pageinfo;
-    uint64_t *marks;         // the area of all mark bits
-    uintptr_t *sp, *end;     // top buffer: next free entry, end
-    uint64_t bytes_marked;
-    uint64_t scan_work;
-} marker;
-
-// make_room makes sure of ROOM free entries on top.
-static inline bool
-make_room(marker *k)
-{
-    if (GH_LIKELY(k->end - k->sp >= (ptrdiff_t)ROOM)) {
-        return true;
-    }
-    gh_workbuf *top = k->h->work.top;
-    top->n = (size_t)(k->sp - top->obj);
-    if (!gh_gcwork_push_buf(k->h)) {
-        return false;
-    }
-    top = k->h->work.top;
-    k->sp = top->obj;
-    k->end = top->obj + GH_WORKBUF_ENTRIES;
-    return true;
-}
-
-// mark_large: the address lies in a page of a large object.
-static void
-mark_large(marker *k, uintptr_t v, const gh_pageinfo *pi, bool room)
-{
-    uint64_t *word = &k->marks[pi->bits];
-    if ((*word & 1) != 0) {
-        return;
-    }
-    const gh_mspan *s = gh_span_of_unchecked(k->h, v);
-    if (v >= s->limit) {
-        return;
-    }
-    *word |= 1;
-    k->bytes_marked += s->elemsize;
-    if (gh_spanclass_noscan(pi->spanclass)) {
-        return;
-    }
-    if (room) {
-        *k->sp++ = s->base;
-    } else {
-        k->h->work.overflowed = true;
-    }
-}
 
 // scan_words marks what the words of mask at p point at, if anything, and queues
 // what is new and holds pointers. The caller has made room, or says that there
@@ -73,7 +18,7 @@ mark_large(marker *k, uintptr_t v, const gh_pageinfo *pi, bool room)
 // What the loop uses is in locals: a store to the queue may alias the marker, so
 // the compiler would go through memory for each word.
 static inline __attribute__((always_inline)) void
-scan_words(marker *k, const uintptr_t *p, uint64_t mask, bool room)
+scan_words(gh_mark *k, const uintptr_t *p, uint64_t mask, bool room)
 {
     const uintptr_t base = k->base, mapped = k->mapped;
     const gh_pageinfo *const pageinfo = k->pageinfo;
@@ -96,7 +41,7 @@ scan_words(marker *k, const uintptr_t *p, uint64_t mask, bool room)
         const uint64_t elemsize = pi->elemsize;
         if (GH_UNLIKELY(elemsize == 0)) {
             k->sp = sp;
-            mark_large(k, v, pi, room);
+            gh_mark_large(k, v, pi, room);
             sp = k->sp;
             continue;
         }
@@ -118,131 +63,20 @@ scan_words(marker *k, const uintptr_t *p, uint64_t mask, bool room)
     k->bytes_marked += bytes_marked;
 }
 
-// scan_tiled scans [from, limit) of a row of elements of type t that begins at
-// data; returns the end of the last pointer word, or 0 if there is none.
-// Go: typePointers.next.
-static uintptr_t
-scan_tiled(marker *k, const gh_type *t, uintptr_t data, uintptr_t from,
-           uintptr_t limit)
+static inline __attribute__((always_inline)) void
+mark_words(gh_mark *k, const uintptr_t *p, uint64_t mask)
 {
-    if (t->size == GH_PTR_SIZE) {
-        // A row of pointers is one mask of ones, 64 words at a time.
-        for (uintptr_t at = from; at < limit; at += 64 * GH_PTR_SIZE) {
-            const uintptr_t words = (limit - at) / GH_PTR_SIZE;
-            const uint64_t mask = words < 64 ? ((uint64_t)1 << words) - 1
-                                             : ~(uint64_t)0;
-            if (make_room(k)) {
-                scan_words(k, (const uintptr_t *)at, mask, true);
-            } else {
-                scan_words(k, (const uintptr_t *)at, mask, false);
-            }
-        }
-        return limit;
-    }
-    uintptr_t last = 0;
-    // The element that contains from, and the 64-word group of its mask.
-    uintptr_t elem = data + (from - data) / t->size * t->size;
-    for (; elem < limit; elem += t->size) {
-        const uint64_t words = t->ptrdata / GH_PTR_SIZE;
-        uint64_t g = from > elem ? (from - elem) / GH_PTR_SIZE / 64 : 0;
-        for (; g * 64 < words; g++) {
-            const uintptr_t at = elem + g * 64 * GH_PTR_SIZE;
-            if (at >= limit) {
-                break;
-            }
-            uint64_t mask = t->mask[g];
-            if (at < from) {
-                mask &= ~(uint64_t)0 << ((from - at) / GH_PTR_SIZE);
-            }
-            if (limit - at < 64 * GH_PTR_SIZE) {
-                mask &= ((uint64_t)1 << ((limit - at) / GH_PTR_SIZE)) - 1;
-            }
-            if (mask == 0) {
-                continue;
-            }
-            last = at + (64 - gh_clz64(mask)) * GH_PTR_SIZE;
-            if (make_room(k)) {
-                scan_words(k, (const uintptr_t *)at, mask, true);
-            } else {
-                scan_words(k, (const uintptr_t *)at, mask, false);
-            }
-        }
-    }
-    return last;
-}
-
-// scan_oblet scans the part of s that begins at v, up to the next oblet.
-static void
-scan_oblet(marker *k, const gh_mspan *s, uintptr_t v)
-{
-    if (s->large_type == NULL) {
-        return;  // being made: all zero
-    }
-    const uintptr_t end = s->base + s->elemsize;
-    const uintptr_t limit =
-        end - v < GH_MAX_OBLET_BYTES ? end : v + GH_MAX_OBLET_BYTES;
-    const uintptr_t last = scan_tiled(k, s->large_type, s->base, v, limit);
-    if (last != 0) {
-        k->scan_work += last - v;
-    }
-}
-
-// scan_large scans a large object or, when v isn't its start, an oblet of it.
-// Oblets that there is no room to queue are scanned at once: a rescan would
-// want the same room again [inv:gc.ends].
-static void
-scan_large(marker *k, uintptr_t v)
-{
-    const gh_mspan *s = gh_span_of_unchecked(k->h, v);
-    if (v == s->base) {
-        for (uintptr_t o = GH_MAX_OBLET_BYTES; o < s->elemsize;
-             o += GH_MAX_OBLET_BYTES) {
-            if (make_room(k)) {
-                *k->sp++ = v + o;
-            } else {
-                scan_oblet(k, s, v + o);
-            }
-        }
-    }
-    scan_oblet(k, s, v);
-}
-
-static void
-scan_header(marker *k, uintptr_t v, uint64_t elemsize)
-{
-    const gh_type *t = *(const gh_type *const *)v;
-    if (t == NULL) {
-        return;
-    }
-    const uintptr_t data = v + GH_MALLOC_HEADER_SIZE;
-    const uintptr_t last = scan_tiled(k, t, data, data, v + elemsize);
-    if (last != 0) {
-        k->scan_work += last - v;
-    }
-}
-
-// scan_object scans the object or oblet at v, which is marked.
-static inline void
-scan_object(marker *k, uintptr_t v)
-{
-    const gh_pageinfo *pi = &k->pageinfo[(v - k->base) >> GH_PAGE_SHIFT];
-    const uint64_t elemsize = pi->elemsize;
-    if (GH_LIKELY(elemsize - 1 < GH_MIN_SIZE_FOR_MALLOC_HEADER)) {
-        const uint64_t mask =
-            gh_ptr_bits_get(&k->h->bm, v, (unsigned)(elemsize / GH_PTR_SIZE));
-        k->scan_work += (64 - gh_clz64(mask)) * GH_PTR_SIZE;
-        if (GH_LIKELY(make_room(k))) {
-            scan_words(k, (const uintptr_t *)v, mask, true);
-        } else {
-            scan_words(k, (const uintptr_t *)v, mask, false);
-        }
-        return;
-    }
-    if (elemsize == 0) {
-        scan_large(k, v);
+    if (GH_LIKELY(gh_mark_room(k))) {
+        scan_words(k, p, mask, true);
     } else {
-        scan_header(k, v, elemsize);
+        scan_words(k, p, mask, false);
     }
+}
+
+static inline void
+scan_object(gh_mark *k, uintptr_t v)
+{
+    gh_scan_object(k, v, mark_words);
 }
 
 // drain_to scans until work bytes of scan work were done, unless the queue is
@@ -250,7 +84,7 @@ scan_object(marker *k, uintptr_t v)
 // enters the ring as it leaves the queue, and is scanned when it leaves the
 // ring: its memory arrives meanwhile.
 static inline __attribute__((always_inline)) bool
-drain_to(marker *k, const bool bounded, uint64_t work)
+drain_to(gh_mark *k, const bool bounded, uint64_t work)
 {
     uintptr_t ring[RING] = {0};
     unsigned head = 0, inflight = 0;
@@ -262,10 +96,7 @@ drain_to(marker *k, const bool bounded, uint64_t work)
             // And its pointer bits, a cache miss of their own.
             __builtin_prefetch(k->h->bm.ptr_bits + (in - k->base) / 512);
             inflight++;
-        } else if (gh_gcwork_pop_buf(k->h)) {
-            gh_workbuf *top = k->h->work.top;
-            k->sp = top->obj + top->n;
-            k->end = top->obj + GH_WORKBUF_ENTRIES;
+        } else if (gh_mark_pop_buf(k)) {
             continue;
         }
         const uintptr_t v = ring[head];
@@ -286,7 +117,7 @@ drain_to(marker *k, const bool bounded, uint64_t work)
         if (v == 0) {
             continue;
         }
-        if (make_room(k)) {
+        if (gh_mark_room(k)) {
             *k->sp++ = v;
         } else {
             k->h->work.overflowed = true;  // it is marked: a rescan finds it
@@ -296,21 +127,16 @@ drain_to(marker *k, const bool bounded, uint64_t work)
 }
 
 static void
-drain(marker *k)
+drain(gh_mark *k)
 {
     (void)drain_to(k, false, 0);
 }
 
 static void
-mark_root(marker *k, uintptr_t v)
+mark_root(gh_mark *k, uintptr_t v)
 {
-    if (v == 0) {
-        return;
-    }
-    if (make_room(k)) {
-        scan_words(k, &v, 1, true);
-    } else {
-        scan_words(k, &v, 1, false);
+    if (v != 0) {
+        mark_words(k, &v, 1);
     }
 }
 
@@ -319,7 +145,7 @@ mark_root(marker *k, uintptr_t v)
 
 // mark_slots drains the queue now and then if scan is true.
 static void
-mark_slots(marker *k, const gh_slot *slot, size_t n, bool scan)
+mark_slots(gh_mark *k, const gh_slot *slot, size_t n, bool scan)
 {
     for (size_t i = 0; i < n; i++) {
         mark_root(k, slot[i].word);
@@ -333,7 +159,7 @@ mark_slots(marker *k, const gh_slot *slot, size_t n, bool scan)
 }
 
 static void
-mark_roots(marker *k, bool scan)
+mark_roots(gh_mark *k, bool scan)
 {
     gh_heap *h = k->h;
     for (int32_t i = 0; i < h->procs; i++) {
@@ -363,7 +189,7 @@ mark_roots(marker *k, bool scan)
 
 // rescan scans every marked object that holds pointers, once.
 static void
-rescan(marker *k)
+rescan(gh_mark *k)
 {
     gh_heap *h = k->h;
     for (size_t w = 0; w < h->narenas * (GH_PAGES_PER_ARENA / 64); w++) {
@@ -384,40 +210,14 @@ rescan(marker *k)
     }
 }
 
-// open_marker takes up the queue where close_marker left it.
-static marker
-open_marker(gh_heap *h)
-{
-    gh_workbuf *top = h->work.top;
-    GH_ASSERT(top != NULL);
-    return (marker){
-        .h = h,
-        .base = h->base,
-        .mapped = h->mapped_bytes,
-        .pageinfo = h->pageinfo,
-        .marks = h->bm.area[h->bm.mark_area],
-        .sp = top->obj + top->n,
-        .end = top->obj + GH_WORKBUF_ENTRIES,
-    };
-}
-
-static void
-close_marker(marker *k)
-{
-    gh_heap *h = k->h;
-    h->work.top->n = (size_t)(k->sp - h->work.top->obj);
-    h->bytes_marked += k->bytes_marked;
-    h->gcc.heap_scan_work += k->scan_work;
-}
-
 void
 gh_gc_mark_roots(gh_heap *h)
 {
     h->work.top->n = 0;
     h->work.overflowed = false;
-    marker k = open_marker(h);
+    gh_mark k = gh_mark_open(h);
     mark_roots(&k, false);
-    close_marker(&k);
+    gh_mark_close(&k);
 }
 
 void
@@ -426,14 +226,14 @@ gh_shade(gh_heap *h, uintptr_t v)
     if (v == 0) {
         return;
     }
-    marker k = open_marker(h);
+    gh_mark k = gh_mark_open(h);
     mark_root(&k, v);
-    close_marker(&k);
+    gh_mark_close(&k);
 }
 
 // drain_all ends the marking: the queue, and what did not find room in it.
 static void
-drain_all(marker *k)
+drain_all(gh_mark *k)
 {
     gh_heap *h = k->h;
     drain(k);
@@ -456,17 +256,17 @@ drain_all(marker *k)
 void
 gh_gc_drain(gh_heap *h)
 {
-    marker k = open_marker(h);
+    gh_mark k = gh_mark_open(h);
     drain_all(&k);
-    close_marker(&k);
+    gh_mark_close(&k);
 }
 
 bool
 gh_gc_drain_n(gh_heap *h, uint64_t work)
 {
-    marker k = open_marker(h);
+    gh_mark k = gh_mark_open(h);
     const bool empty = drain_to(&k, true, work);
-    close_marker(&k);
+    gh_mark_close(&k);
     return empty;
 }
 
@@ -475,10 +275,10 @@ gh_gc_mark(gh_heap *h)
 {
     h->work.top->n = 0;
     h->work.overflowed = false;
-    marker k = open_marker(h);
+    gh_mark k = gh_mark_open(h);
     mark_roots(&k, true);
     drain_all(&k);
-    close_marker(&k);
+    gh_mark_close(&k);
 }
 
 // ---- by hand ------------------------------------------------------------------------
@@ -508,7 +308,7 @@ grey_put(gh_grey_list *q, uintptr_t v)
 // take_greyed moves what the queue has got since the last step to the list of
 // grey objects, in the order in which it came. What finds no room stays.
 static void
-take_greyed(marker *k, gh_step_fn fn, void *arg)
+take_greyed(gh_mark *k, gh_step_fn fn, void *arg)
 {
     gh_heap *h = k->h;
     // Full buffers below the top one came first; there are none but after a
@@ -545,7 +345,7 @@ take_greyed(marker *k, gh_step_fn fn, void *arg)
 uint64_t
 gh_gc_scan_grey(gh_heap *h, uint64_t n, gh_step_fn fn, void *arg)
 {
-    marker k = open_marker(h);
+    gh_mark k = gh_mark_open(h);
     take_greyed(&k, NULL, NULL);
     gh_grey_list *q = &h->grey;
     for (; n > 0 && q->n > 0; n--) {
@@ -558,7 +358,7 @@ gh_gc_scan_grey(gh_heap *h, uint64_t n, gh_step_fn fn, void *arg)
         scan_object(&k, v);
         take_greyed(&k, fn, arg);
     }
-    close_marker(&k);
+    gh_mark_close(&k);
     return q->n + h->work.top->n;
 }
 
@@ -566,16 +366,16 @@ void
 gh_gc_queue_grey(gh_heap *h)
 {
     gh_grey_list *q = &h->grey;
-    marker k = open_marker(h);
+    gh_mark k = gh_mark_open(h);
     for (; q->n > 0; q->n--) {
-        if (make_room(&k)) {
+        if (gh_mark_room(&k)) {
             *k.sp++ = q->at[q->head];
         } else {
             h->work.overflowed = true;  // it is marked: a rescan finds it
         }
         q->head = (q->head + 1) % q->cap;
     }
-    close_marker(&k);
+    gh_mark_close(&k);
     free(q->at);
     *q = (gh_grey_list){0};
 }

@@ -1,0 +1,237 @@
+// mgcmark_scan.h: what both markers do with one object: its pointer words, in
+// pieces of at most 64.
+//
+// Layer 6. Includes heap.h, mgcwork.h. Go: mgcmark.go, mbitmap.go.
+//
+// The functions that scan take one more, fn, which is told the words. It is a
+// constant where they are called, so each marker gets them compiled around its
+// own, without a call.
+
+#ifndef MGCMARK_SCAN_H
+#define MGCMARK_SCAN_H
+
+#ifndef GH_CORE
+#error "internal to csrc/core"
+#endif
+
+#include "heap.h"
+#include "mgcwork.h"
+
+#define GH_INLINE static inline __attribute__((always_inline))
+#define GH_RARE   static __attribute__((noinline, unused))
+
+// Words that a step of scanning may push without asking for room again.
+#define GH_MARK_ROOM 64u
+
+// gh_mark is the state of marking while it runs: the queue's top and sums, kept
+// out of the heap. gh_mark_open takes them up, gh_mark_close gives them back.
+typedef struct gh_mark {
+    gh_heap *h;
+    uintptr_t base;          // of the window
+    uintptr_t mapped;
+    gh_pageinfo *pageinfo;
+    uint64_t *marks;         // the area of all mark bits
+    uintptr_t *sp, *end;     // top buffer: next free entry, end
+    uint64_t bytes_marked;
+    uint64_t scan_work;
+} gh_mark;
+
+// gh_words_fn marks what the words of mask at p point at, if anything. mask may
+// be 0.
+typedef void (*gh_words_fn)(gh_mark *k, const uintptr_t *p, uint64_t mask);
+
+static inline gh_mark
+gh_mark_open(gh_heap *h)
+{
+    gh_workbuf *top = h->work.top;
+    GH_ASSERT(top != NULL);
+    return (gh_mark){
+        .h = h,
+        .base = h->base,
+        .mapped = h->mapped_bytes,
+        .pageinfo = h->pageinfo,
+        .marks = h->bm.area[h->bm.mark_area],
+        .sp = top->obj + top->n,
+        .end = top->obj + GH_WORKBUF_ENTRIES,
+    };
+}
+
+static inline void
+gh_mark_close(gh_mark *k)
+{
+    gh_heap *h = k->h;
+    h->work.top->n = (size_t)(k->sp - h->work.top->obj);
+    h->bytes_marked += k->bytes_marked;
+    h->gcc.heap_scan_work += k->scan_work;
+}
+
+// gh_mark_room makes sure of GH_MARK_ROOM free entries on top.
+static inline bool
+gh_mark_room(gh_mark *k)
+{
+    if (GH_LIKELY(k->end - k->sp >= (ptrdiff_t)GH_MARK_ROOM)) {
+        return true;
+    }
+    gh_workbuf *top = k->h->work.top;
+    top->n = (size_t)(k->sp - top->obj);
+    if (!gh_gcwork_push_buf(k->h)) {
+        return false;
+    }
+    top = k->h->work.top;
+    k->sp = top->obj;
+    k->end = top->obj + GH_WORKBUF_ENTRIES;
+    return true;
+}
+
+// gh_mark_pop_buf goes on with the buffer below the empty top one; false at the
+// bottom.
+static inline bool
+gh_mark_pop_buf(gh_mark *k)
+{
+    if (!gh_gcwork_pop_buf(k->h)) {
+        return false;
+    }
+    gh_workbuf *top = k->h->work.top;
+    k->sp = top->obj + top->n;
+    k->end = top->obj + GH_WORKBUF_ENTRIES;
+    return true;
+}
+
+// gh_mark_large: the address lies in a page of a large object.
+GH_RARE void
+gh_mark_large(gh_mark *k, uintptr_t v, const gh_pageinfo *pi, bool room)
+{
+    uint64_t *word = &k->marks[pi->bits];
+    if ((*word & 1) != 0) {
+        return;
+    }
+    const gh_mspan *s = gh_span_of_unchecked(k->h, v);
+    if (v >= s->limit) {
+        return;
+    }
+    *word |= 1;
+    k->bytes_marked += s->elemsize;
+    if (gh_spanclass_noscan(pi->spanclass)) {
+        return;
+    }
+    if (room) {
+        *k->sp++ = s->base;
+    } else {
+        k->h->work.overflowed = true;
+    }
+}
+
+// gh_scan_tiled scans [from, limit) of a row of elements of type t that begins
+// at data; returns the end of the last pointer word, or 0 if there is none.
+// Go: typePointers.next.
+GH_INLINE uintptr_t
+gh_scan_tiled(gh_mark *k, const gh_type *t, uintptr_t data, uintptr_t from,
+              uintptr_t limit, gh_words_fn fn)
+{
+    if (t->size == GH_PTR_SIZE) {
+        // A row of pointers is one mask of ones, 64 words at a time.
+        for (uintptr_t at = from; at < limit; at += 64 * GH_PTR_SIZE) {
+            const uintptr_t words = (limit - at) / GH_PTR_SIZE;
+            fn(k, (const uintptr_t *)at,
+               words < 64 ? ((uint64_t)1 << words) - 1 : ~(uint64_t)0);
+        }
+        return limit;
+    }
+    uintptr_t last = 0;
+    // The element that contains from, and the 64-word group of its mask.
+    uintptr_t elem = data + (from - data) / t->size * t->size;
+    for (; elem < limit; elem += t->size) {
+        const uint64_t words = t->ptrdata / GH_PTR_SIZE;
+        uint64_t g = from > elem ? (from - elem) / GH_PTR_SIZE / 64 : 0;
+        for (; g * 64 < words; g++) {
+            const uintptr_t at = elem + g * 64 * GH_PTR_SIZE;
+            if (at >= limit) {
+                break;
+            }
+            uint64_t mask = t->mask[g];
+            if (at < from) {
+                mask &= ~(uint64_t)0 << ((from - at) / GH_PTR_SIZE);
+            }
+            if (limit - at < 64 * GH_PTR_SIZE) {
+                mask &= ((uint64_t)1 << ((limit - at) / GH_PTR_SIZE)) - 1;
+            }
+            if (mask == 0) {
+                continue;
+            }
+            last = at + (64 - gh_clz64(mask)) * GH_PTR_SIZE;
+            fn(k, (const uintptr_t *)at, mask);
+        }
+    }
+    return last;
+}
+
+// gh_scan_oblet scans the part of s that begins at v, up to the next oblet.
+static inline void
+gh_scan_oblet(gh_mark *k, const gh_mspan *s, uintptr_t v, gh_words_fn fn)
+{
+    if (s->large_type == NULL) {
+        return;  // being made: all zero
+    }
+    const uintptr_t end = s->base + s->elemsize;
+    const uintptr_t limit =
+        end - v < GH_MAX_OBLET_BYTES ? end : v + GH_MAX_OBLET_BYTES;
+    const uintptr_t last =
+        gh_scan_tiled(k, s->large_type, s->base, v, limit, fn);
+    if (last != 0) {
+        k->scan_work += last - v;
+    }
+}
+
+// gh_scan_large scans a large object or, when v isn't its start, an oblet of it.
+// Oblets that there is no room to queue are scanned at once: a rescan would
+// want the same room again [inv:gc.ends].
+GH_RARE void
+gh_scan_large(gh_mark *k, uintptr_t v, gh_words_fn fn)
+{
+    const gh_mspan *s = gh_span_of_unchecked(k->h, v);
+    if (v == s->base) {
+        for (uintptr_t o = GH_MAX_OBLET_BYTES; o < s->elemsize;
+             o += GH_MAX_OBLET_BYTES) {
+            if (gh_mark_room(k)) {
+                *k->sp++ = v + o;
+            } else {
+                gh_scan_oblet(k, s, v + o, fn);
+            }
+        }
+    }
+    gh_scan_oblet(k, s, v, fn);
+}
+
+GH_RARE void
+gh_scan_header(gh_mark *k, uintptr_t v, uint64_t elemsize, gh_words_fn fn)
+{
+    const gh_type *t = *(const gh_type *const *)v;
+    if (t == NULL) {
+        return;
+    }
+    const uintptr_t data = v + GH_MALLOC_HEADER_SIZE;
+    const uintptr_t last = gh_scan_tiled(k, t, data, data, v + elemsize, fn);
+    if (last != 0) {
+        k->scan_work += last - v;
+    }
+}
+
+// gh_scan_object scans the object or oblet at v, which is marked.
+GH_INLINE void
+gh_scan_object(gh_mark *k, uintptr_t v, gh_words_fn fn)
+{
+    const gh_pageinfo *pi = &k->pageinfo[(v - k->base) >> GH_PAGE_SHIFT];
+    const uint64_t elemsize = pi->elemsize;
+    if (GH_LIKELY(elemsize - 1 < GH_MIN_SIZE_FOR_MALLOC_HEADER)) {
+        const uint64_t mask =
+            gh_ptr_bits_get(&k->h->bm, v, (unsigned)(elemsize / GH_PTR_SIZE));
+        k->scan_work += (64 - gh_clz64(mask)) * GH_PTR_SIZE;
+        fn(k, (const uintptr_t *)v, mask);
+    } else if (elemsize == 0) {
+        gh_scan_large(k, v, fn);
+    } else {
+        gh_scan_header(k, v, elemsize, fn);
+    }
+}
+
+#endif  // MGCMARK_SCAN_H
