@@ -4,6 +4,7 @@
 # make check-tools  the checks that need more tools; a part whose tool is
 #                   missing is skipped by name
 # make typing       mypy, pyright and stubtest in a venv of their own
+# make pictures     the plots' tests, in the same venv
 # make peer         Go's own runtime tests on our core (needs Go)
 # make model        the write barrier, model-checked (needs spin): five minutes;
 #                   options in MODEL_ARGS
@@ -95,10 +96,15 @@ typing: build $(TYPING)/.tools
 	@PYTHONPATH=. $(TYPING)/bin/python -m pytest tests/typing \
 	    tests/api/test_api_examples.py tests/api/test_readme_table.py
 
+# What needs matplotlib.
+.PHONY: pictures
+pictures: build $(TYPING)/.tools
+	@PYTHONPATH=. $(TYPING)/bin/python -m pytest tests/plots
+
 check-tools:
 	@if $(MAKE) --no-print-directory -s $(TYPING)/.tools 2>/dev/null; \
-	then $(MAKE) --no-print-directory -s typing; \
-	else echo "skipped: mypy, pyright, stubtest (they cannot be installed)"; fi
+	then $(MAKE) --no-print-directory -s typing pictures; \
+	else echo "skipped: mypy, pyright, stubtest, pictures (they cannot be installed)"; fi
 	@if command -v go >/dev/null; then \
 	    $(MAKE) --no-print-directory peer \
 	        PEER_ARGS="--only '$$(cat tests/peer/required.txt)' --require $$(cat tests/peer/required.count)"; \

@@ -355,6 +355,11 @@ class Heap(_core.HeapPart):
         """
         return _watch.record(self, every, columns)
 
+    def plot(self, name: str = "heap", ax: Any = None) -> Any:
+        """Draw "heap", "pauses" or "pacer" into ax, or into a new figure (goheap.plots; needs matplotlib)."""
+        from .plots import draw
+        return draw(name, self, ax)
+
     def verify(self) -> None:
         """Check every invariant; HeapCorruptionError lists what is broken."""
         broken = tuple(self._verify().splitlines())

@@ -87,6 +87,11 @@ class Replay:
         d["series"] = [s._asdict() for s in self.series]
         return d
 
+    def plot(self, name: str = "heap", ax: Any = None) -> Any:
+        """Draw "heap", "pauses", "pacer" or "fragmentation" into ax, or into a new figure (goheap.plots; needs matplotlib)."""
+        from .plots import draw
+        return draw(name, self, ax)
+
 
 def _limit(value: object) -> int:
     """A limit as the engine takes it: bytes, "512MiB", None or "off"."""

@@ -349,6 +349,11 @@ class Snapshot:
             parts.insert(1, count(len(self._edges), "edge"))
         return f"<Snapshot: {', '.join(parts)}>"
 
+    def plot(self, name: str = "pages", ax: Any = None) -> Any:
+        """Draw "pages" or "size_classes" into ax, or into a new figure (goheap.plots; needs matplotlib)."""
+        from .plots import draw
+        return draw(name, self, ax)
+
     def _repr_html_(self) -> str:
         shown = f"<p>{escape(repr(self)[1:-1])}</p>"
         if self._objects is None:

@@ -127,6 +127,12 @@ class EventLog(_Growing[Event]):
             lines.append(f"{self._missed} events more found no memory to be kept in.")
         return "\n".join(lines)
 
+    def plot(self, name: str = "page_history", ax: Any = None) -> Any:
+        """Draw "page_history" into ax, or into a new figure (goheap.plots; needs
+        matplotlib)."""
+        from .plots import draw
+        return draw(name, self, ax)
+
 
 def _log_columns(raw: tuple[bytes, ...], mask: int) -> dict[str, Column]:
     columns = [Column(data, format) for data, format in zip(raw, "qiiQQB")]

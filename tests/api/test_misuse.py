@@ -254,6 +254,7 @@ KINDS = {
               (OK, BufferError, *OVER), "raising Index": (KeyError,), "else": (*TYPE, BufferError)},
     "name": {"texts": (OK, *VALUE, *TYPE), "else": TYPE},
     "text or None": {"None": (OK,), "texts": (OK, *VALUE), "else": TYPE},
+    "axes": {"None": (OK, ImportError), "else": TYPE},
     "choice": {"else": (*VALUE, *TYPE), "None": (OK, *VALUE, *TYPE)},
     "flag": {"True": (OK,), "else": (OK, *TYPE)},
     "policy": {"else": TYPE},
@@ -346,6 +347,10 @@ PARAMETERS = {
     "struct fields": ("fields", lambda env: {"a": gh.int64}),
     "define cls": ("class", lambda env: gh.struct("Later")),
     "sizeof what": ("what", lambda env: Node),
+    **{f"{c}.plot name": ("choice", lambda env, name=name: name) for c, name in (
+        ("Heap", "heap"), ("Replay", "pauses"), ("Snapshot", "pages"),
+        ("EventLog", "page_history"))},
+    "ax": ("axes", lambda env: None),
     "replay mode": ("choice", lambda env: "stw"),
     "replay costs": ("policy", lambda env: gh.Costs()),
     "replay gogc": ("recorded", lambda env: 100),
@@ -569,7 +574,7 @@ def expected_right(target):
     owner, _, member = target.label.rpartition(".")
     if "never" in kinds or member in NEVER and owner in HEAP_BOUND or member.endswith("(del)"):
         return (TypeError, AttributeError)
-    if member in ("to_pandas", "to_arrow"):
+    if member in ("to_pandas", "to_arrow", "plot"):
         return (OK, ImportError)
     if any(k in ("read-only", "never made", "anything call") for k in kinds):
         return KINDS[kinds[0]]["else"]
