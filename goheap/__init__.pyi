@@ -22,7 +22,7 @@ from .errors import (ForeignRefError, HeapClosedError, HeapCorruptionError, Heap
                      HeapMemoryError, HeapStateError, ScriptError, TraceError)
 from .replay import Replay, replay
 from .script import Script, ScriptResult
-from .settings import Costs, Policy
+from .settings import Costs, Debug, Policy
 from .snapshot import (CacheInfo, CensusRow, Edge, OccupancyRow, PageRun, RootInfo, Snapshot,
                        Span)
 from .stats import (BySize, Explanation, GCCycle, MemStats, MemStatsDiff, ObjectInfo, SizeClass, Step,
@@ -33,7 +33,7 @@ from .watch import Event, EventLog
 
 __all__ = [
     "address_of", "Array", "Block", "bool_", "BySize", "CacheInfo", "cast", "CensusRow", "Costs",
-    "define", "Edge", "Embed", "Event", "EventLog", "explain", "Explanation", "Field", "Fixed",
+    "Debug", "define", "Edge", "Embed", "Event", "EventLog", "explain", "Explanation", "Field", "Fixed",
     "fixed", "float32", "float64", "ForeignRefError", "GCCycle", "GO_VERSION", "Heap", "heap_of",
     "HeapClosedError", "HeapCorruptionError", "HeapError", "HeapMemoryError", "HeapStateError",
     "int16", "int32", "int64", "int8", "Interface", "MemStats", "MemStatsDiff", "ObjectInfo",
@@ -184,10 +184,12 @@ class Heap:
     @property
     def policy(self) -> Policy: ...
     @property
+    def debug(self) -> Debug: ...
+    @property
     def costs(self) -> Costs: ...
     def __new__(cls, *, gogc: Percent = 100, memory_limit: Limit = None, procs: int = 1,
-                mode: Mode = "stw", hard_limit: Limit = None, policy: Policy = ..., costs: Costs | None = None,
-                globals_scan: Size = 0, stack_scan: Size = 0, address_space: Size = "256GiB") -> Self: ...
+                mode: Mode = "stw", hard_limit: Limit = None, policy: Policy = ..., debug: Debug = ...,
+                costs: Costs | None = None, globals_scan: Size = 0, stack_scan: Size = 0, address_space: Size = "256GiB") -> Self: ...
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, t: type[BaseException] | None, v: BaseException | None,

@@ -11,7 +11,7 @@ from . import _core
 from .aliases import Color, Mode, Phase
 from . import watch as _watch
 from .errors import HeapCorruptionError
-from .settings import Costs, Policy
+from .settings import Costs, Debug, Policy
 from .snapshot import Snapshot
 from .stats import GCCycle, MemStats, ObjectInfo, Step
 from .table import Table
@@ -26,6 +26,7 @@ heap_of = _core.heap_of
 
 _PHASES: tuple[Phase, ...] = ("off", "mark", "marktermination")
 _DEFAULT_POLICY = Policy()
+_DEFAULT_DEBUG = Debug()
 _DEFAULT_COSTS = Costs()
 
 
@@ -107,12 +108,13 @@ class Heap(_core.HeapPart):
 
     _mode: Mode
     _policy: Policy
+    _debug: Debug
     _costs: Costs
 
     def __new__(cls, *, gogc: Any = 100, memory_limit: Any = None, procs: int = 1,
                 mode: Mode = "stw", hard_limit: Any = None, policy: Policy = _DEFAULT_POLICY,
-                costs: Costs | None = None, globals_scan: Any = 0, stack_scan: Any = 0,
-                address_space: Any = "256GiB") -> Heap:
+                debug: Debug = _DEFAULT_DEBUG, costs: Costs | None = None,
+                globals_scan: Any = 0, stack_scan: Any = 0, address_space: Any = "256GiB") -> Heap:
         asked: object = mode
         if asked == "concurrent":
             raise ValueError('Heap: mode "concurrent" is not in this version; it has "stw" and '
@@ -121,19 +123,16 @@ class Heap(_core.HeapPart):
             raise ValueError(f'Heap: mode must be "stw" or "virtual", not {mode!r}')
         if not isinstance(policy, Policy):
             raise TypeError(f"Heap: policy must be a Policy, not {type(policy).__name__!r}")
+        if not isinstance(debug, Debug):
+            raise TypeError(f"Heap: debug must be a Debug, not {type(debug).__name__!r}")
         costs = _DEFAULT_COSTS if costs is None else costs
         if not isinstance(costs, Costs):
             raise TypeError(f"Heap: costs must be a Costs or None, not {type(costs).__name__!r}")
         self = super().__new__(
             cls, gogc=gogc, memory_limit=memory_limit, procs=procs, virtual=mode == "virtual",
             hard_limit=hard_limit, globals_scan=globals_scan, stack_scan=stack_scan,
-            address_space=address_space, tiny=policy.tiny,
-            eager_sweep=policy.sweep == "eager" or policy.sweep is None and mode == "stw",
-            scavenger=policy.scavenger == "go",
-            min_heap=policy.min_heap,
-            costs=(costs.alloc, costs.alloc_byte, costs.scan_byte, costs.sweep_page,
-                   costs.page_fault, costs.stop))
-        self._mode, self._policy, self._costs = mode, policy, costs
+            address_space=address_space, policy=policy, debug=debug, costs=costs)
+        self._mode, self._policy, self._debug, self._costs = mode, policy, debug, costs
         return self
 
     @property
@@ -145,6 +144,11 @@ class Heap(_core.HeapPart):
     def policy(self) -> Policy:
         """What the heap is made of."""
         return self._policy
+
+    @property
+    def debug(self) -> Debug:
+        """The checks that are switched on."""
+        return self._debug
 
     @property
     def costs(self) -> Costs:

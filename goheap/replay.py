@@ -10,13 +10,13 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
 from . import _core
 from .aliases import Limit, Path, Percent, Progress
 from .errors import HeapError, TraceError
-from .settings import Costs
+from .settings import Costs, Policy
 from .stats import GCCycle
 from .trace import ColumnReader, TraceFile
 
@@ -63,6 +63,8 @@ class Replay:
     procs: int
     mode: str
     deaths: str
+    policy: Policy
+    costs: Costs
     seed: int
     automatic_gc: int
     forced_gc: int
@@ -83,6 +85,7 @@ class Replay:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, cycles and series too: ready for JSON."""
         d = {f.name: getattr(self, f.name) for f in fields(self)}
+        d["policy"], d["costs"] = asdict(self.policy), asdict(self.costs)
         d["cycles"] = [c.to_dict() for c in self.cycles]
         d["series"] = [s._asdict() for s in self.series]
         return d
@@ -205,6 +208,7 @@ def replay(
     procs: int | Literal["recorded"] = "recorded",
     mode: str = "stw",
     deaths: Literal["early", "drawn", "late"] = "drawn",
+    policy: Policy = Policy(),
     costs: Costs = Costs(),
     seed: int = 0,
     progress: Progress | None = None,
@@ -224,6 +228,8 @@ def replay(
     if deaths not in DEATHS:
         raise ValueError(f'deaths must be "early", "drawn" or "late", not '
                          f"{deaths!r}")
+    if not isinstance(policy, Policy):
+        raise TypeError(f"policy must be a Policy, not {type(policy).__name__!r}")
     if not isinstance(costs, Costs):
         raise TypeError(f"costs must be a Costs, not {type(costs).__name__!r}")
     if not isinstance(seed, int) or isinstance(seed, bool):
@@ -265,10 +271,11 @@ def replay(
                 globals_scan=trace.run_number("Metrics",
                                               "/gc/scan/globals:bytes"),
                 stack_scan=trace.run_number("Metrics", "/gc/scan/stack:bytes"),
-                mode=MODES.index(mode), 
+                mode=MODES.index(mode),
                 # A stopped world cannot run past its limit, as Go's programs do.
                 non_heap=_non_heap(trace) if mode == "virtual" else 0,
-                costs=astuple(costs),
+                policy=policy,
+                costs=costs,
                 series_ns=max(1, duration // SAMPLES)
                 if type(duration) is int and 0 < duration < 1 << 62
                 else 1_000_000,
@@ -288,12 +295,16 @@ def replay(
             procs=nprocs,
             mode=mode,
             deaths=deaths,
+            policy=policy,
+            costs=costs,
             seed=seed,
             automatic_gc=s["automatic_gc"],
             forced_gc=s["forced_gc"],
             peak_heap_bytes=s["peak_gc_heap"] or s["peak_heap"],
             peak_live_bytes=s["peak_heap"],
-            peak_rss_bytes=None if other is None else other + s["peak_committed"],
+            # The ballast is memory that nobody touches.
+            peak_rss_bytes=(None if other is None
+                            else other + s["peak_committed"] - policy.ballast),
             gc_cpu_fraction=s["gc_cpu_fraction"],
             assist_fraction=0.0,  # nothing assists in a stopped world
             longest_pause_ns=s["longest_pause_ns"],

@@ -9,7 +9,19 @@ from typing import Any, Literal, Self
 from . import _core
 from .aliases import Size
 
-__all__ = ["Costs", "Policy"]
+__all__ = ["Costs", "Debug", "Policy"]
+
+
+def _bool(owner: str, name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{owner}: {name} must be a bool, not {type(value).__name__!r}")
+
+
+def _size(owner: str, name: str, value: object) -> int:
+    """A size in bytes: the same conversion, and the same messages, as every size gets."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise TypeError(f"{owner}: {name} must be a size, not {type(value).__name__!r}")
+    return _core.size(value, f"{owner}: {name}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,30 +33,56 @@ class Policy:
     to the next allocations (gcstoptheworld=1); None lets the mode decide: eager in "stw", lazy
     in "virtual".
     scavenger: "go" gives free memory back to the system as Go does, "off" only when asked.
+    page_cache: each P takes small spans from 64 pages of its own; False: all ask the page
+    allocator.
     min_heap: the least heap goal at GOGC=100, bytes or Go's spelling.
+    ballast: bytes of a block without pointers that is allocated first and lives as long as
+    the heap: it counts in every figure, and its memory is never touched. Being an allocation,
+    it may start the first cycle.
     """
 
     tiny: bool = True
+    page_cache: bool = True
     sweep: Literal["lazy", "eager"] | None = None
     scavenger: Literal["go", "off"] = "go"
     min_heap: Size = "4MiB"
+    ballast: Size = 0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.tiny, bool):
-            raise TypeError(f"Policy: tiny must be a bool, not {type(self.tiny).__name__!r}")
+        _bool("Policy", "tiny", self.tiny)
+        _bool("Policy", "page_cache", self.page_cache)
         if self.sweep not in (None, "lazy", "eager"):
             raise ValueError(f'Policy: sweep must be "lazy", "eager" or None, not {self.sweep!r}')
         if self.scavenger not in ("go", "off"):
             raise ValueError(f'Policy: scavenger must be "go" or "off", not {self.scavenger!r}')
-        if isinstance(self.min_heap, bool) or not isinstance(self.min_heap, (int, str)):
-            raise TypeError("Policy: min_heap must be a size, not "
-                            f"{type(self.min_heap).__name__!r}")
-        # The same conversion, and the same messages, as every size gets.
-        object.__setattr__(self, "min_heap", _core.size(self.min_heap, "Policy: min_heap"))
+        for name in ("min_heap", "ballast"):
+            object.__setattr__(self, name, _size("Policy", name, getattr(self, name)))
 
     def replace(self, **changes: Any) -> Self:
         """The same policy with some choices changed."""
         return dataclasses.replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Debug:
+    """Checks to switch on; they cost time and change no figure.
+
+    clobber_free: sweeping fills the slots that it frees with 0xdeadbeef, as Go's
+    GODEBUG=clobberfree=1 does.
+    gc_every: n > 0 runs a whole cycle, as collect() does, before every n-th call that
+    allocates (new, alloc, array; each object of new_many is one); those cycles do show in
+    the figures. None begins while a cycle is driven by hand.
+    """
+
+    clobber_free: bool = False
+    gc_every: int = 0
+
+    def __post_init__(self) -> None:
+        _bool("Debug", "clobber_free", self.clobber_free)
+        if isinstance(self.gc_every, bool) or not isinstance(self.gc_every, int):
+            raise TypeError(f"Debug: gc_every must be an int, not {type(self.gc_every).__name__!r}")
+        if not 0 <= self.gc_every <= 1 << 50:
+            raise ValueError(f"Debug: gc_every must be 0..2**50, not {self.gc_every}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

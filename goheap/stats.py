@@ -273,7 +273,7 @@ def explain(what: Any, /, *, pointers: bool = False, policy: Policy = _POLICY) -
         info = type_info(what)
         size, pointers = info.size, info.ptrdata > 0
     path, n, sizeclass, spanclass, header, elemsize, waste, npages, nelems = _core.explain(
-        size, bool(pointers), policy.tiny)
+        size, bool(pointers), policy)
     if header:
         waste -= 8
     name = _PATHS[path]

@@ -14,9 +14,10 @@
 //
 // Threads. Every operation on a heap is a function on a gh_mut (op_fn), run by
 // entry_run: with the GIL held when the heap is free at once, else detached
-// from the interpreter, so that nobody waits for the GIL while holding a P and
-// nobody waits for a P while holding the GIL [inv:binding.nowait]. Such a
-// function touches no Python object.
+// from the interpreter, so that nobody waits for a P while holding the GIL
+// [inv:binding.nowait]. The holder of a P may wait for the GIL, after a cycle
+// that it was detached for: whoever has the GIL does not wait for the P, so the
+// wait ends. Such a function touches no Python object.
 //
 // On builds without the GIL the table is read without a lock: entries are never
 // freed while the module lives, and a use count decides who ends a heap.
@@ -404,6 +405,18 @@ int convert_percent(PyObject *o, const char *what, int32_t *out);
 // A Limit; GH_LIMIT_OFF for off.
 int convert_limit(PyObject *o, const char *what, int64_t *out);
 
+// ---- settings.c ------------------------------------------------------------------------------
+
+// The most that a size among the settings may be: one PiB, so that sums of such
+// figures stay far from 2**64.
+#define MAX_SETTING ((uint64_t)1 << 50)
+
+// Each fills *out from an object of goheap.settings; -1 with an exception. eager
+// is what a policy's sweep=None means.
+int settings_policy(PyObject *o, bool eager, gh_policy *out);
+int settings_debug(PyObject *o, gh_debug *out);
+int settings_costs(PyObject *o, gh_costs *out);
+
 // ---- fieldtype.c -----------------------------------------------------------------------------
 
 typedef struct field_object {
@@ -531,8 +544,6 @@ heap_entry *heap_use(heap_object *self, const char *what);
 // one of words) and gives a struct without fields its layout; what begins the
 // message. NULL with an exception.
 class_object *ready_class(module_state *state, PyObject *cls, const char *what);
-// costs_of_tuple fills c from a tuple of six prices in ns.
-int costs_of_tuple(PyObject *tuple, gh_costs *c);
 // handle_of_heap checks that arg is a live handle of heap number id.
 int handle_of_heap(module_state *state, uint32_t id, PyObject *arg,
                    const char *what);

@@ -30,65 +30,43 @@ heap_use(heap_object *self, const char *what)
 
 // ---- making and ending ------------------------------------------------------------
 
-int
-costs_of_tuple(PyObject *tuple, gh_costs *c)
-{
-    double *const slots[] = {&c->alloc, &c->alloc_byte, &c->scan_byte,
-                             &c->sweep_page, &c->page_fault, &c->stop};
-    if (PyTuple_GET_SIZE(tuple) != 6) {
-        PyErr_SetString(PyExc_TypeError, "costs: six prices");
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < 6; i++) {
-        *slots[i] = PyFloat_AsDouble(PyTuple_GET_ITEM(tuple, i));
-        if (PyErr_Occurred()) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
 static int
 read_options(PyObject *kwargs, gh_options *opt)
 {
     static char *names[] = {"gogc", "memory_limit", "procs", "virtual",
                             "hard_limit", "globals_scan", "stack_scan",
-                            "address_space", "tiny", "eager_sweep", "scavenger",
-                            "min_heap", "costs", NULL};
-    PyObject *gogc, *soft, *procs, *hard, *globals, *stacks, *space, *min_heap,
-        *costs;
-    int tiny, eager, virtual, scavenger;
+                            "address_space", "policy", "debug", "costs", NULL};
+    PyObject *gogc, *soft, *procs, *hard, *globals, *stacks, *space, *policy,
+        *debug, *costs;
+    int virtual;
     PyObject *none = PyTuple_New(0);
     if (none == NULL) {
         return -1;
     }
     const int ok = PyArg_ParseTupleAndKeywords(
-        none, kwargs, "$OOOpOOOOpppOO!:Heap", names, &gogc, &soft, &procs,
-        &virtual, &hard, &globals, &stacks, &space, &tiny, &eager, &scavenger,
-        &min_heap, &PyTuple_Type, &costs);
+        none, kwargs, "$OOOpOOOOOOO:Heap", names, &gogc, &soft, &procs,
+        &virtual, &hard, &globals, &stacks, &space, &policy, &debug, &costs);
     Py_DECREF(none);
     if (!ok) {
         return -1;
     }
     gh_options_init(opt);
     opt->track_types = true;
-    opt->policy.tiny = tiny != 0;
-    opt->policy.eager_sweep = eager != 0;
-    opt->policy.scavenger = scavenger != 0;
     opt->mode = virtual != 0 ? GH_MODE_VIRTUAL : GH_MODE_STW;
     int64_t n = 0, limit = GH_LIMIT_OFF;
-    // One PiB: sums of such figures stay far from 2**64.
-    const uint64_t max = (uint64_t)1 << 50;
     if (convert_percent(gogc, "gogc", &opt->gogc) < 0
         || convert_int(procs, "procs", 1, GH_MAX_PROCS, &n) < 0
         || convert_limit(soft, "memory_limit", &opt->memory_limit) < 0
         || convert_limit(hard, "hard_limit", &limit) < 0
-        || convert_size(globals, "globals_scan", max, &opt->globals_scan) < 0
-        || convert_size(stacks, "stack_scan", max, &opt->stack_scan) < 0
+        || convert_size(globals, "globals_scan", MAX_SETTING,
+                        &opt->globals_scan) < 0
+        || convert_size(stacks, "stack_scan", MAX_SETTING,
+                        &opt->stack_scan) < 0
         || convert_size(space, "address_space", (uint64_t)1 << 46,
                         &opt->address_space) < 0
-        || convert_size(min_heap, "min_heap", max, &opt->policy.min_heap) < 0
-        || costs_of_tuple(costs, &opt->costs) < 0) {
+        || settings_policy(policy, virtual == 0, &opt->policy) < 0
+        || settings_debug(debug, &opt->debug) < 0
+        || settings_costs(costs, &opt->costs) < 0) {
         return -1;
     }
     opt->procs = (int32_t)n;

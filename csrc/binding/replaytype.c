@@ -156,20 +156,20 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         "ops", "columns", "types", "classes", "num_forced", "base", "gogc",
         "memory_limit", "procs", "follow_procs", "deaths", "seed",
         "globals_scan", "stack_scan", "series_ns", "mode", "non_heap",
-        "costs", NULL};
+        "policy", "costs", NULL};
     PyObject *ops, *columns, *types, *classes, *base = Py_None;
     unsigned long long num_forced = 0, seed = 0, globals_scan = 0,
                        stack_scan = 0, series_ns = 0, non_heap = 0;
-    PyObject *costs = NULL;
+    PyObject *policy = NULL, *costs = NULL;
     int gogc = 100, procs = 1, follow_procs = 0, deaths = GH_DEATHS_DRAWN,
         mode = GH_MODE_STW;
     long long memory_limit = GH_LIMIT_OFF;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!O!O!O!K|O$iLipiKKKKiKO!:ReplayEngine", names,
+            args, kwargs, "O!O!O!O!K|O$iLipiKKKKiKOO:ReplayEngine", names,
             &PyTuple_Type, &ops, &PyTuple_Type, &columns, &PyTuple_Type, &types,
             &PyTuple_Type, &classes, &num_forced, &base, &gogc, &memory_limit,
             &procs, &follow_procs, &deaths, &seed, &globals_scan, &stack_scan,
-            &series_ns, &mode, &non_heap, &PyTuple_Type, &costs)) {
+            &series_ns, &mode, &non_heap, &policy, &costs)) {
         return NULL;
     }
     if (deaths < GH_DEATHS_EARLY || deaths > GH_DEATHS_LATE) {
@@ -185,7 +185,8 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     cfg.num_forced = num_forced;
     cfg.mode = (gh_mode)mode;
     cfg.non_heap = non_heap;
-    if (costs != NULL && costs_of_tuple(costs, &cfg.costs) < 0) {
+    if ((policy != NULL && settings_policy(policy, false, &cfg.policy) < 0)
+        || (costs != NULL && settings_costs(costs, &cfg.costs) < 0)) {
         return NULL;
     }
     cfg.gogc = gogc;

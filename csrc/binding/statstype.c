@@ -135,21 +135,21 @@ core_size_classes(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return p.tuple;
 }
 
-// explain(size, pointers, tiny): (path, sizeclass, spanclass, header, elemsize,
+// explain(size, pointers, policy): (path, sizeclass, spanclass, header, elemsize,
 // waste, npages, nelems).
 PyObject *
 core_explain(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *size_arg;
-    int pointers, tiny;
+    PyObject *policy_arg;
+    int pointers;
     uint64_t size;
-    if (!PyArg_ParseTuple(args, "Opp:explain", &size_arg, &pointers, &tiny)
-        || convert_size(size_arg, "size", (uint64_t)1 << 45, &size) < 0) {
+    gh_policy policy;
+    if (!PyArg_ParseTuple(args, "OpO:explain", &size_arg, &pointers, &policy_arg)
+        || convert_size(size_arg, "size", (uint64_t)1 << 45, &size) < 0
+        || settings_policy(policy_arg, true, &policy) < 0) {
         return NULL;
     }
-    gh_policy policy;
-    gh_policy_init(&policy);
-    policy.tiny = tiny != 0;
     const gh_explanation x = gh_explain(size, pointers != 0, &policy);
     typedef unsigned long long ull;
     return Py_BuildValue("iKiiOKKKI", (int)x.path, (ull)x.size,

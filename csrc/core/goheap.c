@@ -40,8 +40,15 @@ gh_policy_init(gh_policy *policy)
         .tiny = true,
         .scavenger = true,
         .eager_sweep = true,
+        .page_cache = true,
         .min_heap = GH_HEAP_MINIMUM,
     };
+}
+
+void
+gh_debug_init(gh_debug *debug)
+{
+    *debug = (gh_debug){.struct_size = sizeof(*debug)};
 }
 
 void
@@ -71,6 +78,7 @@ gh_options_init(gh_options *opt)
         .track_types = true,
     };
     gh_policy_init(&opt->policy);
+    gh_debug_init(&opt->debug);
     gh_costs_init(&opt->costs);
 }
 
@@ -87,6 +95,7 @@ options_are_valid(const gh_options *opt)
     }
     return opt->struct_size == sizeof(*opt)
            && opt->policy.struct_size == sizeof(opt->policy)
+           && opt->debug.struct_size == sizeof(opt->debug)
            && opt->costs.struct_size == sizeof(opt->costs) && opt->gogc >= -1
            && opt->memory_limit >= 0 && opt->procs >= 1
            && opt->procs <= GH_MAX_PROCS && opt->mode <= GH_MODE_VIRTUAL
@@ -95,7 +104,8 @@ options_are_valid(const gh_options *opt)
            && opt->base_live < GH_MAX_ALLOC
            && opt->globals_scan < GH_MAX_ALLOC
            && opt->stack_scan < GH_MAX_ALLOC
-           && opt->policy.min_heap < GH_MAX_ALLOC;
+           && opt->policy.min_heap < GH_MAX_ALLOC
+           && opt->policy.ballast < GH_MAX_ALLOC;
 }
 
 // ---- birth and end -----------------------------------------------------------------
@@ -121,6 +131,31 @@ start_state(gh_heap *h)
         h->stats.large_alloc_count++;
     }
     gh_gcc_commit(&h->gcc, true);
+}
+
+// take_ballast allocates what the policy keeps alive, as a program does that
+// begins with make([]byte, n): it may be the first cycle's trigger. gc_every
+// does not count it.
+static gh_status
+take_ballast(gh_heap *h)
+{
+    gh_status st = gh_slots_new(h, 1, &h->ballast);
+    if (st != GH_OK) {
+        return st;
+    }
+    const uint64_t gc_every = h->opt.debug.gc_every;
+    h->opt.debug.gc_every = 0;
+    gh_mut *m;
+    st = gh_enter(h, 0, &m);
+    if (st == GH_OK) {
+        st = gh_alloc(m, gh_slots_at(h->ballast, 0), h->opt.policy.ballast);
+        gh_leave(m);
+    }
+    h->opt.debug.gc_every = gc_every;
+    for (int32_t i = 0; i < h->procs; i++) {
+        h->allp[i]->slow = gh_allocs_slowly(h);
+    }
+    return st;
 }
 
 static const uint64_t all_pointers_mask[1] = {1};
@@ -218,6 +253,13 @@ gh_heap_new(const gh_options *opt, gh_heap **out)
     }
     start_state(h);
     h->sig = GH_HEAP_SIG;
+    if (opt->policy.ballast > 0) {
+        st = take_ballast(h);
+        if (st != GH_OK) {
+            gh_heap_free(h);
+            return st;
+        }
+    }
     *out = h;
     return GH_OK;
 
@@ -302,6 +344,10 @@ gh_heap_free(gh_heap *h)
         release_unpinned(h);
     }
     gh_unlock(&w->lock);
+    if (h->ballast != NULL) {
+        gh_slots_unlink(h, h->ballast);
+        free(h->ballast);
+    }
     while (h->blocks != NULL) {
         gh_slots *b = h->blocks;
         h->blocks = b->next;

@@ -95,8 +95,20 @@ typedef struct gh_policy {
                          // gcstoptheworld=1. The default of GH_MODE_STW is true.
     bool scavenger;      // give free memory back: in the background (not in
                          // GH_MODE_STW), at growth, under the limit
+    bool page_cache;     // a P takes small spans from 64 pages of its own
     uint64_t min_heap;   // heapMinimum at GOGC=100: 4 MiB
+    uint64_t ballast;    // bytes of a block without pointers that is allocated
+                         // first and lives as long as the heap
 } gh_policy;
+
+// gh_debug is checks to switch on. They cost time and change no figure, but for
+// the cycles that gc_every asks for.
+typedef struct gh_debug {
+    size_t struct_size;  // set by gh_debug_init
+    bool clobber_free;   // sweeping fills freed slots with 0xdeadbeefdeadbeef
+    uint64_t gc_every;   // gh_gc before each gc_every-th allocation, but for a
+                         // cycle that is driven by hand; 0: none
+} gh_debug;
 
 // gh_costs is the virtual clock's price list, in ns.
 typedef struct gh_costs {
@@ -132,6 +144,7 @@ typedef struct gh_options {
     bool model_workbufs;    // a cycle borrows 32 KiB from the page heap, as Go's
                             // work buffers do: decides page numbers after it
     gh_policy policy;
+    gh_debug debug;
     gh_costs costs;
     const gh_mem_ops *mem_ops;  // NULL: Linux
     void *mem_ctx;
@@ -141,6 +154,7 @@ typedef struct gh_options {
 #define GH_LIMIT_OFF INT64_MAX
 
 void gh_policy_init(gh_policy *policy);
+void gh_debug_init(gh_debug *debug);
 void gh_costs_init(gh_costs *costs);
 void gh_options_init(gh_options *opt);
 

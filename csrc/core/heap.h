@@ -87,7 +87,8 @@ struct gh_mut {
     uint32_t sig;
     int32_t id;
     gh_heap *heap;
-    // Fast paths go out of line while this is set: marking.
+    // Fast paths go out of line while this is set: while marking, and always
+    // under gc_every.
     bool slow;
     uint32_t parked;  // holders of it that stand back in gh_poll: several may
     // Called around automatic cycles; NULL: nobody asked.
@@ -245,9 +246,11 @@ struct gh_heap {
     gh_cycle *cycle_log;     // num_gc of them
     size_t cycle_cap;
     uint64_t gc_skips;
+    uint64_t allocs_asked;   // gc_every: allocations begun
 
     // ---- roots
     gh_slots *blocks;        // list; guarded by roots_lock
+    gh_slots *ballast;       // one slot, of Policy's ballast; NULL: none
     gh_mutex roots_lock;
     // While a cycle marks, a block or pin that is freed stays in its list until
     // its slots are shaded. Guarded by roots_lock and the window's lock.
@@ -333,6 +336,13 @@ static inline gh_heap_arena *
 gh_arena_of(const gh_heap *h, uintptr_t p)
 {
     return h->arenas[(p - h->base) >> GH_HEAP_ARENA_SHIFT];
+}
+
+// gh_allocs_slowly is what `slow` of every P is to be.
+static inline bool
+gh_allocs_slowly(const gh_heap *h)
+{
+    return h->phase != GH_PHASE_OFF || h->opt.debug.gc_every != 0;
 }
 
 // gh_emit tells the listener, if it asked for this kind.

@@ -348,11 +348,42 @@ collect_for_room(gh_mut *m)
     return true;
 }
 
+// collect_now is gc_every's cycle, if this allocation's turn has come.
+static void
+collect_now(gh_mut *m)
+{
+    gh_heap *h = m->heap;
+    if (++h->allocs_asked % h->opt.debug.gc_every != 0 || h->by_hand) {
+        return;
+    }
+    if (m->around != NULL) {
+        m->around(m->around_arg, true);
+    }
+    // Benign if there is no memory for it: counted in gc_skips.
+    if (gh_gc(m) != GH_OK) {
+        GH_ASSERT(h->phase == GH_PHASE_OFF);
+    }
+    if (m->around != NULL) {
+        m->around(m->around_arg, false);
+    }
+}
+
+// before_slow_alloc is what comes before an allocation of that many bytes of a P
+// whose `slow` is set.
+static __attribute__((noinline)) void
+before_slow_alloc(gh_mut *m, uint64_t bytes)
+{
+    if (m->heap->opt.debug.gc_every != 0) {
+        collect_now(m);
+    }
+    gh_virtual_charge(m, bytes);
+}
+
 gh_status
 gh_alloc(gh_mut *m, gh_slot *slot, uint64_t size)
 {
     if (GH_UNLIKELY(m->slow)) {
-        gh_virtual_charge(m, size < GH_TINY_SIZE ? size
+        before_slow_alloc(m, size < GH_TINY_SIZE ? size
                                                  : gh_round_up_size(size, true));
     }
     gh_status st = alloc_block(m, slot, size);
@@ -366,7 +397,7 @@ gh_status
 gh_new(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
 {
     if (GH_UNLIKELY(m->slow)) {
-        gh_virtual_charge(m, gh_round_up_size(t->size * n, gh_type_noscan(t)));
+        before_slow_alloc(m, gh_round_up_size(t->size * n, gh_type_noscan(t)));
     }
     gh_status st = alloc_typed(m, slot, t, n);
     if (GH_UNLIKELY(st == GH_ERR_NOMEM) && collect_for_room(m)) {
@@ -389,7 +420,7 @@ gh_alloc_spanclass(gh_mut *m, gh_slot *slot, uint8_t spanclass,
         return GH_ERR_INVAL;
     }
     if (GH_UNLIKELY(m->slow)) {
-        gh_virtual_charge(m, elemsize);
+        before_slow_alloc(m, elemsize);
     }
     if (noscan) {
         return cls == 0 ? alloc_large(m, slot, NULL, elemsize, elemsize)

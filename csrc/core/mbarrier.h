@@ -25,12 +25,17 @@
 // gh_shade marks what v points at, if anything. The phase is mark.
 void gh_shade(gh_heap *h, uintptr_t v);
 
+// What is done before a slot or a word that holds old is made to hold v. Out of
+// line: nothing unless a cycle marks.
+void gh_barrier_slot(gh_heap *h, uintptr_t old);
+void gh_barrier_word(gh_heap *h, uintptr_t old, uintptr_t v);
+
 // gh_slot_write makes a root slot hold v.
 static inline void
 gh_slot_write(gh_p *p, gh_slot *slot, uintptr_t v)
 {
     if (GH_UNLIKELY(p->slow)) {
-        gh_shade(p->heap, slot->word);
+        gh_barrier_slot(p->heap, slot->word);
     }
     slot->word = v;
 }
@@ -40,17 +45,20 @@ static inline void
 gh_word_write(gh_p *p, uintptr_t *word, uintptr_t v)
 {
     if (GH_UNLIKELY(p->slow)) {
-        gh_shade(p->heap, *word);
-        gh_shade(p->heap, v);
+        gh_barrier_word(p->heap, *word, v);
     }
     *word = v;
 }
 
-// gh_mark_new makes a new object black: allocate-black. Go: gcmarknewobject.
+// gh_mark_new makes a new object black while a cycle marks: allocate-black.
+// Go: gcmarknewobject.
 static inline void
 gh_mark_new(gh_p *p, const gh_mspan *s, unsigned index)
 {
     gh_heap *h = p->heap;
+    if (h->phase == GH_PHASE_OFF) {
+        return;
+    }
     uint64_t *word = &gh_mspan_mark_bits(&h->bm, s)[index / 64];
     *word |= (uint64_t)1 << (index % 64);
     h->bytes_marked += s->elemsize;

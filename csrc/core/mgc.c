@@ -18,7 +18,7 @@ set_phase(gh_heap *h, gh_phase phase)
 {
     h->phase = phase;
     for (int32_t i = 0; i < h->procs; i++) {
-        h->allp[i]->slow = phase != GH_PHASE_OFF;
+        h->allp[i]->slow = gh_allocs_slowly(h);
     }
 }
 

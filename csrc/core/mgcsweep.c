@@ -23,6 +23,23 @@ check_zombies(const gh_heap *h, const gh_mspan *s)
     }
 }
 
+// clobber fills the slots that this sweep frees, as Go's clobberfree does.
+static void
+clobber(const gh_heap *h, const gh_mspan *s)
+{
+    const uint64_t *mark = gh_mspan_mark_bits(&h->bm, s);
+    for (unsigned i = 0; i < s->nelems; i++) {
+        if (!gh_mspan_is_allocated(&h->bm, s, i)
+            || (mark[i / 64] >> (i % 64) & 1) != 0) {
+            continue;
+        }
+        uint64_t *word = (uint64_t *)gh_mspan_obj_base(s, i);
+        for (uint64_t w = 0; w < s->elemsize / sizeof(*word); w++) {
+            word[w] = GH_CLOBBER;
+        }
+    }
+}
+
 bool
 gh_mspan_sweep(gh_heap *h, gh_mspan *s, bool preserve)
 {
@@ -36,6 +53,10 @@ gh_mspan_sweep(gh_heap *h, gh_mspan *s, bool preserve)
     check_zombies(h, s);
     if (GH_UNLIKELY(s->specials != NULL)) {
         gh_specials_sweep(h, s);
+    }
+
+    if (GH_UNLIKELY(h->opt.debug.clobber_free)) {
+        clobber(h, s);
     }
 
     const uint64_t *mark = gh_mspan_mark_bits(&h->bm, s);

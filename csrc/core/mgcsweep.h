@@ -20,6 +20,9 @@
 
 #define GH_SWEEP_NOTHING UINT64_MAX
 
+// What clobber_free writes over freed slots: Go's pattern, in each half.
+#define GH_CLOBBER 0xdeadbeefdeadbeefu
+
 // gh_mspan_sweep sweeps s, whose sweepgen its caller has set to h-1 and which
 // is in no set. Unless preserve is set it puts s where it belongs, which is
 // back to the page heap if s is empty: then it returns true. Go: mspan.sweep.

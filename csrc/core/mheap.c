@@ -278,7 +278,7 @@ take_pages(gh_p *p, uint64_t npages, uintptr_t *base, uint64_t *scav)
 {
     gh_heap *h = p->heap;
     uint64_t addr = 0;
-    if (npages < GH_PAGE_CACHE_PAGES / 4) {
+    if (npages < GH_PAGE_CACHE_PAGES / 4 && h->opt.policy.page_cache) {
         if (gh_page_cache_empty(&p->pcache)) {
             p->pcache = gh_pagealloc_alloc_to_cache(&h->pages);
         }

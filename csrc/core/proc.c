@@ -23,7 +23,7 @@ new_p(gh_heap *h, int32_t id, gh_p **out)
     memset(p, 0, sizeof(*p));
     p->heap = h;
     p->id = id;
-    p->slow = h->phase != GH_PHASE_OFF;
+    p->slow = gh_allocs_slowly(h);
     gh_mcache_init(p);
     p->sig = GH_P_SIG;
     *out = p;

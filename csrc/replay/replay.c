@@ -176,6 +176,10 @@ gh_replay_config_init(gh_replay_config *cfg)
         .procs = 1,
         .deaths = GH_DEATHS_DRAWN,
     };
+    gh_policy_init(&cfg->policy);
+    // Sweep as the recorded program did, between allocations: the next goal is
+    // then never less than 1 MiB away.
+    cfg->policy.eager_sweep = false;
     gh_costs_init(&cfg->costs);
 }
 
@@ -385,9 +389,7 @@ start_replay(gh_replay *r, const gh_replay_config *cfg, gh_replay_error *err)
     opt.non_heap = cfg->non_heap;
     opt.costs = cfg->costs;
     opt.track_types = false;
-    // Sweep as the recorded program did, between allocations: the next goal is
-    // then never less than 1 MiB away.
-    opt.policy.eager_sweep = false;
+    opt.policy = cfg->policy;
     opt.mem_ops = cfg->mem_ops;
     opt.mem_ctx = cfg->mem_ctx;
     gh_status st = gh_heap_new(&opt, &r->heap);

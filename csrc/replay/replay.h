@@ -96,6 +96,7 @@ typedef struct gh_replay_config {
     uint64_t globals_scan, stack_scan;
     uint64_t non_heap;   // what the recorded process had mapped beside its heap,
                          // for the limit; 0: what this heap has
+    gh_policy policy;    // eager_sweep is off by default, as in a Go program
     gh_costs costs;
     uint64_t series_ns;  // a sample about this often; 0: none
     const gh_mem_ops *mem_ops;  // NULL: Linux

@@ -172,6 +172,7 @@ INSTANCES = {
     "TypeInfo": lambda env: gh.type_info(Node),
     "Explanation": lambda env: gh.explain(100),
     "Policy": lambda env: gh.Policy(),
+    "Debug": lambda env: gh.Debug(),
     "Costs": lambda env: gh.Costs(),
     "Script": lambda env: gh.Script(SCRIPT),
     "ScriptResult": lambda env: gh.Script(SCRIPT).run(),
@@ -181,7 +182,7 @@ INSTANCES = {
 # Plain values: immutable records of Python objects, with nothing of C behind them. Their
 # methods take no argument or are those of tuples and dataclasses.
 RECORDS = {"BySize", "SizeClass", "TypeInfo", "ObjectInfo", "Explanation", "MemStats",
-           "MemStatsDiff", "GCCycle", "Replay", "ScriptResult", "Policy", "Costs", "CacheInfo",
+           "MemStatsDiff", "GCCycle", "Replay", "ScriptResult", "Policy", "Debug", "Costs", "CacheInfo",
            "CensusRow", "Edge", "Event", "OccupancyRow", "PageRun", "RootInfo", "Span", "Step"}
 
 # ---- what is passed wrongly -----------------------------------------------------------
@@ -302,7 +303,12 @@ PARAMETERS = {
     "scavenger": ("choice", lambda env: "off"),
     "deaths": ("choice", lambda env: "late"),
     "tiny": ("flag", lambda env: True),
+    "page_cache": ("flag", lambda env: True),
+    "clobber_free": ("flag", lambda env: True),
+    "gc_every": ("plain int", lambda env: 100),
+    "ballast": ("plain size", lambda env: 0),
     "policy": ("policy", lambda env: gh.Policy()),
+    "debug": ("policy", lambda env: gh.Debug()),
     "costs": ("costs", lambda env: None),
     "ref": ("any handle", lambda env: env.node),
     "at": ("at", lambda env: env.node),
@@ -454,10 +460,10 @@ def class_targets(name, cls):
     kind_of_field = issubclass(cls, gh.Field) and cls is not gh.Field
     if instance is None and not kind_of_field:
         raise AssertionError(f"INSTANCES has no entry for goheap.{name}")
-    if not kind_of_field and name not in RECORDS - {"Policy", "Costs"}:
+    if not kind_of_field and name not in RECORDS - {"Policy", "Debug", "Costs"}:
         try:
             params = parameters(name, cls) if name in (
-                "Heap", "Policy", "Costs", "Script") else [("x", "anything call", lambda env: 1,
+                "Heap", "Policy", "Debug", "Costs", "Script") else [("x", "anything call", lambda env: 1,
                                                            False)]
         except ValueError:
             params = []
@@ -545,7 +551,7 @@ def allowed(kind, bad):
 SURVIVE = {"__eq__", "__ne__", "__hash__", "__bool__", "__repr__", "__class_getitem__", "closed",
            "close", "__exit__", "__enter__", "__str__", "__sizeof__", "__lt__", "__le__", "__gt__",
            "__ge__",
-           "mode", "policy", "costs",
+           "mode", "policy", "debug", "costs",
            "cycles"}  # a live view, which says so when it is read
 SURVIVE_IN = {"Roots.__len__"}
 NEVER = {"__reduce__", "__reduce_ex__", "__copy__", "__deepcopy__", "__delitem__"}
@@ -624,7 +630,7 @@ def run_matrix(report, address_space="1GiB"):
                 args[i] = value
                 expected = allowed(kind, what) + out_of_order(target)
                 judge(target, f"({name}={what})", outcome(target, env, args), expected)
-        if "(" not in target.label and target.label not in ("Costs", "Policy"):
+        if "(" not in target.label and target.label not in ("Costs", "Debug", "Policy"):
             judge(target, "with too many arguments", outcome(target, env, right + [1] * 20),
                   (TypeError, AttributeError))
         if state == "marking" and not env.heap.closed:

@@ -1,0 +1,97 @@
+// settings.c: Policy, Debug and Costs of goheap.settings as the core takes them.
+//
+// They come as they are; each field is read by name. goheap.settings has checked
+// their values.
+
+#include "binding.h"
+
+static int
+get_bool(PyObject *o, const char *name, bool *out)
+{
+    PyObject *v = PyObject_GetAttrString(o, name);
+    const int truth = v == NULL ? -1 : PyObject_IsTrue(v);
+    Py_XDECREF(v);
+    *out = truth > 0;
+    return truth < 0 ? -1 : 0;
+}
+
+static int
+get_size(PyObject *o, const char *name, uint64_t *out)
+{
+    PyObject *v = PyObject_GetAttrString(o, name);
+    const int status = v == NULL ? -1 : convert_size(v, name, MAX_SETTING, out);
+    Py_XDECREF(v);
+    return status;
+}
+
+static int
+get_price(PyObject *o, const char *name, double *out)
+{
+    PyObject *v = PyObject_GetAttrString(o, name);
+    *out = v == NULL ? -1 : PyFloat_AsDouble(v);
+    Py_XDECREF(v);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+// get_choice finds which of words an attribute is: its number, -1 for None, -2
+// with an exception.
+static int
+get_choice(PyObject *o, const char *name, const char *const *words)
+{
+    PyObject *v = PyObject_GetAttrString(o, name);
+    if (v == NULL) {
+        return -2;
+    }
+    int found = v == Py_None ? -1 : -2;
+    for (int i = 0; found == -2 && words[i] != NULL; i++) {
+        if (PyUnicode_Check(v)
+            && PyUnicode_CompareWithASCIIString(v, words[i]) == 0) {
+            found = i;
+        }
+    }
+    if (found == -2) {
+        PyErr_Format(PyExc_ValueError, "%s: %R is no choice", name, v);
+    }
+    Py_DECREF(v);
+    return found;
+}
+
+int
+settings_policy(PyObject *o, bool eager, gh_policy *out)
+{
+    static const char *const sweeps[] = {"lazy", "eager", NULL};
+    static const char *const scavengers[] = {"off", "go", NULL};
+    gh_policy_init(out);
+    const int sweep = get_choice(o, "sweep", sweeps);
+    const int scavenger = sweep == -2 ? -2
+                                      : get_choice(o, "scavenger", scavengers);
+    out->eager_sweep = sweep == -1 ? eager : sweep == 1;
+    out->scavenger = scavenger == 1;
+    return scavenger == -2 || get_bool(o, "tiny", &out->tiny) < 0
+                   || get_bool(o, "page_cache", &out->page_cache) < 0
+                   || get_size(o, "min_heap", &out->min_heap) < 0
+                   || get_size(o, "ballast", &out->ballast) < 0
+               ? -1 : 0;
+}
+
+int
+settings_debug(PyObject *o, gh_debug *out)
+{
+    gh_debug_init(out);
+    return get_bool(o, "clobber_free", &out->clobber_free) < 0
+                   || get_size(o, "gc_every", &out->gc_every) < 0
+               ? -1 : 0;
+}
+
+int
+settings_costs(PyObject *o, gh_costs *out)
+{
+    gh_costs_init(out);
+    return get_price(o, "alloc", &out->alloc) < 0
+                   || get_price(o, "alloc_byte", &out->alloc_byte) < 0
+                   || get_price(o, "scan_byte", &out->scan_byte) < 0
+                   || get_price(o, "sweep_page", &out->sweep_page) < 0
+                   || get_price(o, "page_fault", &out->page_fault) < 0
+                   || get_price(o, "stop", &out->stop) < 0
+               ? -1 : 0;
+}
