@@ -66,7 +66,8 @@
 #define GH_HEAP_MINIMUM       ((uint64_t)4 << 20)  // at GOGC=100
 #define GH_MIN_RUNWAY         ((uint64_t)64 << 10)
 #define GH_SWEEP_MIN_DISTANCE ((uint64_t)1 << 20)
-#define GH_MEMORY_LIMIT_HEADROOM ((uint64_t)1 << 20)
+#define GH_MEMORY_LIMIT_HEADROOM_PERCENT 3u
+#define GH_MEMORY_LIMIT_HEADROOM ((uint64_t)1 << 20)  // at least
 
 // A heap's window offset 0 shows as this address, the first heap page of a Go
 // program without a randomised base.

@@ -11,6 +11,7 @@
 #include "mbarrier.h"
 #include "special.h"
 #include "mgc.h"
+#include "mgcvirtual.h"
 #include "mgcmark.h"
 #include "mgcwork.h"
 #include "mheap.h"
@@ -228,6 +229,7 @@ gh_heap_new(const gh_options *opt, gh_heap **out)
     gh_limiter_init(&h->limiter, 0, opt->procs, &h->num_gc);
     const gh_scav_ops scav = {scav_release, scav_stop, h};
     gh_scav_init(&h->scavenger, &scav);
+    h->virt.force_period_ns = GH_FORCE_GC_PERIOD_NS;
     h->scav_goals = (gh_scav_goals){GH_SCAV_NO_GOAL, GH_SCAV_NO_GOAL};
 
     gh_status st = gh_mheap_init(h);

@@ -139,6 +139,7 @@ typedef struct gh_virtual {
     bool empty;            // its queue was empty at the last look
     bool stretched;        // the time at hand has the workers' share in it
     double seen_ns;        // the clock at the last tick
+    double force_period_ns; // a cycle begins that long after the last one
     double owed;           // scan work that the workers had time for
     double sweep_ns;       // time that the sweeper has left
     uint64_t globals_left, stacks_left;

@@ -74,7 +74,7 @@ auto_cycle(gh_p *p)
         gh_virtual_tick(p->heap, p);
         if (gh_gc_should_start(p->heap)) {
             gh_emit(p->heap, GH_EV_TRIGGER, p->id, 0, p->heap->gcc.heap_live, 0);
-            if (gh_virtual_begin(p, false) != GH_OK) {
+            if (gh_virtual_begin(p, false, GH_MARKING_BACKGROUND) != GH_OK) {
                 GH_ASSERT(p->heap->phase == GH_PHASE_OFF);
             }
         }

@@ -183,8 +183,8 @@ begin_cycle(gh_p *p, bool forced, gh_marking by)
     gh_scav_wake(&h->scavenger, (int64_t)h->clock_ns);
     h->cycles_started++;
     gh_limiter_start_gc(&h->limiter, true, h->rec.start_ns);
-    gh_gcc_start_cycle(&h->gcc, (int64_t)h->clock_ns, h->procs,
-                       by);
+    // The stop belongs to the cycle, so the time before it counts.
+    gh_gcc_start_cycle(&h->gcc, h->rec.start_ns, h->procs, by);
     set_phase(h, GH_PHASE_MARK);
     borrow_workbufs(p);
     h->rec.mark_start_ns = (int64_t)h->clock_ns;
@@ -300,9 +300,9 @@ gh_gc_cycle(gh_p *p, bool forced)
 }
 
 gh_status
-gh_gc_begin_marking(gh_p *p, bool forced)
+gh_gc_begin_marking(gh_p *p, bool forced, gh_marking by)
 {
-    gh_status st = begin_cycle(p, forced, GH_MARKING_BACKGROUND);
+    gh_status st = begin_cycle(p, forced, by);
     if (st == GH_OK) {
         set_roots_marking(p->heap, true);
         gh_gc_mark_roots(p->heap);
@@ -404,7 +404,7 @@ gh_gc(gh_mut *m)
         // The caller waits: for the cycle that runs, then for its own.
         gh_virtual_wait(m);
         gh_sweep_all(m);
-        st = gh_virtual_begin(m, true);
+        st = gh_virtual_begin(m, true, GH_MARKING_BACKGROUND);
         if (st == GH_OK) {
             gh_virtual_wait(m);
         }

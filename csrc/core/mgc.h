@@ -39,7 +39,8 @@ GH_NODISCARD gh_status gh_gc_cycle(gh_p *p, bool forced);
 // The same in two halves, with marking by pieces in between. gh_gc_begin_marking
 // greys the roots and lets the world go on; gh_gc_end_marking is called when
 // nothing is grey.
-GH_NODISCARD gh_status gh_gc_begin_marking(gh_p *p, bool forced);
+GH_NODISCARD gh_status gh_gc_begin_marking(gh_p *p, bool forced,
+                                           gh_marking by);
 void gh_gc_end_marking(gh_p *p);
 
 // gh_gc_commit recomputes goal, trigger and the price of sweeping.

@@ -128,7 +128,7 @@ memory_limit_heap_goal(const gh_gc_controller *c)
         return c->heap_marked;
     }
     uint64_t goal = limit - (non_heap + overage);
-    uint64_t headroom = goal / 100 * 3;
+    uint64_t headroom = goal / 100 * GH_MEMORY_LIMIT_HEADROOM_PERCENT;
     if (headroom < GH_MEMORY_LIMIT_HEADROOM) {
         headroom = GH_MEMORY_LIMIT_HEADROOM;
     }

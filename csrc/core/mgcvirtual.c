@@ -9,7 +9,6 @@
 
 #define SLICE_NS 10000.0     // at most, between two looks at who does what
 #define BUSY_NS  1000000.0   // a P is busy that long after its last event
-#define FORCE_PERIOD_NS 120e9 // a cycle is begun that long after the last one
 #define SWEEP_SHARE 0.1      // of a P, for sweeping while none is idle
 
 // mark_work marks for at most that many bytes of scan work, the bytes of globals
@@ -188,9 +187,9 @@ gh_virtual_tick(gh_heap *h, const gh_p *p)
     }
     if (h->phase == GH_PHASE_OFF && h->gcc.gc_percent >= 0
         && h->last_gc_ns != 0
-        && h->clock_ns - (double)h->last_gc_ns > FORCE_PERIOD_NS) {
+        && h->clock_ns - (double)h->last_gc_ns > v->force_period_ns) {
         // Benign if it can't begin: the next tick tries again.
-        if (gh_virtual_begin(h->inside, false) != GH_OK) {
+        if (gh_virtual_begin(h->inside, false, GH_MARKING_PERIODIC) != GH_OK) {
             return;
         }
     }
@@ -229,11 +228,11 @@ gh_virtual_tick(gh_heap *h, const gh_p *p)
 }
 
 gh_status
-gh_virtual_begin(gh_p *p, bool forced)
+gh_virtual_begin(gh_p *p, bool forced, gh_marking by)
 {
     gh_heap *h = p->heap;
     gh_virtual *v = &h->virt;
-    gh_status st = gh_gc_begin_marking(p, forced);
+    gh_status st = gh_gc_begin_marking(p, forced, by);
     if (st != GH_OK) {
         return st;
     }

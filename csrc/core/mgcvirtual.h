@@ -36,8 +36,12 @@
 // p is the P that works; NULL: every P is idle.
 void gh_virtual_tick(gh_heap *h, const gh_p *p);
 
+// A heap that has been collected is collected again after so long. Go:
+// forcegcperiod.
+#define GH_FORCE_GC_PERIOD_NS 120e9
+
 // gh_virtual_begin begins a cycle; marking goes on in later ticks.
-GH_NODISCARD gh_status gh_virtual_begin(gh_p *p, bool forced);
+GH_NODISCARD gh_status gh_virtual_begin(gh_p *p, bool forced, gh_marking by);
 
 // gh_virtual_wait lets time pass until no cycle runs.
 void gh_virtual_wait(gh_p *p);

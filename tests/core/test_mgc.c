@@ -165,6 +165,7 @@ test_forced(void)
     const gh_costs *cost = &f.o.costs;
     CHECK_EQ(c.pause_ns[0], (uint64_t)cost->stop);
     CHECK_EQ(c.mark_start_ns - c.start_ns, c.pause_ns[0]);
+    CHECK_EQ(f.h->gcc.mark_start_time, c.start_ns);  // before the stop
     CHECK_EQ(c.mark_end_ns - c.mark_start_ns,
              (uint64_t)((99 * 8 + 1500) * cost->scan_byte / 2));
     CHECK_EQ(c.background_ns, (c.mark_end_ns - c.mark_start_ns) * 2);

@@ -133,9 +133,42 @@ churn(int32_t procs, int32_t gogc, int steps, uint64_t min_heap, bool verify)
     return r;
 }
 
+// A cycle that the timer begins leaves idle Ps alone where a worker of its own
+// marks, and takes one of them otherwise; the other kinds take all.
+static void
+test_periodic(void)
+{
+    static const struct {
+        int32_t procs, idle;
+    } rows[] = {{1, 1}, {3, 1}, {4, 0}, {8, 0}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        gh_mut *m;
+        gh_heap *h = make(&m, rows[i].procs, 100, 4 << 20);
+        const gh_type *t = tree_type(m);
+        gh_slots *b;
+        CHECK(gh_slots_new(h, 1000, &b) == GH_OK);
+        for (size_t k = 0; k < 1000; k++) {
+            CHECK(gh_new(m, gh_slots_at(b, k), t, 20) == GH_OK);
+        }
+        CHECK(gh_gc(m) == GH_OK);
+        gh_advance(m, (int64_t)125000000000);
+        gh_cycle c[2];
+        CHECK_EQ(gh_cycles(h), 2);
+        CHECK(gh_cycle_get(h, 0, &c[0]) == GH_OK);
+        CHECK(gh_cycle_get(h, 1, &c[1]) == GH_OK);
+        CHECK(c[0].forced && !c[1].forced);
+        CHECK(c[0].idle_ns > 0);
+        CHECK((c[1].idle_ns > 0) == (rows[i].idle > 0));
+        gh_leave(m);
+        gh_slots_free(b);
+        gh_heap_free(h);
+    }
+}
+
 int
 main(void)
 {
+    test_periodic();
     const int32_t procs[] = {1, 2, 4, 8};
     for (size_t i = 0; i < 4; i++) {
         const result a = churn(procs[i], 50, 200000, (uint64_t)1 << 20, false);
