@@ -23,12 +23,15 @@
 #include "histogram.h"
 #include "mem.h"
 #include "mgclimit.h"
+#include "mgcpacer.h"
 #include "mgcscavenge.h"
 #include "mgcscavenge_index.h"
+#include "mheap_span.h"
 #include "mpagealloc.h"
 #include "mpagecache.h"
 #include "mpallocbits.h"
 #include "mranges.h"
+#include "msize.h"
 #include "persistentalloc.h"
 #include "sparse.h"
 
@@ -91,6 +94,8 @@ pr_const(const char *name, double *out)
         {"DefaultHeapMinimum", (double)GH_HEAP_MINIMUM},
         {"MemoryLimitMinHeapGoalHeadroom", (double)GH_MEMORY_LIMIT_HEADROOM},
         {"GCBackgroundUtilization", GH_LIMITER_BACKGROUND},
+        {"GCGoalUtilization", GH_GC_UTILIZATION},
+        {"MemoryLimitHeapGoalHeadroomPercent", GH_MEMORY_LIMIT_HEADROOM_PERCENT},
         {"CapacityPerProc", (double)GH_LIMITER_CAPACITY_PER_PROC},
         {"GCCPULimiterUpdatePeriod", (double)GH_LIMITER_UPDATE_PERIOD_NS},
         {"ScavengePercent", GH_SCAV_PERCENT},
@@ -122,6 +127,51 @@ uint64_t
 pr_chunk_base(uint64_t chunk)
 {
     return gh_chunk_base(&whole, chunk);
+}
+
+// ---- 1. size classes --------------------------------------------------------
+
+uint32_t
+pr_num_size_classes(void)
+{
+    return gh_num_size_classes();
+}
+
+uint64_t
+pr_class_size(uint32_t cls)
+{
+    return gh_size_class_get(cls).size;
+}
+
+uint32_t
+pr_class_npages(uint32_t cls)
+{
+    return gh_size_class_get(cls).npages;
+}
+
+uint32_t
+pr_class_divmagic(uint32_t cls)
+{
+    return gh_size_class_get(cls).divmagic;
+}
+
+uint32_t
+pr_size_to_class(uint64_t size)
+{
+    return gh_size_to_class(size);
+}
+
+uint64_t
+pr_roundupsize(uint64_t size, bool noscan)
+{
+    return gh_round_up_size(size, noscan);
+}
+
+uint64_t
+pr_obj_index(uint32_t cls, uint64_t byte_off)
+{
+    const gh_mspan s = {.div_mul = gh_class_to_divmagic[cls]};
+    return gh_mspan_obj_index(&s, byte_off);
 }
 
 // ---- 2. page bitmaps --------------------------------------------------------

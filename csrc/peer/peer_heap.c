@@ -18,7 +18,7 @@ struct pr_heap {
     gh_heap *heap;
     gh_mut *m;
     gh_slots *roots;  // ROOTS of them, then a scratch slot
-    uint32_t next_free;
+    gh_slots *stack;  // pr_heap_stack; NULL: none
 };
 
 static void
@@ -41,6 +41,8 @@ pr_heap_new(int32_t procs, int32_t gc_percent, int64_t memory_limit)
     pr_heap *h = calloc(1, sizeof(*h));
     gh_options o;
     gh_options_init(&o);
+    o.mode = GH_MODE_VIRTUAL;
+    o.policy.eager_sweep = false;
     o.procs = procs;
     o.gogc = gc_percent;
     o.memory_limit = memory_limit;
@@ -55,6 +57,9 @@ pr_heap_destroy(pr_heap *h)
 {
     gh_leave(h->m);
     gh_slots_free(h->roots);
+    if (h->stack != NULL) {
+        gh_slots_free(h->stack);
+    }
     gh_heap_free(h->heap);
     free(h);
 }
@@ -120,6 +125,55 @@ EXPORT void
 pr_heap_gc(pr_heap *h)
 {
     check(gh_gc(h->m));
+}
+
+EXPORT void *
+pr_heap_data(pr_heap *h, uintptr_t obj)
+{
+    check(gh_addr_to_slot(h->m, scratch(h), obj));
+    return gh_data(scratch(h));
+}
+
+EXPORT void
+pr_heap_stack(pr_heap *h, const uintptr_t *words, uint64_t n)
+{
+    gh_slots *b;
+    check(gh_slots_new(h->heap, n, &b));
+    for (uint64_t i = 0; i < n; i++) {
+        const uint64_t off = words[i] - h->heap->base;
+        if (off < h->heap->window_bytes) {
+            // A word that points at nothing of the heap's is no root.
+            (void)!gh_addr_to_slot(h->m, gh_slots_at(b, i), GH_ADDR_BASE + off);
+        }
+    }
+    if (h->stack != NULL) {
+        gh_slots_free(h->stack);
+    }
+    h->stack = b;
+}
+
+EXPORT int32_t
+pr_heap_set_gc_percent(pr_heap *h, int32_t percent)
+{
+    return gh_set_gogc(h->m, percent);
+}
+
+EXPORT int64_t
+pr_heap_now(pr_heap *h)
+{
+    return gh_now(h->heap);
+}
+
+EXPORT void
+pr_heap_sleep(pr_heap *h, int64_t ns)
+{
+    gh_advance(h->m, ns);
+}
+
+EXPORT void
+pr_heap_force_gc_period(pr_heap *h, int64_t ns)
+{
+    h->heap->virt.force_period_ns = (double)ns;
 }
 
 EXPORT void
