@@ -6,7 +6,7 @@ from .errors import (ForeignRefError, HeapClosedError, HeapCorruptionError, Heap
 from .types import (Array, Block, Embed, Field, Fixed, Interface, Ptr, Ref, Slice, String, Struct,
                     TypeInfo, Words, bool_, define, fixed, float32, float64, int8, int16, int32,
                     int64, sizeof, struct, type_info, uint8, uint16, uint32, uint64, uintptr, words)
-from .settings import Costs, Debug, Policy
+from .settings import Costs, Debug, Knobs, Policy
 from .stats import (BySize, Explanation, GCCycle, MemStats, MemStatsDiff, ObjectInfo, SizeClass,
                     Step, explain, size_classes)
 from .table import Table
@@ -25,7 +25,7 @@ __all__ = [
     "Debug", "define", "Edge", "Embed", "Event", "EventLog", "explain", "Explanation", "Field", "Fixed",
     "fixed", "float32", "float64", "ForeignRefError", "GCCycle", "GO_VERSION", "Heap", "heap_of",
     "HeapClosedError", "HeapCorruptionError", "HeapError", "HeapMemoryError", "HeapStateError",
-    "int16", "int32", "int64", "int8", "Interface", "MemStats", "MemStatsDiff", "ObjectInfo",
+    "int16", "int32", "int64", "int8", "Interface", "Knobs", "MemStats", "MemStatsDiff", "ObjectInfo",
     "OccupancyRow", "PageRun", "Policy", "Ptr", "Ref", "Replay", "replay", "RootInfo", "Roots",
     "Script", "ScriptError", "ScriptResult", "size_classes", "SizeClass", "sizeof", "Slice",
     "Snapshot", "Span", "Step", "String", "Struct", "Table", "TraceError", "type_info", "TypeInfo",

@@ -7,7 +7,7 @@ its values, although at run time the same C class serves all kinds:
         next: gh.Ptr["Node"]   # node.next: Node | None
         key: gh.int64          # node.key: int, Node.key: gh.int64
 """
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import (Any, Final, Generic, Literal, NamedTuple, NoReturn, Protocol, Self,
@@ -22,7 +22,7 @@ from .errors import (ForeignRefError, HeapClosedError, HeapCorruptionError, Heap
                      HeapMemoryError, HeapStateError, ScriptError, TraceError)
 from .replay import Replay, replay
 from .script import Script, ScriptResult
-from .settings import Costs, Debug, Policy
+from .settings import Costs, Debug, Knobs, Policy
 from .snapshot import (CacheInfo, CensusRow, Edge, OccupancyRow, PageRun, RootInfo, Snapshot,
                        Span)
 from .stats import (BySize, Explanation, GCCycle, MemStats, MemStatsDiff, ObjectInfo, SizeClass, Step,
@@ -36,7 +36,7 @@ __all__ = [
     "Debug", "define", "Edge", "Embed", "Event", "EventLog", "explain", "Explanation", "Field", "Fixed",
     "fixed", "float32", "float64", "ForeignRefError", "GCCycle", "GO_VERSION", "Heap", "heap_of",
     "HeapClosedError", "HeapCorruptionError", "HeapError", "HeapMemoryError", "HeapStateError",
-    "int16", "int32", "int64", "int8", "Interface", "MemStats", "MemStatsDiff", "ObjectInfo",
+    "int16", "int32", "int64", "int8", "Interface", "Knobs", "MemStats", "MemStatsDiff", "ObjectInfo",
     "OccupancyRow", "PageRun", "Policy", "Ptr", "Ref", "Replay", "replay", "RootInfo", "Roots",
     "Script", "ScriptError", "ScriptResult", "size_classes", "SizeClass", "sizeof", "Slice", "Step",
     "Snapshot", "Span", "String", "Struct", "Table", "TraceError", "type_info", "TypeInfo",
@@ -189,7 +189,9 @@ class Heap:
     def costs(self) -> Costs: ...
     def __new__(cls, *, gogc: Percent = 100, memory_limit: Limit = None, procs: int = 1,
                 mode: Mode = "stw", hard_limit: Limit = None, policy: Policy = ..., debug: Debug = ...,
-                costs: Costs | None = None, globals_scan: Size = 0, stack_scan: Size = 0, address_space: Size = "256GiB") -> Self: ...
+                costs: Costs | None = None, globals_scan: Size = 0, stack_scan: Size = 0,
+                callbacks: Literal["inline", "manual"] = "inline",
+                address_space: Size = "256GiB") -> Self: ...
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, t: type[BaseException] | None, v: BaseException | None,
@@ -253,6 +255,10 @@ class Heap:
     def label(self, at: At, name: str | None, /) -> None: ...
     def verify(self) -> None: ...
     def plot(self, name: str = "heap", ax: Any = None) -> Any: ...
+    def on_cycle(self, fn: Callable[[GCCycle, Knobs], object] | None, /) -> None: ...
+    def run_pending(self, limit: int | None = None, /) -> int: ...
+    @property
+    def pending(self) -> int: ...
 
 def heap_of(ref: Ref, /) -> Heap: ...
 def address_of(ref: Ref, /) -> int: ...

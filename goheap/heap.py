@@ -2,16 +2,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 from . import _core
 from .aliases import Color, Mode, Phase
 from . import watch as _watch
-from .errors import HeapCorruptionError
-from .settings import Costs, Debug, Policy
+from .errors import HeapClosedError, HeapCorruptionError
+from .settings import Costs, Debug, Knobs, Policy
 from .snapshot import Snapshot
 from .stats import GCCycle, MemStats, ObjectInfo, Step
 from .table import Table
@@ -24,6 +24,7 @@ address_of = _core.address_of
 cast = _core.cast
 heap_of = _core.heap_of
 
+_CYCLE = 0  # the kinds of calls: gh_call_kind
 _PHASES: tuple[Phase, ...] = ("off", "mark", "marktermination")
 _DEFAULT_POLICY = Policy()
 _DEFAULT_DEBUG = Debug()
@@ -97,7 +98,8 @@ class Heap(_core.HeapPart):
     most bytes of memory, metadata included; an allocation that would exceed it gives free
     pages back, collects, and raises HeapMemoryError if that didn't help.
     globals_scan, stack_scan: bytes of a program's globals and stacks, which enter the
-    goal. address_space: bytes of the window reserved for the heap, at least 1 GiB; halved
+    goal. callbacks: whether calls of on_cycle run at the end of methods by themselves, or
+    ("manual") only in run_pending(). address_space: bytes of the window reserved for the heap, at least 1 GiB; halved
     while the system refuses.
 
     >>> with Heap(gogc=50) as heap:
@@ -110,11 +112,14 @@ class Heap(_core.HeapPart):
     _policy: Policy
     _debug: Debug
     _costs: Costs
+    _on_cycle: Callable[[GCCycle, Knobs], object] | None
 
     def __new__(cls, *, gogc: Any = 100, memory_limit: Any = None, procs: int = 1,
                 mode: Mode = "stw", hard_limit: Any = None, policy: Policy = _DEFAULT_POLICY,
                 debug: Debug = _DEFAULT_DEBUG, costs: Costs | None = None,
-                globals_scan: Any = 0, stack_scan: Any = 0, address_space: Any = "256GiB") -> Heap:
+                globals_scan: Any = 0, stack_scan: Any = 0,
+                callbacks: Literal["inline", "manual"] = "inline",
+                address_space: Any = "256GiB") -> Heap:
         asked: object = mode
         if asked == "concurrent":
             raise ValueError('Heap: mode "concurrent" is not in this version; it has "stw" and '
@@ -128,11 +133,16 @@ class Heap(_core.HeapPart):
         costs = _DEFAULT_COSTS if costs is None else costs
         if not isinstance(costs, Costs):
             raise TypeError(f"Heap: costs must be a Costs or None, not {type(costs).__name__!r}")
+        if callbacks not in ("inline", "manual"):
+            raise ValueError('Heap: callbacks must be "inline" or "manual", not '
+                             f"{callbacks!r}")
         self = super().__new__(
             cls, gogc=gogc, memory_limit=memory_limit, procs=procs, virtual=mode == "virtual",
             hard_limit=hard_limit, globals_scan=globals_scan, stack_scan=stack_scan,
-            address_space=address_space, policy=policy, debug=debug, costs=costs)
+            address_space=address_space, policy=policy, debug=debug, costs=costs,
+            manual=callbacks == "manual")
         self._mode, self._policy, self._debug, self._costs = mode, policy, debug, costs
+        self._on_cycle = None
         return self
 
     @property
@@ -226,25 +236,28 @@ class Heap(_core.HeapPart):
         for name in held:
             if name not in number:
                 raise ValueError(f"graph: the root {name!r} is no label of the graph")
-        made = self.roots(len(names))
-        try:
-            for i, name in enumerate(names):
-                made[i] = self.new(_node_class(len(edges[name])))
-                self.label(made[i], name)
-            for i, name in enumerate(names):
-                for k, target in enumerate(edges[name]):
-                    if target is not None:
-                        made[i][k] = made[number[target]]
-            top = self.roots(len(held))
-            for i, name in enumerate(held):
-                top[i] = made[number[name]]
-        except BaseException:
-            # No label stays of a graph that wasn't made.
-            for ref in made:
-                if ref is not None:
-                    self.label(ref, None)
-            raise
-        return top
+        def build() -> Any:
+            made = self.roots(len(names))
+            try:
+                for i, name in enumerate(names):
+                    made[i] = self.new(_node_class(len(edges[name])))
+                    self.label(made[i], name)
+                for i, name in enumerate(names):
+                    for k, target in enumerate(edges[name]):
+                        if target is not None:
+                            made[i][k] = made[number[target]]
+                top = self.roots(len(held))
+                for i, name in enumerate(held):
+                    top[i] = made[number[name]]
+            except BaseException:
+                # No label stays of a graph that wasn't made.
+                for ref in made:
+                    if ref is not None:
+                        self.label(ref, None)
+                raise
+            return top
+
+        return self._quietly(build)
 
     def collect(self) -> GCCycle:
         """runtime.GC(): a whole cycle and its sweep. Not interruptible."""
@@ -363,6 +376,59 @@ class Heap(_core.HeapPart):
         """Draw "heap", "pauses" or "pacer" into ax, or into a new figure (goheap.plots; needs matplotlib)."""
         from .plots import draw
         return draw(name, self, ax)
+
+    def on_cycle(self, fn: Callable[[GCCycle, Knobs], object] | None, /) -> None:
+        """Have fn(cycle, knobs) called after each cycle from now on; None: no more.
+
+        knobs is what the next cycle goes by: fn may set its gogc and memory_limit, which stay,
+        and its goal and trigger, for that one cycle. They take effect when fn returns.
+
+        fn is called at the end of the method of Heap in which the cycle ended (or of the next
+        one, if that was a read or write through a handle), on the same thread, and after the
+        whole method: if more than one cycle ended in it, once for each, in their order. No
+        other call runs inside of it, whatever it does; cycles that it brings about are told at
+        the end of the next method. What it raises goes to sys.unraisablehook, and leaves the
+        settings alone.
+
+        >>> with Heap() as heap:
+        ...     def tuner(cycle, knobs):
+        ...         knobs.gogc = 200
+        ...     heap.on_cycle(tuner)
+        ...     cycle = heap.collect()
+        ...     heap.gogc
+        200
+        """
+        if fn is not None and not callable(fn):
+            raise TypeError("on_cycle: a function or None is needed, not "
+                            f"{type(fn).__name__!r}")
+        self._cycle_calls(fn is not None)
+        self._on_cycle = fn
+
+    def _call(self, kind: int, token: int) -> None:
+        """Run one call that waited; for the C part."""
+        assert kind == _CYCLE
+        fn = self._on_cycle
+        if fn is None:
+            return  # taken away meanwhile
+        try:
+            cycle = GCCycle(*self._cycle(token))
+            knobs = Knobs(self.gogc, self.memory_limit)
+        except HeapClosedError:
+            return  # by another thread
+        try:
+            fn(cycle, knobs)
+            if not self.closed:
+                self._turn(knobs)
+        except BaseException as e:
+            _core.unraisable(e, fn)
+
+    def _turn(self, knobs: Knobs) -> None:
+        changed = knobs._changed()
+        if "gogc" in changed:
+            self.gogc = changed["gogc"]
+        if "memory_limit" in changed:
+            self.memory_limit = changed["memory_limit"]
+        self._next_cycle(knobs.goal or 0, knobs.trigger or 0)
 
     def verify(self) -> None:
         """Check every invariant; HeapCorruptionError lists what is broken."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
 from . import _core
 from .aliases import Limit, Path, Percent, Progress
 from .errors import HeapError, TraceError
-from .settings import Costs, Policy
+from .settings import Costs, Knobs, Policy
 from .stats import GCCycle
 from .trace import ColumnReader, TraceFile
 
@@ -185,6 +185,28 @@ def _steps(trace: TraceFile, engine: _core.ReplayEngine) -> Iterator[int]:
             engine.feed(need, *reader.read())
 
 
+class _Turner:
+    """Tells an on_cycle function of the cycles of a replay, and turns what it turned."""
+
+    def __init__(self, gogc: int, memory_limit: int) -> None:
+        self.told = 0
+        self.gogc, self.memory_limit = gogc, memory_limit  # as the engine takes them
+
+    def tell(self, engine: _core.ReplayEngine,
+             on_cycle: Callable[[GCCycle, Knobs], object]) -> None:
+        for row in engine.cycles(self.told):
+            self.told += 1
+            knobs = Knobs(None if self.gogc < 0 else self.gogc,
+                          None if self.memory_limit == LIMIT_OFF else self.memory_limit)
+            on_cycle(GCCycle(*row), knobs)
+            changed = knobs._changed()
+            if "gogc" in changed:
+                self.gogc = _percent(changed["gogc"])
+            if "memory_limit" in changed:
+                self.memory_limit = _limit(changed["memory_limit"])
+            engine.turn(self.gogc, self.memory_limit, knobs.goal or 0, knobs.trigger or 0)
+
+
 def _non_heap(trace: TraceFile) -> int:
     """Bytes that the recorded process had mapped beside its heap, 0: not known."""
     end = functools.partial(trace.run_number, "End")
@@ -210,6 +232,7 @@ def replay(
     deaths: Literal["early", "drawn", "late"] = "drawn",
     policy: Policy = Policy(),
     costs: Costs = Costs(),
+    on_cycle: Callable[[GCCycle, Knobs], object] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Replay:
@@ -218,7 +241,9 @@ def replay(
     "recorded" keeps what the recorded program ran with; None and "off" mean off.
     deaths says where in the interval that is known each object dies: at its
     start ("early"), its end ("late") or somewhere in between ("drawn", by seed).
-    progress is called with (events done, events in all), both passes counted, at
+    on_cycle(cycle, knobs) is called after each collection, before the next event of the
+    history, and what it turns holds from there on (see Heap.on_cycle). What it raises ends
+    the replay. progress is called with (events done, events in all), both passes counted, at
     most ten times a second.
 
     A file that is damaged, or not a recording, raises TraceError.
@@ -234,6 +259,9 @@ def replay(
         raise TypeError(f"costs must be a Costs, not {type(costs).__name__!r}")
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise TypeError(f"seed must be an int, not {type(seed).__name__!r}")
+    if on_cycle is not None and not callable(on_cycle):
+        raise TypeError("on_cycle must be callable or None, not "
+                        f"{type(on_cycle).__name__!r}")
     if progress is not None and not callable(progress):
         raise TypeError("progress must be callable or None, not "
                         f"{type(progress).__name__!r}")
@@ -251,10 +279,13 @@ def replay(
             raise ValueError(f"procs: {nprocs} is not in 1..1024")
 
         told = time.monotonic()
+        turner = _Turner(percent, limit)
 
         def watch(engine: _core.ReplayEngine, nth: int) -> None:
             nonlocal told
             for done in _steps(trace, engine):
+                if on_cycle is not None and nth == 1:
+                    turner.tell(engine, on_cycle)
                 now = time.monotonic()
                 if progress is not None and now - told >= 0.1:
                     told = now
@@ -281,6 +312,8 @@ def replay(
                 else 1_000_000,
             )
             watch(engine, 1)
+            if on_cycle is not None:
+                turner.tell(engine, on_cycle)
         except MemoryError as e:
             raise MemoryError(f"{trace.path}: the system refused the memory that "
                               "this history needs") from e
@@ -313,6 +346,6 @@ def replay(
             objects=s["objects"],
             tiny=s["tiny"],
             bytes=s["bytes"],
-            cycles=tuple(GCCycle(**c) for c in engine.cycles()),
+            cycles=tuple(GCCycle(*c) for c in engine.cycles()),
             series=tuple(Sample(*t) for t in engine.samples()),
         )

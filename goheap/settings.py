@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from . import _core
 from .aliases import Size
 
-__all__ = ["Costs", "Debug", "Policy"]
+__all__ = ["Costs", "Debug", "Knobs", "Policy"]
 
 
 def _bool(owner: str, name: str, value: object) -> None:
@@ -110,3 +111,62 @@ class Costs:
             if not (math.isfinite(v) and 0 <= v <= 1e12):
                 raise ValueError(f"Costs: {f.name} must be 0..1e12 ns, not {v!r}")
             object.__setattr__(self, f.name, float(v))
+
+
+_MAX_BYTES = 1 << 50
+_BOUNDS = {"gogc": (0, (1 << 31) - 1), "memory_limit": (0, (1 << 63) - 1),
+           "goal": (1, _MAX_BYTES), "trigger": (1, _MAX_BYTES)}
+
+
+def _off_is_none(value: Any) -> Any:
+    return None if isinstance(value, str) and value == "off" else value
+
+
+class Knobs:
+    """What an on_cycle function may change for the next cycle.
+
+    gogc, memory_limit: as the heap has them; None is off. goal, trigger: bytes of heap_live,
+    for the next cycle alone; None, as they always are at first: Go's pacer decides. A goal
+    stands in place of GOGC's and of the limit's, and the cycle begins at the trigger, or where
+    the pacer would begin it to meet that goal. A trigger above the pacer's goal counts as that.
+    """
+
+    __slots__ = ("gogc", "memory_limit", "goal", "trigger", "_before")
+
+    gogc: int | None
+    memory_limit: int | None
+    goal: int | None
+    trigger: int | None
+    _before: tuple[int | None, int | None]
+
+    def __init__(self, gogc: int | None, memory_limit: int | None) -> None:
+        object.__setattr__(self, "_before", (gogc, memory_limit))
+        self.gogc, self.memory_limit, self.goal, self.trigger = gogc, memory_limit, None, None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _BOUNDS:
+            raise AttributeError(f"Knobs has no {name!r}; it has {', '.join(_BOUNDS)}")
+        if name in ("gogc", "memory_limit"):
+            value = _off_is_none(value)
+        if value is not None:
+            low, high = _BOUNDS[name]
+            if isinstance(value, bool) or not hasattr(type(value), "__index__"):
+                raise TypeError(f"Knobs: {name} must be an int or None, not "
+                                f"{type(value).__name__!r}")
+            value = operator.index(value)
+            if not low <= value <= high:
+                raise ValueError(f"Knobs: {name} must be {low}..{high}, not {value}")
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"Knobs: {name} can be set, not deleted")
+
+    def __repr__(self) -> str:
+        return "Knobs(" + ", ".join(f"{k}={getattr(self, k)}" for k in _BOUNDS) + ")"
+
+    def _changed(self) -> dict[str, int | None]:
+        """The settings that were turned. ValueError if goal and trigger don't fit."""
+        if self.goal is not None and self.trigger is not None and self.trigger > self.goal:
+            raise ValueError(f"Knobs: the trigger, {self.trigger}, is above the goal, {self.goal}")
+        pairs = zip(("gogc", "memory_limit"), self._before)
+        return {k: getattr(self, k) for k, old in pairs if getattr(self, k) != old}

@@ -84,11 +84,19 @@ typedef struct heap_entry {
     tap *taps;              // listening: see watch.c. The holder's of a P
 } heap_entry;
 
+// runner is a thread that runs a heap's calls: see callbacks.c.
+typedef struct runner {
+    struct runner *next;
+    unsigned long thread;
+    uint32_t heap;  // heap_entry.id
+} runner;
+
 typedef struct heap_table {
     _Atomic(heap_entry *) chunk[HEAP_CHUNK];
     uint32_t made;       // entries handed out so far
     uint32_t free_head;  // index + 1, 0: none
     PyThread_type_lock lock;
+    runner *runners;     // in their C frames
 } heap_table;
 
 // ---- module state --------------------------------------------------------------
@@ -316,6 +324,11 @@ bool entry_try_close(heap_entry *e);
 // entry_kill marks e dead; the heap ends now or with the last operation.
 void entry_kill(module_state *state, heap_entry *e);
 
+// runner_enter makes r the runner of heap number id; false if it has one, or if
+// this thread runs a call already: calls are never nested.
+bool runner_enter(heap_table *t, runner *r, uint32_t id);
+void runner_leave(heap_table *t, runner *r);
+
 typedef gh_status (*op_fn)(gh_mut *m, void *arg);
 
 // entry_choice is the P that this thread enters on.
@@ -534,11 +547,33 @@ typedef struct heap_object {
     module_state *state;  // of the type's module
     heap_entry *entry;    // NULL before __new__ is done
     uint32_t id;          // entry->id while open
+    bool manual;          // calls run in run_pending only
     PyObject *weaklist;
 } heap_object;
 
 // heap_use begins an operation on an open Heap; NULL with HeapClosedError.
 heap_entry *heap_use(heap_object *self, const char *what);
+
+// callbacks_run runs what waits for a heap, at the end of one of its methods. The
+// present exception stays.
+void callbacks_run(heap_object *self);
+PyObject *heap_run_pending(PyObject *heap, PyObject *args);
+PyObject *heap_quietly(PyObject *heap, PyObject *fn);
+PyObject *heap_pending(PyObject *heap, void *closure);
+PyObject *heap_cycle_calls(PyObject *heap, PyObject *on);
+PyObject *core_unraisable(PyObject *module, PyObject *args);
+
+// heap_unuse ends a method that may have changed the heap: entry_unuse, and then
+// the calls that wait.
+static inline void
+heap_unuse(heap_object *self, heap_entry *e)
+{
+    const bool calls = gh_call_count(e->heap) != 0;
+    entry_unuse(self->state, e);
+    if (calls && !self->manual) {
+        callbacks_run(self);
+    }
+}
 
 // ready_class checks that cls can be the class of new objects (a struct class or
 // one of words) and gives a struct without fields its layout; what begins the

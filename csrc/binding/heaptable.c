@@ -5,7 +5,7 @@
 // a heap ends, so the number of an ended heap is never found again; an index
 // whose generations are used up is retired [inv:binding.heapid].
 //
-// Locking: the table's lock guards free list, type slots and choices. With a
+// Locking: the table's lock guards free list, type slots, choices and runners. With a
 // GIL, the GIL does, and the lock is not taken.
 
 #include "binding.h"
@@ -150,6 +150,36 @@ entry_end(module_state *state, heap_entry *e)
     }
     free(types);
     Py_DECREF(weak);
+}
+
+bool
+runner_enter(heap_table *t, runner *r, uint32_t id)
+{
+    r->thread = PyThread_get_thread_ident();
+    r->heap = id;
+    LOCK(t);
+    const runner *x = t->runners;
+    while (x != NULL && x->heap != id && x->thread != r->thread) {
+        x = x->next;
+    }
+    if (x == NULL) {
+        r->next = t->runners;
+        t->runners = r;
+    }
+    UNLOCK(t);
+    return x == NULL;
+}
+
+void
+runner_leave(heap_table *t, runner *r)
+{
+    LOCK(t);
+    runner **at = &t->runners;
+    while (*at != r) {
+        at = &(*at)->next;
+    }
+    *at = r->next;
+    UNLOCK(t);
 }
 
 bool

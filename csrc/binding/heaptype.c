@@ -31,25 +31,28 @@ heap_use(heap_object *self, const char *what)
 // ---- making and ending ------------------------------------------------------------
 
 static int
-read_options(PyObject *kwargs, gh_options *opt)
+read_options(PyObject *kwargs, gh_options *opt, bool *manual)
 {
     static char *names[] = {"gogc", "memory_limit", "procs", "virtual",
                             "hard_limit", "globals_scan", "stack_scan",
-                            "address_space", "policy", "debug", "costs", NULL};
+                            "address_space", "policy", "debug", "costs",
+                            "manual", NULL};
     PyObject *gogc, *soft, *procs, *hard, *globals, *stacks, *space, *policy,
         *debug, *costs;
-    int virtual;
+    int virtual, by_hand;
     PyObject *none = PyTuple_New(0);
     if (none == NULL) {
         return -1;
     }
     const int ok = PyArg_ParseTupleAndKeywords(
-        none, kwargs, "$OOOpOOOOOOO:Heap", names, &gogc, &soft, &procs,
-        &virtual, &hard, &globals, &stacks, &space, &policy, &debug, &costs);
+        none, kwargs, "$OOOpOOOOOOOp:Heap", names, &gogc, &soft, &procs,
+        &virtual, &hard, &globals, &stacks, &space, &policy, &debug, &costs,
+        &by_hand);
     Py_DECREF(none);
     if (!ok) {
         return -1;
     }
+    *manual = by_hand != 0;
     gh_options_init(opt);
     opt->track_types = true;
     opt->mode = virtual != 0 ? GH_MODE_VIRTUAL : GH_MODE_STW;
@@ -95,7 +98,8 @@ heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     gh_options opt;
-    if (read_options(kwargs, &opt) < 0) {
+    bool manual;
+    if (read_options(kwargs, &opt, &manual) < 0) {
         return NULL;
     }
     heap_object *self = (heap_object *)type->tp_alloc(type, 0);
@@ -103,6 +107,7 @@ heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     self->state = state;
+    self->manual = manual;
     gh_heap *heap;
     fault_run *faults = faults_enter(state, &opt.mem_ops, &opt.mem_ctx);
     const gh_status st = gh_heap_new(&opt, &heap);
@@ -308,7 +313,7 @@ new_with_fields(heap_object *self, class_object *c, pending *p, Py_ssize_t n)
             Py_CLEAR(made);
         }
     }
-    entry_unuse(self->state, e);
+    heap_unuse(self, e);
     return made;
 }
 
@@ -378,7 +383,7 @@ heap_alloc(PyObject *op, PyObject *arg)
     PyObject *made =
         make_object(self, e, (class_object *)self->state->block, size, size,
                     (int64_t)size, "Heap.alloc");
-    entry_unuse(self->state, e);
+    heap_unuse(self, e);
     return made;
 }
 
@@ -414,7 +419,7 @@ heap_array(PyObject *op, PyObject *args)
     }
     PyObject *made = make_object(self, e, c, n, n * size, (int64_t)n,
                                  "Heap.array");
-    entry_unuse(self->state, e);
+    heap_unuse(self, e);
     return made;
 }
 
@@ -503,7 +508,7 @@ heap_collect(PyObject *op, PyObject *Py_UNUSED(ignored))
     }
     gh_cycle c;
     const gh_status st = entry_run_detached(self->state, e, op_collect, &c);
-    entry_unuse(self->state, e);
+    heap_unuse(self, e);
     return st != GH_OK ? set_status_error(self->state, st, "Heap.collect")
                        : cycle_tuple(&c);
 }
@@ -531,7 +536,7 @@ heap_gc_start(PyObject *op, PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     const gh_status st = entry_run_detached(self->state, e, op_gc_start, NULL);
-    entry_unuse(self->state, e);
+    heap_unuse(self, e);
     if (st != GH_OK) {
         return by_hand_error(self, st, "Heap.gc_start");
     }
@@ -548,7 +553,7 @@ heap_gc_finish(PyObject *op, PyObject *Py_UNUSED(ignored))
     }
     gh_cycle c;
     const gh_status st = entry_run_detached(self->state, e, op_gc_finish, &c);
-    entry_unuse(self->state, e);
+    heap_unuse(self, e);
     return st != GH_OK ? by_hand_error(self, st, "Heap.gc_finish")
                        : cycle_tuple(&c);
 }
@@ -584,7 +589,7 @@ heap_gc_step(PyObject *op, PyObject *arg)
         return NULL;
     }
     const gh_status st = entry_run_detached(self->state, e, op_gc_step, &a);
-    entry_unuse(self->state, e);
+    heap_unuse(self, e);
     PyObject *result = NULL;
     if (st != GH_OK) {
         by_hand_error(self, st, "Heap.gc_step");
@@ -615,7 +620,7 @@ heap_free_os_memory(PyObject *op, PyObject *Py_UNUSED(ignored))
     }
     const gh_status st =
         entry_run_detached(self->state, e, op_free_os_memory, NULL);
-    entry_unuse(self->state, e);
+    heap_unuse(self, e);
     if (st != GH_OK) {
         return set_status_error(self->state, st, "Heap.free_os_memory");
     }
@@ -648,6 +653,36 @@ static gh_status
 op_set_procs(gh_mut *m, void *arg)
 {
     return gh_set_procs(m, *(int32_t *)arg);
+}
+
+// _next_cycle(goal, trigger): for the next cycle; 0: the pacer's.
+static gh_status
+op_next_cycle(gh_mut *m, void *arg)
+{
+    const uint64_t *a = arg;
+    gh_set_next_cycle(m, a[0], a[1]);
+    return GH_OK;
+}
+
+static PyObject *
+heap_next_cycle(PyObject *op, PyObject *args)
+{
+    heap_object *self = (heap_object *)op;
+    unsigned long long goal, trigger;
+    if (!PyArg_ParseTuple(args, "KK:_next_cycle", &goal, &trigger)) {
+        return NULL;
+    }
+    heap_entry *e = heap_use(self, "on_cycle");
+    if (e == NULL) {
+        return NULL;
+    }
+    uint64_t a[2] = {goal, trigger};
+    const gh_status st = entry_run(self->state, e, op_next_cycle, a);
+    entry_unuse(self->state, e);
+    if (st != GH_OK) {
+        return set_status_error(self->state, st, "Heap.on_cycle");
+    }
+    Py_RETURN_NONE;
 }
 
 static int
@@ -727,7 +762,7 @@ heap_set_gogc(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
         return -1;
     }
     const gh_status st = entry_run(self->state, e, op_set_gogc, &percent);
-    entry_unuse(self->state, e);
+    heap_unuse(self, e);
     if (st != GH_OK) {
         set_status_error(self->state, st, "Heap.gogc");
         return -1;
@@ -762,7 +797,7 @@ heap_set_memory_limit(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
         return -1;
     }
     const gh_status st = entry_run(self->state, e, op_set_memory_limit, &limit);
-    entry_unuse(self->state, e);
+    heap_unuse(self, e);
     if (st != GH_OK) {
         set_status_error(self->state, st, "Heap.memory_limit");
         return -1;
@@ -783,7 +818,7 @@ heap_advance(PyObject *op, PyObject *arg)
         return NULL;
     }
     const gh_status st = entry_run_detached(self->state, e, op_advance, &ns);
-    entry_unuse(self->state, e);
+    heap_unuse(self, e);
     if (st != GH_OK) {
         return set_status_error(self->state, st, "Heap.advance");
     }
@@ -822,7 +857,7 @@ heap_set_procs(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
         int32_t zero;
         status = entry_choose(self->state, e, old, &zero);
     }
-    entry_unuse(self->state, e);
+    heap_unuse(self, e);
     if (status == 0 && st != GH_OK) {
         set_status_error(self->state, st, "Heap.procs");
         status = -1;
@@ -887,7 +922,11 @@ stats_with(PyObject *op, op_fn fn, const char *what)
         st = fn == op_stats ? entry_look(e, fn, s)
                             : entry_run(self->state, e, fn, s);
     }
-    entry_unuse(self->state, e);
+    if (fn == op_stats) {
+        entry_unuse(self->state, e);
+    } else {
+        heap_unuse(self, e);
+    }
     PyObject *tuple = NULL;
     if (s == NULL) {
         PyErr_NoMemory();
@@ -1225,7 +1264,7 @@ heap_label(PyObject *op, PyObject *args)
     }
     a.addr = addr;
     const gh_status st = entry_run(self->state, e, op_label, &a);
-    entry_unuse(self->state, e);
+    heap_unuse(self, e);
     if (st == GH_ERR_STATE) {
         PyErr_Format(PyExc_ValueError, "Heap.label: another object is called "
                      "'%s'", a.name);
@@ -1355,6 +1394,14 @@ static PyMethodDef heap_methods[] = {
      "Let virtual time pass: workers, sweeper, scavenger and the two-minute "
      "timer get\ntheirs."},
     {"_array", heap_array, METH_VARARGS, NULL},
+    {"run_pending", heap_run_pending, METH_VARARGS,
+     "run_pending($self, limit=None, /)\n--\n\n"
+     "Run calls that wait now, at most limit; returns how many. They run in order: "
+     "those\nof on_cycle, then finalizers, then cleanups. 0 inside such a call, "
+     "and while another\nthread runs this heap's."},
+    {"_quietly", heap_quietly, METH_O, NULL},
+    {"_cycle_calls", heap_cycle_calls, METH_O, NULL},
+    {"_next_cycle", heap_next_cycle, METH_VARARGS, NULL},
     {"gc_start", heap_gc_start, METH_NOARGS,
      "gc_start($self, /)\n--\n\n"
      "Begin a cycle that is driven by hand: what the roots hold is grey, the "
@@ -1390,6 +1437,8 @@ static PyGetSetDef heap_getset[] = {
      (void *)TRIGGER},
     {"num_gc", heap_gauge, NULL, "Finished cycles.", (void *)NUM_GC},
     {"_phase", heap_gauge, NULL, NULL, (void *)PHASE},
+    {"pending", heap_pending, NULL,
+     "Calls of on_cycle, finalizers and cleanups that wait.", NULL},
     {"now_ns", heap_gauge, NULL, "The heap's virtual clock, ns since its birth.",
      (void *)NOW},
     {NULL, NULL, NULL, NULL, NULL},

@@ -181,6 +181,7 @@ static PyMethodDef methods[] = {
     {"size", core_size, METH_VARARGS, NULL},
     {"fault_begin", core_fault_begin, METH_VARARGS, NULL},
     {"fault_end", core_fault_end, METH_NOARGS, NULL},
+    {"unraisable", core_unraisable, METH_VARARGS, NULL},
     {"live_heaps", core_live_heaps, METH_NOARGS, NULL},
     {"snapshot", core_snapshot, METH_VARARGS, NULL},
     {"graph_paths", core_graph_paths, METH_VARARGS, NULL},

@@ -386,40 +386,9 @@ replay_summary(PyObject *op, PyObject *Py_UNUSED(ignored))
         "gc_cpu_fraction", s.gc_cpu_fraction);
 }
 
-// cycle_dict is a cycle as the arguments of goheap.replay.GCCycle; settings that
-// are off are None.
-static PyObject *
-cycle_dict(const gh_cycle *c)
-{
-    char text[512];
-    (void)gh_cycle_format(c, text, sizeof(text));
-    PyObject *gogc = c->gogc < 0 ? Py_NewRef(Py_None) : PyLong_FromLong(c->gogc);
-    PyObject *limit = c->memory_limit == GH_LIMIT_OFF
-                          ? Py_NewRef(Py_None)
-                          : PyLong_FromLongLong(c->memory_limit);
-    typedef unsigned long long ull;
-    typedef long long ll;
-    return Py_BuildValue(
-        "{sI sO sL sL sL sL sK sK sK sK sK sK sK sK sd sO s(LL) sL sL sL sd sK "
-        "si sN sN ss}",
-        "n", (unsigned)c->n, "forced", c->forced ? Py_True : Py_False,
-        "start_ns", (ll)c->start_ns, "mark_start_ns", (ll)c->mark_start_ns,
-        "mark_end_ns", (ll)c->mark_end_ns, "end_ns", (ll)c->end_ns,
-        "heap_start", (ull)c->heap_start, "heap_end", (ull)c->heap_end,
-        "heap_marked", (ull)c->heap_marked, "heap_goal", (ull)c->heap_goal,
-        "trigger", (ull)c->trigger, "stack_scan", (ull)c->stack_scan,
-        "globals_scan", (ull)c->globals_scan, "scan_work", (ull)c->scan_work,
-        "cons_mark", c->cons_mark, "limited", c->limited ? Py_True : Py_False,
-        "pause_ns", (ll)c->pause_ns[0], (ll)c->pause_ns[1],
-        "assist_ns", (ll)c->assist_ns, "background_ns", (ll)c->background_ns,
-        "idle_ns", (ll)c->idle_ns, "gc_cpu_fraction", c->gc_cpu_fraction,
-        "swept_bytes", (ull)c->swept_bytes, "procs", (int)c->procs,
-        "gogc", gogc, "memory_limit", limit, "text", text);
-}
-
 PyDoc_STRVAR(replay_cycles_doc,
 "cycles($self, first=0, /)\n--\n\n"
-"The cycles from number first on, each a dict of the fields of GCCycle.");
+"The cycles from number first on, each a tuple of the fields of GCCycle.");
 
 static PyObject *
 replay_cycles(PyObject *op, PyObject *args)
@@ -436,7 +405,7 @@ replay_cycles(PyObject *op, PyObject *args)
     PyObject *list = PyList_New(0);
     for (uint64_t i = first; list != NULL && i < gh_cycles(heap); i++) {
         gh_cycle c;
-        PyObject *t = gh_cycle_get(heap, i, &c) == GH_OK ? cycle_dict(&c)
+        PyObject *t = gh_cycle_get(heap, i, &c) == GH_OK ? cycle_tuple(&c)
                                                          : NULL;
         if (t == NULL || PyList_Append(list, t) < 0) {
             Py_CLEAR(list);
@@ -445,6 +414,39 @@ replay_cycles(PyObject *op, PyObject *args)
     }
     give(self);
     return list;
+}
+
+PyDoc_STRVAR(replay_turn_doc,
+"turn($self, gogc, memory_limit, goal, trigger, /)\n--\n\n"
+"Settings from now on, and goal and trigger of the next cycle (0: the pacer's).");
+
+static PyObject *
+replay_turn(PyObject *op, PyObject *args)
+{
+    replay_object *self = (replay_object *)op;
+    int gogc;
+    long long limit;
+    unsigned long long goal, trigger;
+    if (!PyArg_ParseTuple(args, "iLKK:turn", &gogc, &limit, &goal, &trigger)) {
+        return NULL;
+    }
+    gh_heap *heap = heap_taken(self);
+    if (heap == NULL) {
+        return NULL;
+    }
+    gh_mut *m;
+    const gh_status st = gh_enter(heap, GH_ANY_P, &m);
+    if (st == GH_OK) {
+        (void)gh_set_gogc(m, gogc);
+        (void)gh_set_memory_limit(m, limit);
+        gh_set_next_cycle(m, goal, trigger);
+        gh_leave(m);
+    }
+    give(self);
+    if (st != GH_OK) {
+        return set_status(st);
+    }
+    Py_RETURN_NONE;
 }
 
 static PyObject *
@@ -550,6 +552,7 @@ static PyMethodDef replay_methods[] = {
     {"wants", replay_wants, METH_O, replay_wants_doc},
     {"summary", replay_summary, METH_NOARGS, replay_summary_doc},
     {"cycles", replay_cycles, METH_VARARGS, replay_cycles_doc},
+    {"turn", replay_turn, METH_VARARGS, replay_turn_doc},
     {"samples", replay_samples, METH_NOARGS, replay_samples_doc},
     {"verify", replay_verify, METH_NOARGS, replay_verify_doc},
     {NULL, NULL, 0, NULL},

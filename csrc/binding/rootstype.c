@@ -384,7 +384,7 @@ heap_roots(PyObject *op, PyObject *arg)
         return NULL;
     }
     roots_object *r = roots_new(heap->state, e, heap->id, n);
-    entry_unuse(heap->state, e);
+    heap_unuse(heap, e);
     return (PyObject *)r;
 }
 
@@ -441,7 +441,7 @@ heap_new_many(PyObject *op, PyObject *args)
             PyErr_Restore(type, value, tb);
         }
     }
-    entry_unuse(state, e);
+    heap_unuse(heap, e);
     return (PyObject *)made;
 }
 

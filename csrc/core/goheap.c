@@ -109,6 +109,32 @@ options_are_valid(const gh_options *opt)
            && opt->policy.ballast < GH_MAX_ALLOC;
 }
 
+// ---- calls -------------------------------------------------------------------------
+
+size_t
+gh_call_count(const gh_heap *h)
+{
+    return gh_calls_waiting(&h->calls);
+}
+
+size_t
+gh_call_gather(gh_heap *h)
+{
+    return gh_calls_gather(&h->calls);
+}
+
+bool
+gh_call_take(gh_heap *h, gh_call *out)
+{
+    return gh_calls_take(&h->calls, out);
+}
+
+gh_status
+gh_call_cycles(gh_heap *h, bool on)
+{
+    return gh_calls_set_cycles(&h->calls, on);
+}
+
 // ---- birth and end -----------------------------------------------------------------
 
 // start_state gives the heap its dead weight: one object that never dies.
@@ -215,6 +241,7 @@ gh_heap_new(const gh_options *opt, gh_heap **out)
     h->opt = *opt;
     gh_mutex_init(&h->lock);
     gh_mutex_init(&h->roots_lock);
+    gh_calls_init(&h->calls);
     gh_cond_init(&h->cond);
     gh_mutex_init(&h->window->lock);
     gh_mem_init(&h->mem, opt->mem_ops, opt->mem_ctx);
@@ -269,6 +296,7 @@ fail:
     gh_persistent_fini(&h->persistent);
     window_unref(h->window);
     gh_cond_fini(&h->cond);
+    gh_calls_fini(&h->calls);
     gh_mutex_fini(&h->roots_lock);
     gh_mutex_fini(&h->lock);
     free(h);
@@ -371,6 +399,7 @@ gh_heap_free(gh_heap *h)
     window_unref(w);
     free(h->cycle_log);
     gh_cond_fini(&h->cond);
+    gh_calls_fini(&h->calls);
     gh_mutex_fini(&h->roots_lock);
     gh_mutex_fini(&h->lock);
     free(h);

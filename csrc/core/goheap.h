@@ -380,6 +380,10 @@ GH_NODISCARD gh_status gh_set_procs(gh_mut *m, int32_t procs);
 int32_t gh_gogc(const gh_heap *h);
 int64_t gh_memory_limit(const gh_heap *h);
 int32_t gh_procs(const gh_heap *h);
+// gh_set_next_cycle sets goal and trigger of the next cycle (of the one that
+// marks, if one does), in place of the pacer's: for a pacer of the client's. 0:
+// the pacer decides. A trigger above the goal counts as the goal.
+void gh_set_next_cycle(gh_mut *m, uint64_t goal, uint64_t trigger);
 // Root bytes that enter the next goal; for replays whose stacks change.
 void gh_set_root_scan(gh_mut *m, uint64_t globals, uint64_t stacks);
 
@@ -424,6 +428,33 @@ GH_NODISCARD gh_status gh_cycle_get(const gh_heap *h, uint64_t i,
 // gh_cycle_format writes the line that GODEBUG=gctrace=1 prints, without a
 // newline; returns the length that it needs, as snprintf.
 int gh_cycle_format(const gh_cycle *c, char *buf, size_t cap);
+
+// ---- calls: what the client's own code is to hear of ------------------------------
+
+// The core runs no code of the client. It keeps a call, a kind and a number,
+// until the client takes it. These four may be called by anybody at any time;
+// none of them needs a P.
+typedef enum gh_call_kind {
+    GH_CALL_CYCLE,      // a cycle ended; token: its number for gh_cycle_get
+    GH_CALL_FINALIZER,  // an object was found dead and brought back
+    GH_CALL_CLEANUP,    // an object is gone
+} gh_call_kind;
+typedef struct gh_call {
+    gh_call_kind kind;
+    uint64_t token;   // the client's, but of a cycle
+    uint32_t handle;  // of a finalizer: holds the object, the taker's to drop
+} gh_call;
+// gh_call_count: how many calls wait.
+size_t gh_call_count(const gh_heap *h);
+// gh_call_gather makes due all that waits, and returns how many are: cycles
+// first, oldest first; then finalizers, the last queued first; then cleanups,
+// the first queued first; all after what was due already.
+size_t gh_call_gather(gh_heap *h);
+// gh_call_take takes the next that is due; false: none is.
+bool gh_call_take(gh_heap *h, gh_call *out);
+// gh_call_cycles says whether cycles that end from now on queue a call
+// (GH_ERR_NOMEM: as before); off drops those that wait.
+GH_NODISCARD gh_status gh_call_cycles(gh_heap *h, bool on);
 
 // ---- numbers --------------------------------------------------------------------
 

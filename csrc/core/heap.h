@@ -1,7 +1,7 @@
 // heap.h: struct gh_heap, everything that Go keeps in globals, and struct
 // gh_mut, a P.
 //
-// Layer 5. Includes ghassert.h, ghbits.h, ghconst.h, goheap.h, gotype.h,
+// Layer 5. Includes calls.h, ghassert.h, ghbits.h, ghconst.h, goheap.h, gotype.h,
 // lock.h, mbitmap.h, mem.h, mfixalloc.h, mgclimit.h, mgcpacer.h,
 // mgcscavenge.h, mheap_span.h, mpagealloc.h,
 // mpagecache.h, msize.h, mspanset.h, persistentalloc.h, slots.h.
@@ -20,6 +20,7 @@
 
 #include <stdatomic.h>
 
+#include "calls.h"
 #include "ghassert.h"
 #include "ghbits.h"
 #include "ghconst.h"
@@ -275,7 +276,8 @@ struct gh_heap {
     uint64_t clock_allocs, clock_bytes;  // already paid for
     bool clock_external;     // gh_clock_set was called
 
-    // ---- events
+    // ---- events, and what the client is to be called about
+    gh_calls calls;
     uint32_t listen_mask;
     void (*listener)(void *arg, const gh_event *e);
     void *listener_arg;

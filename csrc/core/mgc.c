@@ -54,7 +54,8 @@ reserve(gh_heap *h)
         h->cycle_log = log;
         h->cycle_cap = cap;
     }
-    return gh_gcwork_prepare(h);
+    const gh_status st = gh_calls_reserve(&h->calls);
+    return st != GH_OK ? st : gh_gcwork_prepare(h);
 }
 
 // Go's marker takes its first work buffers from the page heap, 32 KiB of them,
@@ -273,6 +274,7 @@ end_cycle(gh_p *p)
     rec->heap_free = h->gcc.heap_free.bytes;
     rec->heap_released = h->gcc.heap_released.bytes;
     h->cycle_log[rec->n - 1] = *rec;
+    gh_calls_cycle(&h->calls, rec->n - 1);
     gh_emit(h, GH_EV_GC_END, p->id, 0, rec->heap_marked, 0);
 }
 
@@ -449,6 +451,13 @@ gh_set_memory_limit(gh_mut *m, int64_t limit)
         gh_gc_commit(m->heap);
     }
     return old;
+}
+
+void
+gh_set_next_cycle(gh_mut *m, uint64_t goal, uint64_t trigger)
+{
+    gh_gcc_set_next_cycle(&m->heap->gcc, goal, trigger);
+    gh_gc_commit(m->heap);
 }
 
 void

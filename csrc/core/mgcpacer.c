@@ -89,6 +89,13 @@ gh_gcc_set_memory_limit(gh_gc_controller *c, int64_t limit)
 }
 
 void
+gh_gcc_set_next_cycle(gh_gc_controller *c, uint64_t goal, uint64_t trigger)
+{
+    c->client_goal = goal;
+    c->client_trigger = trigger;
+}
+
+void
 gh_gcc_commit(gh_gc_controller *c, bool is_sweep_done)
 {
     c->sweep_dist_min_trigger =
@@ -145,6 +152,9 @@ heap_goal_internal(const gh_gc_controller *c, uint64_t *min_trigger)
 {
     uint64_t goal = c->gc_percent_heap_goal;
     *min_trigger = 0;
+    if (c->client_goal != 0) {
+        return c->client_goal;
+    }
     const uint64_t limit_goal = memory_limit_heap_goal(c);
     if (limit_goal < goal) {
         return limit_goal;
@@ -174,6 +184,9 @@ gh_gcc_trigger(const gh_gc_controller *c, uint64_t *goal_out)
     const uint64_t goal = heap_goal_internal(c, &min_trigger);
     if (goal_out != NULL) {
         *goal_out = goal;
+    }
+    if (c->client_trigger != 0) {
+        return c->client_trigger < goal ? c->client_trigger : goal;
     }
     const uint64_t marked = c->heap_marked;
     if (marked >= goal) {
@@ -385,6 +398,7 @@ gh_gcc_reset_live(gh_gc_controller *c, uint64_t bytes_marked)
     c->last_heap_scan = c->heap_scan_work;
     c->last_stack_scan = c->stack_scan_work;
     c->triggered = GH_INFINITE;
+    gh_gcc_set_next_cycle(c, 0, 0);
 }
 
 // ---- workers ---------------------------------------------------------------

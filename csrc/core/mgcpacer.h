@@ -89,6 +89,10 @@ typedef struct gh_gc_controller {
     uint64_t heap_live, heap_scan, heap_marked;
     uint64_t last_heap_scan, last_stack_scan, max_stack_scan, globals_scan;
 
+    // What a client decided for the next cycle, in place of what follows from
+    // the above; 0: nothing [diff:pacer.client].
+    uint64_t client_goal, client_trigger;
+
     // In one cycle.
     uint64_t heap_scan_work, stack_scan_work, globals_scan_work;
     int64_t bg_scan_credit;      // scan work done and not yet claimed
@@ -129,6 +133,11 @@ int32_t gh_gcc_set_gc_percent(gh_gc_controller *c, int32_t percent);
 // gh_gcc_set_memory_limit stores limit, if it isn't negative, and returns the
 // old one.
 int64_t gh_gcc_set_memory_limit(gh_gc_controller *c, int64_t limit);
+
+// gh_gcc_set_next_cycle sets goal and trigger (0: as computed) until the next
+// mark termination.
+void gh_gcc_set_next_cycle(gh_gc_controller *c, uint64_t goal,
+                           uint64_t trigger);
 
 // gh_gcc_commit recomputes what goal and trigger depend on: at each mark
 // termination and each change of a setting. While a cycle marks, gh_gcc_revise

@@ -503,6 +503,10 @@ gh_verify(gh_mut *m, void (*report)(void *arg, const char *line), void *arg)
             check_specials(&k, s);
         }
     }
+    if (gh_calls_count(&h->calls) != gh_calls_waiting(&h->calls)) {
+        complain(&k, "[inv:calls.count] %zu calls in the lists, %zu counted",
+                 gh_calls_count(&h->calls), gh_calls_waiting(&h->calls));
+    }
     check_roots(&k);
     check_colours(&k);
     check_sums(&k);

@@ -1268,13 +1268,13 @@ run(gh_replay *r, uint64_t max_events, int *need)
         }
         max_events -= n;
         gh_replay_result res = GH_REPLAY_DONE;
+        const uint64_t cycles = r->is_survey ? 0 : gh_cycles(r->heap);
         if (r->is_survey) {
             for (; n > 0 && res == GH_REPLAY_DONE; n--) {
                 res = survey_event(r);
                 r->events++;
             }
         } else {
-            const uint64_t cycles = gh_cycles(r->heap);
             while (n > 0 && res == GH_REPLAY_DONE
                    && gh_cycles(r->heap) == cycles) {
                 res = replay_event(r);
@@ -1285,8 +1285,8 @@ run(gh_replay *r, uint64_t max_events, int *need)
         if (res != GH_REPLAY_DONE) {
             return res;
         }
-        if (n > 0) {
-            return GH_REPLAY_BUDGET;  // the heap has collected
+        if (!r->is_survey && gh_cycles(r->heap) != cycles) {
+            return GH_REPLAY_BUDGET;
         }
     }
 }

@@ -177,13 +177,15 @@ INSTANCES = {
     "Script": lambda env: gh.Script(SCRIPT),
     "ScriptResult": lambda env: gh.Script(SCRIPT).run(),
     "Replay": lambda env: sample_replay(),
+    "Knobs": lambda env: gh.Knobs(100, None),
 }
 
 # Plain values: immutable records of Python objects, with nothing of C behind them. Their
 # methods take no argument or are those of tuples and dataclasses.
 RECORDS = {"BySize", "SizeClass", "TypeInfo", "ObjectInfo", "Explanation", "MemStats",
            "MemStatsDiff", "GCCycle", "Replay", "ScriptResult", "Policy", "Debug", "Costs", "CacheInfo",
-           "CensusRow", "Edge", "Event", "OccupancyRow", "PageRun", "RootInfo", "Span", "Step"}
+           "CensusRow", "Edge", "Event", "OccupancyRow", "PageRun", "RootInfo", "Span", "Step",
+           "Knobs"}
 
 # ---- what is passed wrongly -----------------------------------------------------------
 
@@ -282,6 +284,12 @@ KINDS = {
     "slot value": {"None": (OK,), "foreign": FOREIGN, "closed": CLOSED, "lost": CLOSED,
                    "else": TYPE},
     "context": {"else": (OK,)},
+    "function": {"class": (OK,), "None": (OK,), "else": TYPE},
+    "tuner": {"class": TYPE, "None": (OK,), "else": TYPE},
+    "count or None": {"None": (OK,), "numbers": NUMBER_OUT, "Index": (OK,),
+                      "raising Index": (KeyError,), "else": TYPE},
+    "knob": {"None": (OK,), "numbers": NUMBER_OUT, "Index": NUMBER_OUT,
+             "raising Index": (KeyError,), "else": TYPE},
 }
 
 # Parameters by name: (kind, a value that is right, from an Env). An entry "Class.member
@@ -342,6 +350,12 @@ PARAMETERS = {
     "every": ("every", lambda env: "cycle"),
     "by": ("choice", lambda env: "class"),
     "ns": ("time", lambda env: 1000),
+    "fn": ("function", lambda env: lambda cycle, knobs: None),
+    "limit": ("count or None", lambda env: None),
+    "callbacks": ("choice", lambda env: "manual"),
+    "on_cycle": ("tuner", lambda env: None),
+    "Knobs gogc": ("knob", lambda env: 100),
+    "Knobs memory_limit": ("knob", lambda env: None),
     "Heap.label name": ("text or None", lambda env: "A"),
     "Roots.load field": ("field", lambda env: "left"),
     "Heap.new_many cls": ("class", lambda env: Big),  # the heap is full after some
@@ -509,6 +523,7 @@ def property_targets(label, member, instance):
     yield Target(label + " (get)", lambda env, a: getattr(instance(env), member), [], True)
     kind = {"gogc": "percent", "procs": "int", "memory_limit": "limit"}.get(
         member, "read-only") if label.startswith("Heap.") else "read-only"
+    kind = "knob" if label.startswith("Knobs.") else kind
     right = {"percent": 100, "int": 2, "limit": None}.get(kind, 1)
     yield Target(label + " (set)", lambda env, a: setattr(instance(env), member, a[0]),
                  [("value", kind, lambda env: right, False)], True)
@@ -634,6 +649,7 @@ def run_matrix(report, address_space="1GiB"):
             judge(target, "with too many arguments", outcome(target, env, right + [1] * 20),
                   (TypeError, AttributeError))
         if state == "marking" and not env.heap.closed:
+            env.heap.on_cycle(None)
             env.heap.collect()
         if hasattr(env, "heap") and not env.heap.closed:
             env.heap.verify()

@@ -64,6 +64,9 @@ AROUND = {
     "heap.gc_step()": "heap.gc_start()\nassert not {}.assist_debt[0]",
     'heap.color("A")': "heap.label(handle, 'A')\nassert {} == 'white'",
     "heap.gc_finish()": "heap.gc_start()\nassert {}.n == 1",
+    'heap.on_cycle(lambda cycle, knobs: setattr(knobs, "gogc", 50))':
+        "{}\nheap.collect()\nassert heap.gogc == 50",
+    'gh.replay("app.ghtrace", on_cycle=print)': "assert {}.automatic_gc > 0",
     "many[1:].clear()": "{}\nassert many[0] and not any(many[1:])",
     "heap.roots(100)": "slots = {}\nslots[99] = handle\nassert slots[99] == handle",
     "memoryview(block)": "view = {}\nview[0] = 7\nassert bytes(block)[0] == 7",

@@ -96,6 +96,20 @@ def fresh() -> Generator[gh.Heap, None, None]:
         heap.verify()
 
 
+def callbacks() -> None:
+    def tuner(cycle: gh.GCCycle, knobs: gh.Knobs) -> None:
+        knobs.goal = cycle.heap_marked + (8 << 20)
+        assert_type(knobs.gogc, int | None)
+
+    with gh.Heap(callbacks="manual") as heap:
+        heap.on_cycle(tuner)
+        heap.on_cycle(lambda cycle, knobs: setattr(knobs, "gogc", 50 + cycle.n))
+        heap.collect()
+        assert_type(heap.pending, int)
+        assert_type(heap.run_pending(3), int)
+        heap.on_cycle(None)
+
+
 def errors() -> None:
     with fresh() as heap:
         node = heap.new(Node)
@@ -117,6 +131,7 @@ def main() -> None:
         figures(heap)
     tables()
     scripts()
+    callbacks()
     errors()
 
 

@@ -67,6 +67,12 @@ def roots(heap: gh.Heap) -> None:
     heap.label("A")  # type: ignore[call-arg]
 
 
+def callbacks(heap: gh.Heap) -> None:
+    heap.on_cycle(lambda cycle: None)  # type: ignore[arg-type, misc]
+    gh.Heap(callbacks="later")  # type: ignore[arg-type]
+    gh.Knobs(100, None).goal = 1.5  # type: ignore[assignment]
+
+
 def snapshots(heap: gh.Heap) -> None:
     snap = heap.snapshot()
     snap.census("colour")  # type: ignore[arg-type]
