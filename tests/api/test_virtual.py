@@ -77,7 +77,7 @@ def test_the_memory_limit_holds_the_heap_down():
         assert len(kept) == 1_000
 
 
-def test_time_that_passes_lets_the_scavenger_and_the_timer_work():
+def test_time_that_passes_lets_the_scavenger_and_the_timer_work():  # [gc:91]
     with gh.Heap(mode="virtual") as heap:
         big = [heap.alloc("1MiB") for _ in range(200)]
         del big

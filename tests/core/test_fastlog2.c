@@ -15,7 +15,7 @@ bits_of(double x)
     return bits;
 }
 
-// S1, with the digits that it leaves out, and points at the edges.
+// [alloc:S1], with the digits that it leaves out, and points at the edges.
 static void
 test_values(void)
 {

@@ -1,5 +1,6 @@
 // test_heap.c: a whole heap through goheap.h: allocation, roots, collection,
-// figures, ends. Numbers in comments are vectors of Go 1.26.8's behaviour.
+// figures, ends. [alloc:...] are vectors of Go 1.26.8's behaviour, see
+// csrc/design/vectors.md.
 
 #include <string.h>
 
@@ -39,7 +40,7 @@ alloc(gh_mut *m, gh_slots *b, size_t i, uint64_t size)
     return gh_addr(gh_mut_heap(m), gh_slots_at(b, i));
 }
 
-// The worked example of an empty heap.
+// The worked example of an empty heap; where it begins [alloc:P28].
 static void
 test_first_objects(void)
 {
@@ -125,7 +126,7 @@ test_list_and_tree(void)
     end(h, m);
 }
 
-// Sweeping frees slots 1,3 of span 0, 1,3 of span 1, 0 and 2 of span 2; they
+// [alloc:59] Sweeping frees slots 1,3 of span 0, 1,3 of span 1, 0 and 2 of span 2; they
 // are handed out in that order.
 static void
 test_reuse_order(bool eager)
@@ -160,7 +161,7 @@ test_reuse_order(bool eager)
     end(h, m);
 }
 
-// A hole of 1 MiB is refilled first fit, and split.
+// [alloc:64] A hole of 1 MiB is refilled first fit, and split.
 static void
 test_large_holes(void)
 {
@@ -190,7 +191,7 @@ test_large_holes(void)
     end(h, m);
 }
 
-// 70 MiB on a heap of 4: growth is not lessened by the free tail.
+// [alloc:65] 70 MiB on a heap of 4: growth is not lessened by the free tail.
 static void
 test_growth(void)
 {
@@ -200,11 +201,16 @@ test_growth(void)
     gh_slots *b;
     CHECK(gh_slots_new(h, 8, &b) == GH_OK);
     (void)alloc(m, b, 0, 1000);
+    // Behind what is used, beyond the 64 pages that the P has taken.
+    const uint64_t used = alloc(m, b, 2, 1 << 20) + (1 << 20);
     gh_memstats s, t;
     gh_stats(m, &s);
-    (void)alloc(m, b, 1, 70 << 20);
+    CHECK_EQ(s.heap_sys, 4 << 20);
+    CHECK_EQ(alloc(m, b, 1, 70 << 20), used);
+    gh_clear(m, gh_slots_at(b, 2));
     gh_stats(m, &t);
     CHECK_EQ(t.heap_sys - s.heap_sys, 72 << 20);
+    CHECK_EQ(t.heap_released - s.heap_released, 256 * 8192);
     CHECK_EQ(t.heap_inuse - s.heap_inuse, 8960 * 8192);
     CHECK(gh_alloc(m, gh_slots_at(b, 2), (uint64_t)1 << 45) == GH_ERR_NOMEM);
     CHECK(gh_alloc(m, gh_slots_at(b, 2), UINT64_MAX) == GH_ERR_NOMEM);
@@ -213,6 +219,7 @@ test_growth(void)
     end(h, m);
 }
 
+// [alloc:36,38-40,42,44-47]
 static void
 test_tiny(void)
 {

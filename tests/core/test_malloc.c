@@ -1,5 +1,5 @@
 // test_malloc.c: the ways of one allocation, zeroing, and refusals by the OS.
-// Numbers in comments are vectors of Go 1.26.8's behaviour.
+// [alloc:...] are vectors of Go 1.26.8's behaviour, see csrc/design/vectors.md.
 
 #include <string.h>
 
@@ -66,7 +66,7 @@ slot(fixture *f, size_t i)
     return gh_slots_at(f->b, i);
 }
 
-// 3..17: span class, slot size, place in the slot, limit of a large object.
+// [alloc:3-17] Span class, slot size, place in the slot, limit of a large object.
 static void
 test_paths(void)
 {
@@ -78,14 +78,20 @@ test_paths(void)
     } rows[] = {
         {1, false, 5, 16, 0, 1},           {16, false, 5, 16, 0, 1},
         {24, false, 7, 24, 0, 1},          {33, false, 11, 48, 0, 1},
+        {17, false, 7, 24, 0, 1},          {32, false, 9, 32, 0, 1},
+        {504, false, 53, 512, 0, 1},       {520, false, 55, 576, 0, 1},
         {512, false, 53, 512, 0, 1},       {513, false, 55, 576, 0, 1},
         {1024, false, 65, 1024, 0, 1},     {1025, false, 67, 1152, 0, 1},
         {28673, false, 135, 32768, 0, 4},  {32760, false, 135, 32768, 0, 4},
         {32761, false, 1, 32768, 0, 4},    {32768, false, 1, 32768, 0, 4},
+        {32769, false, 1, 40960, 0, 5},    {40960, false, 1, 40960, 0, 5},
         {33792, false, 1, 40960, 0, 5},    {40961, false, 1, 49152, 0, 6},
         {8, true, 2, 8, 0, 1},             {16, true, 4, 16, 0, 1},
         {40, true, 10, 48, 0, 1},          {512, true, 52, 512, 0, 1},
         {520, true, 54, 576, 8, 1},        {576, true, 56, 640, 8, 1},
+        {568, true, 54, 576, 8, 1},        {504, true, 52, 512, 0, 1},
+        {1008, true, 64, 1024, 8, 1},      {1144, true, 66, 1152, 8, 1},
+        {1152, true, 68, 1280, 8, 1},      {24, true, 6, 24, 0, 1},
         {1016, true, 64, 1024, 8, 1},      {1024, true, 66, 1152, 8, 1},
         {28664, true, 132, 28672, 8, 7},   {28672, true, 134, 32768, 8, 4},
         {32760, true, 134, 32768, 8, 4},   {32768, true, 0, 32768, 0, 4},
@@ -114,7 +120,7 @@ test_paths(void)
         CHECK_EQ(o.type_id, rows[r].scan ? gh_type_id(f.ptr) : GH_TYPE_BYTES);
         CHECK_EQ(o.header, rows[r].off != 0);
     }
-    // Without pointers a type goes the way of bytes; 8 bytes are tiny: 48.
+    // Without pointers a type goes the way of bytes; 8 bytes are tiny [alloc:48].
     gh_flush_p(f.m, GH_ANY_P);
     CHECK(gh_new(f.m, slot(&f, 900), f.word, 1) == GH_OK);
     CHECK(gh_new(f.m, slot(&f, 901), f.word, 1) == GH_OK);
@@ -123,7 +129,33 @@ test_paths(void)
     teardown(&f);
 }
 
-// 69
+// [alloc:33] A small span ends where its slots end. [alloc:35] Fifteen slots of
+// 512 bytes, and the sixteenth is another span's.
+static void
+test_span_limits(void)
+{
+    static const uint64_t rows[][2] = {{512, 7680}, {416, 7904}, {16, 8064}};
+    fixture f;
+    setup(&f, NULL);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        CHECK(gh_alloc(f.m, slot(&f, i), rows[i][0]) == GH_OK);
+        const gh_mspan *s = gh_span_of(f.h, slot(&f, i)->word);
+        CHECK_EQ(s->limit - s->base, rows[i][1]);
+    }
+    gh_flush_p(f.m, GH_ANY_P);
+    gh_clear(f.m, slot(&f, 0));
+    CHECK(gh_gc(f.m) == GH_OK);
+    for (unsigned i = 0; i < 16; i++) {
+        CHECK(gh_alloc(f.m, slot(&f, i), 512) == GH_OK);
+    }
+    const gh_mspan *s = gh_span_of(f.h, slot(&f, 0)->word);
+    for (unsigned i = 1; i < 16; i++) {
+        CHECK_EQ(gh_span_of(f.h, slot(&f, i)->word) == s, i < 15);
+    }
+    teardown(&f);
+}
+
+// [alloc:69]
 static void
 test_class_67(void)
 {
@@ -143,7 +175,7 @@ test_class_67(void)
     teardown(&f);
 }
 
-// 25: one address, no counter, no span; nothing to load or store there.
+// [alloc:25] One address, no counter, no span; nothing to load or store there.
 static void
 test_zero_size(void)
 {
@@ -456,6 +488,7 @@ int
 main(void)
 {
     test_paths();
+    test_span_limits();
     test_class_67();
     test_zero_size();
     test_too_big();

@@ -1,5 +1,5 @@
-// test_mbitmap.c: alloc bits, mark bits, pointer bits. Numbers in comments are
-// vectors of Go 1.26.8's behaviour.
+// test_mbitmap.c: alloc bits, mark bits, pointer bits. [alloc:...] are vectors
+// of Go 1.26.8's behaviour, see csrc/design/vectors.md.
 
 #include "check.h"
 #include "heap.h"
@@ -57,7 +57,7 @@ test_ptr_bits(void)
     }
 }
 
-// 67: the mask of one object, and of rows of elements.
+// [alloc:67] The mask of one object, and of rows of elements.
 static void
 test_masks(void)
 {
@@ -80,7 +80,7 @@ test_masks(void)
 }
 
 // The next free slot is the lowest at or after free_index, by the fast way and
-// by the slow one, and 57: behind a group of 64 the next one is loaded.
+// by the slow one, and [alloc:57]: behind a group of 64 the next one is loaded.
 static void
 test_next_free(void)
 {
@@ -271,7 +271,7 @@ test_exchange(void)
         CHECK(gh_alloc(m, gh_slots_at(b, i), 64) == GH_OK);
     }
     const gh_mspan *s = gh_span_of(h, gh_slots_at(b, 0)->word);
-    CHECK_EQ(s->nelems, N);  // 28
+    CHECK_EQ(s->nelems, N);  // [alloc:28]
     const unsigned area = s->alloc_area;
     uint64_t rnd = 3;
     for (unsigned round = 1; round < 6; round++) {
@@ -339,14 +339,14 @@ test_slot_masks(void)
     s = gh_find_object(h, at, &i);
     CHECK_EQ(gh_slot_ptr_mask(h, s, i, 0), 0x155);
 
-    // 31: one word each, all of them pointers.
+    // [alloc:31] One word each, all of them pointers.
     const gh_type *one = new_type(m, 8, 8, p);
     CHECK(gh_new(m, x, one, 1) == GH_OK);
     s = gh_find_object(h, x->word, &i);
     CHECK_EQ(s->nelems, 1008);
     CHECK_EQ(gh_slot_ptr_mask(h, s, i, 0), 1);
 
-    // 13: 520 bytes: word 0 of the slot is the header, no pointer.
+    // [alloc:13] 520 bytes: word 0 of the slot is the header, no pointer.
     CHECK(gh_new(m, x, u, 35) == GH_OK);
     s = gh_find_object(h, x->word, &i);
     CHECK_EQ(s->elemsize, 576);

@@ -1,6 +1,6 @@
 // test_mcache.c: refill, flush, large objects, the tiny block, and what each
-// does to the accounts. Numbers in comments are vectors of Go 1.26.8's
-// behaviour; M numbers are those of its collector.
+// does to the accounts. [alloc:...] and [gc:...] are vectors of Go
+// 1.26.8's behaviour, see csrc/design/vectors.md.
 
 #include "check.h"
 #include "heap.h"
@@ -61,7 +61,7 @@ flush(fixture *f)
     gh_flush_p(f->m, GH_ANY_P);
 }
 
-// 50: with one slot a span, every allocation is a refill.
+// [alloc:50] With one slot a span, every allocation is a refill.
 static void
 test_one_slot_spans(void)
 {
@@ -77,7 +77,7 @@ test_one_slot_spans(void)
     teardown(&f);
 }
 
-// 51..54: 12 objects of 3200 bytes, five a span of two pages.
+// [alloc:51-54] 12 objects of 3200 bytes, five a span of two pages.
 static void
 test_three_spans(void)
 {
@@ -101,7 +101,7 @@ test_three_spans(void)
         CHECK_EQ(s->free_index, i % 5 + 1);
         CHECK_EQ(s->alloc_count, i % 5 + 1);
         CHECK_EQ(s->alloc_cache, ~(uint64_t)0 >> (i % 5 + 1));
-        CHECK_EQ(s->needzero, 0);  // 58
+        CHECK_EQ(s->needzero, 0);  // [alloc:58]
         CHECK_EQ((uint64_t)s->cached_by, 0);
     }
     // 53
@@ -126,7 +126,7 @@ test_three_spans(void)
     teardown(&f);
 }
 
-// 55, 56, M89: caching counts a span's pages, a flush gives back its free
+// [alloc:55,56] [gc:89] Caching counts a span's pages, a flush gives back its free
 // slots; the span's overhead is counted again each time.
 static void
 test_flush_quirk(void)
@@ -155,7 +155,7 @@ test_flush_quirk(void)
     teardown(&f);
 }
 
-// 57: slot 63 is taken: free_index 64, and the next group is loaded.
+// [alloc:57] Slot 63 is taken: free_index 64, and the next group is loaded.
 static void
 test_group_of_64(void)
 {
@@ -182,11 +182,11 @@ test_large(void)
     setup(&f, true);
     const uint64_t live = gh_heap_live(f.h);
     (void)alloc(&f, 0, 100000);
-    CHECK_EQ(gh_heap_live(f.h) - live, 106496);  // M89
+    CHECK_EQ(gh_heap_live(f.h) - live, 106496);  // [gc:89]
     CHECK_EQ(f.h->stats.large_alloc, 106496);
     CHECK_EQ(f.h->stats.large_alloc_count, 1);
     CHECK_EQ(f.h->gcc.total_alloc, 106496);
-    // 62
+    // [alloc:62]
     const gh_mspan *s = gh_span_of(f.h, gh_slots_at(f.b, 0)->word);
     CHECK_EQ(s->spanclass, 1);
     CHECK_EQ(s->free_index, 1);
@@ -203,7 +203,7 @@ test_large(void)
     teardown(&f);
 }
 
-// 36..49: where tiny requests go, and that merged ones reach the counter at a
+// [alloc:36-47,49] Where tiny requests go, and that merged ones reach the counter at a
 // flush. blocks: new 16-byte slots.
 static void
 test_tiny_offsets(void)
@@ -222,7 +222,10 @@ test_tiny_offsets(void)
         {17, {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1},
          {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1},
          {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0}, 2, 1, 1},
+        {3, {10, 4, 2}, {0, 0, 1}, {0, 12, 0}, 2, 1, 2},
         {2, {10, 6}, {0, 0}, {0, 10}, 1, 0, 16},
+        {5, {3, 4, 4, 4, 4}, {0, 0, 0, 0, 1}, {0, 4, 8, 12, 0}, 2, 1, 4},
+        {2, {16, 1}, {0, 1}, {0, 0}, 2, 1, 1},
         {4, {2, 15, 14, 13}, {0, 1, 0, 2}, {0, 0, 2, 0}, 3, 2, 13},
     };
     fixture f;
@@ -265,6 +268,29 @@ test_tiny_offsets(void)
     teardown(&f);
 }
 
+// [alloc:P26,P27] Up to 15 pages come from the P's 64, more do not; pages that
+// are free below them are left until these are used up.
+static void
+test_page_cache(void)
+{
+    fixture f;
+    setup(&f, true);
+    const uint64_t first = alloc(&f, 0, 8192), block = 64 * 8192;
+    CHECK_EQ(first % block, 0);
+    CHECK_EQ(alloc(&f, 1, 8192), first + 8192);
+    CHECK_EQ(alloc(&f, 2, 16 * 8192), first + block);
+    CHECK_EQ(alloc(&f, 3, 15 * 8192), first + 2 * 8192);
+    gh_clear(f.m, gh_slots_at(f.b, 0));
+    CHECK(gh_gc(f.m) == GH_OK);
+    CHECK_EQ(alloc(&f, 4, 8192), first + 17 * 8192);
+    CHECK_EQ(alloc(&f, 5, 16 * 8192), first + block + 16 * 8192);
+    for (unsigned i = 0; i < 64 - 18; i++) {
+        CHECK_EQ(alloc(&f, 10 + i, 8192), first + (18 + i) * 8192);
+    }
+    CHECK_EQ(alloc(&f, 6, 8192), first);
+    teardown(&f);
+}
+
 // Stale spans: after a lazy cycle a P that was idle flushes once, and its
 // spans are swept by that.
 static void
@@ -289,7 +315,7 @@ test_prepare_for_sweep(void)
     CHECK_EQ(s->sweepgen, f.h->sweepgen);
     CHECK_EQ(s->alloc_count, 1);
     CHECK_EQ(s->free_index, 0);
-    CHECK_EQ(s->needzero, 1);  // 58
+    CHECK_EQ(s->needzero, 1);  // [alloc:58]
     CHECK(s->set == gh_mcentral_partial_swept(f.h, &f.h->central[53]));
     // What is stale was never counted as given back.
     CHECK_EQ(f.h->gcc.heap_live, live);
@@ -355,6 +381,7 @@ main(void)
     test_group_of_64();
     test_large();
     test_tiny_offsets();
+    test_page_cache();
     test_prepare_for_sweep();
     test_refill_fails();
     return 0;

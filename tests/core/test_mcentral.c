@@ -1,5 +1,6 @@
 // test_mcentral.c: which span serves next, and what a cycle leaves in the
-// lists. Numbers in comments are vectors of Go 1.26.8's behaviour.
+// lists. [alloc:...] are vectors of Go 1.26.8's behaviour, see
+// csrc/design/vectors.md.
 
 #include "check.h"
 #include "heap.h"
@@ -77,7 +78,7 @@ lens(fixture *f, uint8_t spc, size_t ps, size_t pu, size_t fs, size_t fu)
     CHECK_EQ(gh_mcentral_full_unswept(f->h, c)->len, fu);
 }
 
-// 59, 60: lists after a cycle, and the order in which freed slots come back.
+// [alloc:59,60] Lists after a cycle, and the order in which freed slots come back.
 static void
 test_after_cycle(void)
 {
@@ -106,7 +107,7 @@ test_after_cycle(void)
         CHECK(gh_find_object(f.h, gh_slots_at(f.b, 20 + i)->word, &index)
               == s[want[i][0]]);
         CHECK_EQ(index, want[i][1]);
-        CHECK_EQ(s[want[i][0]]->needzero, 1);  // 58
+        CHECK_EQ(s[want[i][0]]->needzero, 1);  // [alloc:58]
     }
     (void)alloc(&f, 28, 3200);
     const gh_mspan *fresh = span(&f, 28);
@@ -115,7 +116,7 @@ test_after_cycle(void)
     teardown(&f);
 }
 
-// 61: the only object of a span goes, and so does the span.
+// [alloc:61] The only object of a span goes, and so does the span.
 static void
 test_empty_span(void)
 {
@@ -135,7 +136,7 @@ test_empty_span(void)
     teardown(&f);
 }
 
-// 62, 63: a large hole is taken again; zeroed unless the OS had it in between.
+// [alloc:62,63] A large hole is taken again; zeroed unless the OS had it in between.
 static void
 test_large(void)
 {
@@ -177,7 +178,7 @@ test_search_order(void)
     gh_mspan *s[4] = {span(&f, 0), span(&f, 15), span(&f, 30), span(&f, 45)};
     drop(&f, 30 + 7);  // C will have room; A and B will not
     drop(&f, 46);
-    // D is cached: the flush at the cycle's end sweeps it (77).
+    // D is cached: the flush at the cycle's end sweeps it [alloc:77].
     cycle(&f);
     lens(&f, 53, 1, 0, 0, 3);
     CHECK_EQ(s[3]->sweepgen, f.h->sweepgen);
@@ -234,7 +235,7 @@ test_preserve(void)
     teardown(&f);
 }
 
-// 78: after 101 spans that were found full the search is given up, though the
+// [alloc:78] After 101 spans that were found full the search is given up, though the
 // next one would have had room.
 static void
 test_budget(void)

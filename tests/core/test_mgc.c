@@ -1,6 +1,6 @@
 // test_mgc.c: the cycle: when it starts, what it records, the line of gctrace.
-// Numbers in comments are vectors of Go 1.26.8's behaviour; those with a letter
-// M are its collector's.
+// [gc:...] and [alloc:...] are vectors of Go 1.26.8's behaviour, see
+// csrc/design/vectors.md.
 
 #include <string.h>
 
@@ -67,7 +67,7 @@ last(fixture *f)
     return c;
 }
 
-// M69: a time on the line.
+// [gc:69] A time on the line.
 static void
 test_times(void)
 {
@@ -92,10 +92,30 @@ test_times(void)
     }
 }
 
+// [gc:70] Seconds since the heap's birth.
+static void
+test_seconds(void)
+{
+    static const struct {
+        int64_t ms;
+        const char *text;
+    } rows[] = {{5, "gc 1 @0.005s"}, {1234, "gc 1 @1.234s"},
+                {999999, "gc 1 @999.999s"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const gh_cycle c = {.n = 1, .procs = 1, .start_ns = rows[i].ms * 1000000,
+                            .mark_start_ns = rows[i].ms * 1000000,
+                            .mark_end_ns = rows[i].ms * 1000000,
+                            .end_ns = rows[i].ms * 1000000};
+        char line[256];
+        (void)gh_cycle_format(&c, line, sizeof(line));
+        CHECK(strncmp(line, rows[i].text, strlen(rows[i].text)) == 0);
+    }
+}
+
 static void
 test_line(void)
 {
-    const int64_t t = 1234999999;  // M70: 1.234
+    const int64_t t = 1234999999;
     const gh_cycle c = {
         .n = 17, .procs = 4, .forced = true,
         .start_ns = t, .mark_start_ns = t + 25000,
@@ -176,7 +196,7 @@ test_forced(void)
     teardown(&f);
 }
 
-// 79: the trigger is tested after a refill and after a large object, and never
+// [alloc:79] The trigger is tested after a refill and after a large object, and never
 // after an allocation that found a slot in its span.
 static void
 test_where_tested(void)
@@ -213,7 +233,7 @@ test_where_tested(void)
     teardown(&f);
 }
 
-// M90: GOGC=0, 1000 objects of 4 KiB, each dropped by the next. Lazily swept
+// [gc:90] GOGC=0, 1000 objects of 4 KiB, each dropped by the next. Lazily swept
 // the least distance is 1 MiB, else every test collects.
 static void
 test_gogc_0(void)
@@ -246,7 +266,7 @@ test_settings(void)
     CHECK_EQ(gh_cycles(f.h), 0);
     CHECK(gh_gc(f.m) == GH_OK);
     CHECK_EQ((uint64_t)gh_set_gogc(f.m, 100), (uint64_t)-1);
-    CHECK_EQ(gh_heap_goal(f.h), 200 << 20);   // M11
+    CHECK_EQ(gh_heap_goal(f.h), 200 << 20);   // [gc:11]
     CHECK_EQ(gh_trigger(f.h), 205520896);
     CHECK_EQ(gh_set_gogc(f.m, 50), 100);
     CHECK_EQ(gh_heap_goal(f.h), 150 << 20);
@@ -259,9 +279,9 @@ test_settings(void)
     alloc(&f, 101, 8192);
     CHECK_EQ(gh_cycles(f.h), 2);
     CHECK_EQ(last(&f).gogc, 20);
-    // While marking, the goal stays 64 KiB above the trigger (M18).
+    // While marking, the goal stays 64 KiB above the trigger [gc:18].
     CHECK_EQ(last(&f).heap_goal, last(&f).heap_start + 65536);
-    // M94
+    // [gc:94]
     CHECK_EQ(gh_set_gogc(f.m, -7), 20);
     CHECK_EQ((uint64_t)gh_gogc(f.h), (uint64_t)-1);
     CHECK_EQ(gh_set_memory_limit(f.m, -1), INT64_MAX);
@@ -281,7 +301,7 @@ test_settings(void)
     teardown(&f);
 }
 
-// 73, M1..M3, M7: heap minimum and its share; unswept the least trigger is a
+// [alloc:73] [gc:1-3] Heap minimum and its share; unswept the least trigger is a
 // MiB above what is live.
 static void
 test_minimum(void)
@@ -324,7 +344,7 @@ test_minimum(void)
     }
 }
 
-// M10, M16: goal and trigger after a cycle that found 10 MiB.
+// [gc:10,16,17] Goal and trigger after a cycle that found 10 MiB.
 static void
 test_next_goal(void)
 {
@@ -349,7 +369,7 @@ test_next_goal(void)
     }
 }
 
-// 66, M99: scannable bytes by path; 67 is in test_mbitmap.c. They reach
+// [alloc:66] [gc:99] Scannable bytes by path; [alloc:67] is in test_mbitmap.c. They reach
 // heap_scan at a refill or a flush.
 static void
 test_scan_alloc(void)
@@ -395,7 +415,7 @@ test_scan_alloc(void)
     teardown(&f);
 }
 
-// M93: pauses go round in 256 places.
+// [gc:93] Pauses go round in 256 places.
 static void
 test_pauses(void)
 {
@@ -560,6 +580,7 @@ int
 main(void)
 {
     test_times();
+    test_seconds();
     test_line();
     test_forced();
     test_where_tested();

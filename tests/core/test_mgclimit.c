@@ -7,6 +7,7 @@
 #define MS ((int64_t)1000000)
 #define S  ((int64_t)1000000000)
 
+// [gc:58-62]
 static void
 test_one_proc(void)
 {
@@ -47,6 +48,7 @@ test_one_proc(void)
     CHECK_EQ(l.assist_pool, MS);
 }
 
+// [gc:63-66]
 static void
 test_many_procs(void)
 {
@@ -146,6 +148,7 @@ test_random(void)
     CHECK_EQ(digest, 0x5953e519e242c28u);
 }
 
+// [gc:68]
 static void
 test_stamps(void)
 {
@@ -162,6 +165,7 @@ test_stamps(void)
     CHECK_EQ(gh_limiter_stamp_duration(before, turn + 1), 0);
 }
 
+// [gc:67]
 static void
 test_need_update(void)
 {

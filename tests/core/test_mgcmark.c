@@ -1,6 +1,6 @@
 // test_mgcmark.c: what is reached is marked, once; scan work counts the bytes
-// up to the last pointer of each object. M numbers are vectors of Go 1.26.8's
-// collector.
+// up to the last pointer of each object. [gc:...] are vectors of Go 1.26.8's
+// behaviour, see csrc/design/vectors.md.
 
 #include "check.h"
 #include "heap.h"
@@ -200,7 +200,7 @@ test_scan_work(void)
         {16, 8, 1, 35, 576, 576},
         {2000, 8, 1, 1, 2048, 2048 - 32},
         {8, 0, 0, 100, 896, 0},
-        // Large, with oblets (M76): each of them up to its own last pointer.
+        // Large, with oblets [gc:76]: each of them up to its own last pointer.
         {8, 8, 1, 5000, 40960, 40960},
         {40000, 8, 1, 1, 40960, 40008},
         {131072, 8, 1, 1, 131072, 8},

@@ -1,6 +1,6 @@
 // test_mgcpacer.c: the pacer. The figures were computed by Go 1.26.8's own
 // controller, but for those of assists, which are from its source. A number at
-// a row is that of the specification's test vectors. Floats are equal to the
+// a row is that of a vector, see csrc/design/vectors.md. Floats are equal to the
 // last bit.
 
 #include <math.h>
@@ -21,6 +21,7 @@ new_gcc(gh_gc_controller *c, gh_mem *mem, int32_t gogc, int64_t limit)
 
 // ---- goal and trigger ------------------------------------------------------
 
+// [gc:1-12,16,17]
 static void
 test_no_limit(void)
 {
@@ -55,6 +56,7 @@ test_no_limit(void)
     }
 }
 
+// [gc:19-25]
 static void
 test_limit(void)
 {
@@ -98,6 +100,7 @@ test_limit(void)
     CHECK_EQ(goal, 1048576);
 }
 
+// [gc:13-15,103]
 static void
 test_runway(void)
 {
@@ -138,19 +141,19 @@ test_corners(void)
     gh_mem mem;
     gh_gc_controller c;
     new_gcc(&c, &mem, 100, INT64_MAX);
-    // 17. Unswept: at least 1 MiB is allocated before the next cycle.
+    // [gc:17] Unswept: at least 1 MiB is allocated before the next cycle.
     CHECK_EQ(gh_gcc_set_gc_percent(&c, 0), 100);
     c.heap_live = c.heap_marked = 10 * MIB;
     gh_gcc_commit(&c, false);
     CHECK_EQ(gh_gcc_heap_goal(&c), 11534336);
     CHECK_EQ(gh_gcc_trigger(&c, NULL), 11534336);
-    // 18. While marking, the goal stays 64 KiB above the trigger.
+    // [gc:18] While marking, the goal stays 64 KiB above the trigger.
     (void)gh_gcc_set_gc_percent(&c, 100);
     c.heap_live = c.heap_marked = 4 * MIB;
     gh_gcc_commit(&c, true);
     c.triggered = 8384512;
     CHECK_EQ(gh_gcc_heap_goal(&c), 8450048);
-    // 94
+    // [gc:94]
     CHECK_EQ(gh_gcc_set_gc_percent(&c, -7), 100);
     CHECK_EQ(gh_gcc_set_gc_percent(&c, 100), -1);
     CHECK_EQ(gh_gcc_set_memory_limit(&c, -1), INT64_MAX);
@@ -164,7 +167,7 @@ test_corners(void)
     c.globals_scan = 2 * MIB;
     gh_gcc_commit(&c, true);
     CHECK_EQ(gh_gcc_heap_goal(&c), 24117248);
-    // 92
+    // [gc:92]
     c.heap_marked = 12070456;
     c.last_stack_scan = 9528;
     c.globals_scan = 158026;
@@ -184,7 +187,7 @@ test_revise(void)
         uint64_t live, heap, stack, globals;
         double work_per_byte, bytes_per_work;
     } rows[] = {
-        // 26 to 32
+        // [gc:26-32]
         {18 * MIB, 0, 0, 0, 4.7372262773722627, 0.2110939907550077},
         {18 * MIB, 5 * MIB, 16384, 131072, 2.335766423357664, 0.428125},
         {18 * MIB, 11 * MIB, 16384, 131072, 1.8354718900840783,
@@ -250,6 +253,7 @@ test_update(void)
 
 // ---- cons/mark -------------------------------------------------------------
 
+// [gc:33-36]
 static void
 test_end_cycle(void)
 {
@@ -293,7 +297,7 @@ test_end_cycle_corners(void)
     gh_mem mem;
     gh_gc_controller c;
     new_gcc(&c, &mem, 100, INT64_MAX);
-    // 37, 100: nothing was allocated.
+    // [gc:37,100] Nothing was allocated.
     c.heap_live = 18 * MIB;
     c.cons_mark = 0.25;
     gh_gcc_start_cycle(&c, 0, 4, GH_MARKING_STOPPED);
@@ -310,7 +314,7 @@ test_end_cycle_corners(void)
     CHECK(gh_gcc_end_cycle(&c, 5, 4).utilization == 0.25);
     CHECK(c.cons_mark == 0.033333333333333333);
     gh_gcc_reset_live(&c, 18 * MIB);
-    // 103: growth and no scan work. The next cycle starts as early as may be;
+    // [gc:103] Growth and no scan work. The next cycle starts as early as may be;
     // the four after it do too.
     c.last_heap_scan = 0;
     gh_gcc_start_cycle(&c, 0, 4, GH_MARKING_BACKGROUND);
@@ -330,7 +334,7 @@ test_end_cycle_corners(void)
     }
 }
 
-// 38 to 41: four cycles of a program, every figure from Go.
+// [gc:38-41] Four cycles of a program, every figure from Go.
 static void
 test_four_cycles(void)
 {
@@ -385,7 +389,7 @@ test_four_cycles(void)
     }
 }
 
-// 42: a program that allocates 33 KiB and a marker that scans 1024 KiB in each
+// [gc:42] A program that allocates 33 KiB and a marker that scans 1024 KiB in each
 // ms of CPU, on 8 Ps. The heap doubles at first and by the twelfth cycle grows
 // no more. Each half ms of marking the pacer is asked for the price, from which
 // follows how the two share the CPUs.
@@ -482,7 +486,7 @@ test_start_cycle(void)
         double fractional;
         int32_t idle, idle_periodic;
     } rows[] = {
-        // 43 to 57
+        // [gc:43-57]
         {1, 0, 0.25, 1, 1},
         {2, 0, 0.25, 2, 1},
         {3, 0, 0.25, 3, 1},
@@ -609,7 +613,7 @@ test_assist(void)
     new_gcc(&c, &mem, 100, INT64_MAX);
     c.assist_work_per_byte = 2;
     c.assist_bytes_per_work = 0.5;
-    // 87: a debt of 1000 is paid for by the least assist, and the background
+    // [gc:87] A debt of 1000 is paid for by the least assist, and the background
     // has done that much.
     int64_t credit = -1000, work;
     c.bg_scan_credit = 100000;
@@ -620,7 +624,7 @@ test_assist(void)
     CHECK_EQ(credit, 31768);
     CHECK_EQ(work, 0);
     CHECK_EQ(c.bg_scan_credit, 34464);
-    // 88: it has done less.
+    // [gc:88] It has done less.
     credit = -1000;
     c.bg_scan_credit = 1000;
     paid = gh_gcc_assist_work(&c, -credit, &work);

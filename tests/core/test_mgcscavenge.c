@@ -13,7 +13,7 @@
 
 // ---- goals -----------------------------------------------------------------
 
-// Go's figures.
+// [gc:77,78] Go's figures.
 static void
 test_goals(void)
 {
@@ -116,7 +116,7 @@ test_amounts(void)
 
 static const gh_scav_ops no_ops;
 
-// Go's figures.
+// [gc:79] Go's figures.
 static void
 test_controller(void)
 {
@@ -171,7 +171,7 @@ test_controller_random(void)
     CHECK_EQ(digest, 0x802c12ab2375b631u);
 }
 
-// Go's figures.
+// [gc:80] Go's figures.
 static void
 test_pace(void)
 {

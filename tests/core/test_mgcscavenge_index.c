@@ -259,7 +259,7 @@ test_find_again(void)
     teardown(&f);
 }
 
-// 8.1: from 496 pages in use on, a chunk is left alone by the background
+// [gc:73] From 496 pages in use on, a chunk is left alone by the background
 // search, when it is so now or was when the generation began.
 static void
 test_density(void)

@@ -1,6 +1,5 @@
-// test_mgcsweep.c: who sweeps a span, when, and what becomes of it. Numbers in
-// comments are vectors of Go 1.26.8's behaviour; M numbers are those of its
-// collector.
+// test_mgcsweep.c: who sweeps a span, when, and what becomes of it. [gc:...] are
+// vectors of Go 1.26.8's behaviour, see csrc/design/vectors.md.
 
 #include <string.h>
 #include <sys/wait.h>
@@ -190,7 +189,7 @@ test_eager(void)
     teardown(&f);
 }
 
-// M86: the price of sweeping, and what a new span so has to sweep.
+// [gc:86] The price of sweeping, and what a new span so has to sweep.
 static void
 test_debt(void)
 {
@@ -292,6 +291,7 @@ test_reclaim(void)
     // A marked span was not worth a look.
     CHECK_EQ((uint32_t)gen(&f, kept), MINUS(2));
     CHECK_EQ(f.h->reclaim_credit, 200);
+    CHECK_EQ(f.h->reclaim_index, 512);  // a chunk at a time [gc:72]
     // Credit is spent before the next chunk is looked at.
     const uint64_t index = f.h->reclaim_index;
     CHECK_EQ(alloc(&f, 601, 150 * 8192), at + 100 * 8192);

@@ -3,7 +3,7 @@
 // workers do their parts.
 
 #include "check.h"
-#include "goheap.h"
+#include "heap.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,9 +165,55 @@ test_periodic(void)
     }
 }
 
+// [gc:97] A list of 20 MiB under a limit of 1 MiB: cycle upon cycle, with the goal
+// at what is live, until the limiter steps in.
+static void
+test_limiter(void)
+{
+    gh_options opt;
+    gh_options_init(&opt);
+    opt.mode = GH_MODE_VIRTUAL;
+    opt.policy.eager_sweep = false;
+    opt.memory_limit = 1 << 20;
+    opt.costs.scan_byte = 20;
+    gh_heap *h;
+    gh_mut *m;
+    CHECK(gh_heap_new(&opt, &h) == GH_OK);
+    CHECK(gh_enter(h, GH_ANY_P, &m) == GH_OK);
+    const gh_type *t = tree_type(m);
+    gh_slots *b;
+    CHECK(gh_slots_new(h, 3, &b) == GH_OK);
+    gh_slot *head = gh_slots_at(b, 0), *next = gh_slots_at(b, 1);
+    for (int i = 0; i < (20 << 20) / 24; i++) {
+        CHECK(gh_new(m, next, t, 1) == GH_OK);
+        CHECK(gh_store(m, next, 0, head) == GH_OK);
+        gh_set(m, head, next);
+    }
+    uint64_t limited = 0;
+    gh_pacer_stats p;
+    for (int i = 0; i < 200000; i++) {
+        CHECK(gh_alloc(m, gh_slots_at(b, 2), 4096) == GH_OK);
+        if (gh_limiter_limiting(&h->limiter) && limited == 0) {
+            CHECK_EQ(h->limiter.last_enabled_cycle, gh_cycles(h) + 1);
+            limited = gh_cycles(h);
+        }
+        if (i % 1000 == 0 && gh_gc_phase(h) == GH_PHASE_OFF) {
+            gh_pacer_get(h, &p);
+            CHECK_EQ(p.heap_goal, p.heap_marked);
+        }
+    }
+    CHECK(limited > 0);
+    CHECK(gh_cycles(h) > limited);
+    CHECK(gh_verify(m, say, NULL) == 0);
+    gh_leave(m);
+    gh_slots_free(b);
+    gh_heap_free(h);
+}
+
 int
 main(void)
 {
+    test_limiter();
     test_periodic();
     const int32_t procs[] = {1, 2, 4, 8};
     for (size_t i = 0; i < 4; i++) {

@@ -1,6 +1,7 @@
 // test_mpagealloc.c: the page allocator alone, over made-up addresses. The rows
 // are what Go 1.26.8's own pageAlloc did on the same operations; page numbers
 // are relative to the start, s is the page of the search address afterwards.
+// [alloc:...] are vectors, see csrc/design/vectors.md.
 
 #include "check.h"
 #include "mpagealloc.h"
@@ -50,6 +51,16 @@ search_page(const fixture *f)
     return (f->p.search_addr - BASE) / GH_PAGE_SIZE;
 }
 
+// sums checks a summary: of a chunk at the leaf level, of eight chunks above it.
+static void
+sums(const fixture *f, unsigned level, unsigned i, unsigned start, unsigned max,
+     unsigned end)
+{
+    const uint64_t first = gh_chunk_index(&f->p, BASE);
+    CHECK_EQ(f->p.summary[level][(level == 4 ? first : first / 8) + i],
+             gh_palloc_sum_pack(start, max, end));
+}
+
 // take allocates npages and checks page and scavenged pages.
 static void
 take(fixture *f, uint64_t npages, uint64_t page, uint64_t scavenged)
@@ -67,6 +78,7 @@ give(fixture *f, uint64_t page, uint64_t npages)
     gh_pagealloc_free(&f->p, BASE + page * GH_PAGE_SIZE, npages);
 }
 
+// [alloc:P1-P18]
 static void
 test_four_chunks(void)
 {
@@ -74,12 +86,16 @@ test_four_chunks(void)
     uint64_t scav;
     setup(&f, 4);
     CHECK_EQ(search_page(&f), 0);
+    sums(&f, 4, 0, 512, 512, 512);
+    sums(&f, 3, 0, 2048, 2048, 0);
     take(&f, 1, 0, 1);
     CHECK_EQ(search_page(&f), 0);
+    sums(&f, 4, 0, 0, 511, 511);
     take(&f, 3, 1, 3);
     CHECK_EQ(search_page(&f), 1);
     take(&f, 508, 4, 508);
     CHECK_EQ(search_page(&f), 4);
+    sums(&f, 4, 0, 0, 0, 0);
     take(&f, 1, 512, 1);
     CHECK_EQ(search_page(&f), 512);
     take(&f, 513, 513, 513);
@@ -90,6 +106,7 @@ test_four_chunks(void)
     CHECK_EQ(search_page(&f), 1106);
     give(&f, 1, 3);
     CHECK_EQ(search_page(&f), 1);
+    sums(&f, 4, 0, 0, 3, 0);
     take(&f, 4, 1171, 4);
     take(&f, 2, 1, 0);
     take(&f, 1, 3, 0);
@@ -98,6 +115,7 @@ test_four_chunks(void)
     CHECK_EQ(search_page(&f), 1175);
     give(&f, 500, 30);
     CHECK_EQ(search_page(&f), 500);
+    sums(&f, 4, 0, 0, 12, 12);
     take(&f, 20, 500, 0);
     CHECK_EQ(search_page(&f), 500);
     take(&f, 11, 1176, 11);
@@ -123,6 +141,7 @@ test_four_chunks(void)
     teardown(&f);
 }
 
+// [alloc:P19,P20]
 static void
 test_one_chunk(void)
 {
@@ -145,7 +164,7 @@ test_one_chunk(void)
     teardown(&f);
 }
 
-// Cached pages go before lower ones of the heap; requests that do not fit the
+// [alloc:P21-P23] Cached pages go before lower ones of the heap; requests that do not fit the
 // cache leave it alone.
 static void
 test_cache_first(void)

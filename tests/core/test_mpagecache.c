@@ -1,5 +1,5 @@
 // test_mpagecache.c: a P's own 64 pages: taking from them, taking them from the
-// page allocator, giving them back. test_mpagealloc.c has P16 to P23 in the
+// page allocator, giving them back. test_mpagealloc.c has the vectors in the
 // order of Go's run; here the page cache is looked at from inside.
 
 #include "check.h"
@@ -61,7 +61,7 @@ in_use(const fixture *f, unsigned chunk)
         .in_use;
 }
 
-// P17, P22, and what a request leaves behind. page 64: there is none.
+// [alloc:P17,P22] And what a request leaves behind. page 64: there is none.
 static void
 test_alloc(void)
 {
@@ -123,7 +123,7 @@ test_block(void)
         {500, 448, UINT64_MAX << 52},
         {511, 448, (uint64_t)1 << 63},
         {512, 512, UINT64_MAX},
-        {1187, 1152, UINT64_MAX << 35},  // P16
+        {1187, 1152, UINT64_MAX << 35},  // [alloc:P16]
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         fixture f;

@@ -79,7 +79,7 @@ test_ranges(void)
     CHECK_EQ(gh_palloc_bits_popcnt_range(&b, 0, PAGES), PAGES);
 }
 
-// P24.
+// [alloc:P24]
 static void
 test_find_bit_range(void)
 {
@@ -106,7 +106,7 @@ test_find_bit_range(void)
     }
 }
 
-// P25, and 8.1.
+// [alloc:P25], and round trips.
 static void
 test_packing(void)
 {
@@ -153,7 +153,7 @@ test_summaries(void)
     static bool used[8 * PAGES];
     gh_palloc_bits b = {0};
     CHECK_EQ(gh_palloc_bits_summarize(&b), gh_free_chunk_sum());
-    // P2, P4, P8: leaf summaries of the first chunk.
+    // [alloc:P2,P4,P8] Leaf summaries of the first chunk.
     gh_palloc_bits_set_range(&b, 0, 1);
     CHECK_EQ(gh_palloc_bits_summarize(&b), gh_palloc_sum_pack(0, 511, 511));
     gh_palloc_bits_set_range(&b, 1, 511);

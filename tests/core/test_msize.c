@@ -1,10 +1,11 @@
 // test_msize.c: from a size to its class; slots per span; rounding up. Numbers
-// are Go 1.26.8's.
+// are Go 1.26.8's. [alloc:...] are vectors, see csrc/design/vectors.md.
 
 #include "check.h"
 #include "goheap.h"
 #include "msize.h"
 
+// [alloc:3-17]
 static void
 test_classes(void)
 {
@@ -16,21 +17,29 @@ test_classes(void)
         bool header;
     } rows[] = {
         {17, false, 7, 24, false},      {24, false, 7, 24, false},
-        {25, false, 9, 32, false},      {33, false, 11, 48, false},
-        {504, false, 53, 512, false},   {512, false, 53, 512, false},
-        {513, false, 55, 576, false},   {1016, false, 65, 1024, false},
-        {1017, false, 65, 1024, false}, {1023, false, 65, 1024, false},
-        {1024, false, 65, 1024, false}, {1025, false, 67, 1152, false},
+        {25, false, 9, 32, false},      {32, false, 9, 32, false},
+        {33, false, 11, 48, false},     {504, false, 53, 512, false},
+        {505, false, 53, 512, false},   {512, false, 53, 512, false},
+        {513, false, 55, 576, false},   {520, false, 55, 576, false},
+        {1016, false, 65, 1024, false}, {1017, false, 65, 1024, false},
+        {1023, false, 65, 1024, false}, {1024, false, 65, 1024, false},
+        {1025, false, 67, 1152, false}, {1152, false, 67, 1152, false},
         {1153, false, 69, 1280, false}, {28672, false, 133, 28672, false},
-        {28673, false, 135, 32768, false}, {32760, false, 135, 32768, false},
-        {32761, false, 1, 32768, false}, {32769, false, 1, 40960, false},
+        {28673, false, 135, 32768, false}, {32752, false, 135, 32768, false},
+        {32760, false, 135, 32768, false}, {32761, false, 1, 32768, false},
+        {32768, false, 1, 32768, false}, {32769, false, 1, 40960, false},
+        {33792, false, 1, 40960, false}, {40960, false, 1, 40960, false},
         {40961, false, 1, 49152, false}, {8, true, 2, 8, false},
-        {16, true, 4, 16, false},       {40, true, 10, 48, false},
-        {512, true, 52, 512, false},    {520, true, 54, 576, true},
-        {568, true, 54, 576, true},     {576, true, 56, 640, true},
+        {16, true, 4, 16, false},       {24, true, 6, 24, false},
+        {40, true, 10, 48, false},      {48, true, 10, 48, false},
+        {504, true, 52, 512, false},    {512, true, 52, 512, false},
+        {520, true, 54, 576, true},     {568, true, 54, 576, true},
+        {576, true, 56, 640, true},     {1008, true, 64, 1024, true},
         {1016, true, 64, 1024, true},   {1024, true, 66, 1152, true},
-        {1152, true, 68, 1280, true},   {28664, true, 132, 28672, true},
+        {1144, true, 66, 1152, true},   {1152, true, 68, 1280, true},
+        {28664, true, 132, 28672, true}, {28672, true, 134, 32768, true},
         {32760, true, 134, 32768, true}, {32768, true, 0, 32768, false},
+        {32776, true, 0, 40960, false},
         {1, false, 5, 16, false},       {15, false, 5, 16, false},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -42,6 +51,7 @@ test_classes(void)
     }
 }
 
+// [alloc:26-32] [gc:74]
 static void
 test_nelems(void)
 {
@@ -59,10 +69,71 @@ test_nelems(void)
         CHECK_EQ(c.nelems_scan, rows[i][2]);
     }
     CHECK_EQ(gh_size_class_get(1).nelems_scan, 1008);
-    CHECK_EQ(gh_size_class_get(65).npages, 10);
-    CHECK_EQ(gh_make_spanclass(67, true), 135);
+    CHECK_EQ(gh_size_class_get(1).nelems_noscan, 1024);
+    // Slots with pointers, and an eighth of them: so many grey ones are dense.
+    static const unsigned spans[][3] = {
+        {16, 496, 62}, {24, 330, 41}, {32, 248, 31}, {48, 165, 20},
+        {64, 124, 15}, {80, 99, 12},  {96, 82, 10},  {112, 70, 8},
+        {128, 62, 7},  {144, 55, 6},  {160, 49, 6},  {176, 45, 5},
+        {192, 41, 5},  {208, 38, 4},  {224, 35, 4},  {240, 33, 4},
+        {256, 31, 3},  {288, 27, 3},  {320, 24, 3},  {352, 22, 2},
+        {384, 20, 2},  {416, 19, 2},  {448, 17, 2},  {480, 16, 2},
+        {512, 15, 1},
+    };
+    for (size_t i = 0; i < sizeof(spans) / sizeof(spans[0]); i++) {
+        const unsigned n =
+            gh_size_class_get(gh_size_to_class(spans[i][0])).nelems_scan;
+        CHECK_EQ(n, spans[i][1]);
+        CHECK_EQ(n / 8, spans[i][2]);
+    }
 }
 
+// [alloc:2] Each table has the least class that holds the size.
+static void
+test_lookup_tables(void)
+{
+    CHECK_EQ(sizeof(gh_size_to_class8), 129);
+    CHECK_EQ(sizeof(gh_size_to_class128), 249);
+    unsigned c = 0;
+    for (unsigned i = 0; i < 129; i++) {
+        while (gh_class_to_size[c] < 8 * i) {
+            c++;
+        }
+        CHECK_EQ(gh_size_to_class8[i], c);
+    }
+    for (unsigned i = 0; i < 249; i++) {
+        while (gh_class_to_size[c] < 1024 + 128 * i) {
+            c++;
+        }
+        CHECK_EQ(gh_size_to_class128[i], c);
+    }
+}
+
+// [alloc:18,19,22] Span classes, and the pages of some classes.
+static void
+test_spans(void)
+{
+    CHECK_EQ(gh_make_spanclass(2, true), 5);
+    CHECK_EQ(gh_make_spanclass(2, false), 4);
+    CHECK_EQ(gh_make_spanclass(67, true), 135);
+    CHECK_EQ(gh_make_spanclass(0, true), 1);
+    static const unsigned rows[][3] = {
+        {67, 4, 1}, {65, 10, 3}, {60, 9, 4},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const gh_size_class c = gh_size_class_get(rows[i][0]);
+        CHECK_EQ(c.npages, rows[i][1]);
+        CHECK_EQ(c.nelems_noscan, rows[i][2]);
+    }
+    static const unsigned pages[][2] = {
+        {35, 2}, {41, 3}, {48, 4}, {49, 5}, {50, 6}, {52, 7}, {63, 8},
+    };
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+        CHECK_EQ(gh_size_class_get(pages[i][0]).npages, pages[i][1]);
+    }
+}
+
+// [alloc:20,21]
 static void
 test_magic_division(void)
 {
@@ -73,10 +144,19 @@ test_magic_division(void)
             CHECK_EQ(off * gh_class_to_divmagic[c] >> 32, off / size);
         }
     }
-    CHECK_EQ(gh_class_to_divmagic[3], 178956971);
-    CHECK_EQ(gh_class_to_divmagic[52], 453439);
+    static const struct {
+        unsigned size;
+        uint32_t magic;
+    } rows[] = {{24, 178956971}, {48, 89478486}, {32768, 131072},
+                {9472, 453439}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const unsigned c = gh_size_to_class(rows[i].size);
+        CHECK_EQ(gh_class_to_size[c], rows[i].size);
+        CHECK_EQ(gh_class_to_divmagic[c], rows[i].magic);
+    }
 }
 
+// [alloc:23,24]
 static void
 test_round_up(void)
 {
@@ -102,6 +182,8 @@ int
 main(void)
 {
     test_classes();
+    test_lookup_tables();
+    test_spans();
     test_nelems();
     test_magic_division();
     test_round_up();

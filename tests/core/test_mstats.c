@@ -1,5 +1,5 @@
 // test_mstats.c: the figures: asking changes none of them, and they add up.
-// Numbers in comments are vectors of Go 1.26.8's behaviour.
+// [alloc:...] are vectors of Go 1.26.8's behaviour, see csrc/design/vectors.md.
 
 #include <string.h>
 
@@ -223,7 +223,7 @@ test_twin(int procs, bool eager, int64_t limit)
     teardown(&b);
 }
 
-// 71, and the sums of Go's own double check.
+// [alloc:71], and the sums of Go's own double check.
 static void
 check_sums(fixture *f, uint64_t base_live)
 {
@@ -283,7 +283,7 @@ test_sums(int procs, bool eager, uint64_t base_live)
     teardown(&f);
 }
 
-// 68: consistent counters know nothing of ten objects in an mcache; MemStats
+// [alloc:68] Consistent counters know nothing of ten objects in an mcache; MemStats
 // does.
 static void
 test_late_counters(void)
@@ -310,7 +310,7 @@ test_late_counters(void)
     teardown(&f);
 }
 
-// 72: one mcache for each P, given back when the P ends.
+// [alloc:72] One mcache for each P, given back when the P ends.
 static void
 test_mcache_inuse(void)
 {

@@ -84,7 +84,42 @@ def test_tags_stand_on_one_page():
     assert sorted(pages) == sorted(code)
 
 
-def test_size_classes_are_generated():
+def numbers(text):
+    """Of `1-3,P2`: 1, 2, 3, P2."""
+    for part in text.replace(" ", "").split(","):
+        m = re.fullmatch(r"([A-Z]?)(\d+)(?:-\1(\d+))?", part)
+        assert m, part
+        for n in range(int(m.group(2)), int(m.group(3) or m.group(2)) + 1):
+            yield m.group(1) + str(n)
+
+
+def test_every_vector_has_its_test_or_its_reason():
+    page = text(os.path.join(ROOT, "csrc/design/vectors.md"))
+    tagged = {}  # vector -> the test files that carry its tag
+    for path in glob.glob(os.path.join(ROOT, "tests/*/*.c")) + glob.glob(os.path.join(ROOT, "tests/*/*.py")):
+        for kind, list_ in re.findall(r"\[(gc|alloc):([^\].][^\]]*)\]", text(path)):
+            for n in numbers(list_):
+                tagged.setdefault(kind + ":" + n, set()).add(os.path.basename(path))
+    rows = {}
+    for kind, title in (("gc", "## The collector's"), ("alloc", "## The allocator's")):
+        section = page.split(title)[1].split("\n## ")[0]
+        for list_, what, where in re.findall(r"^\| ([A-Z\d][^|]*) \| ([^|]*) \| ([^|]*) \|$", section, re.M):
+            assert len(what) > 5 and len(where) > 5, list_
+            for n in numbers(list_):
+                assert kind + ":" + n not in rows, "twice: " + n
+                rows[kind + ":" + n] = where
+    want = {"gc:%d" % n for n in range(1, 104)} | {"alloc:%d" % n for n in range(1, 80)}
+    want |= {"alloc:P%d" % n for n in range(1, 30)} | {"alloc:S%d" % n for n in range(1, 10)}
+    assert set(rows) == want and set(tagged) <= want
+    for n, where in rows.items():
+        files = set(re.findall(r"`(test_\w+\.(?:c|py))`", where))
+        if where.startswith("none: "):
+            assert n not in tagged, n
+        else:
+            assert files and files <= tagged.get(n, set()), n
+
+
+def test_size_classes_are_generated():  # [alloc:1]
     tool = os.path.join(ROOT, "csrc/tools/mksizeclasses.py")
     header = os.path.join(ROOT, "csrc/core/sizeclasses.h")
     assert subprocess.run([sys.executable, tool, "--check", header]).returncode == 0
