@@ -32,3 +32,9 @@ __all__ = [
     "uint16", "uint32", "uint64", "uint8", "uintptr", "Words", "words",
 ]
 __version__ = "0.1.0"
+
+
+def load_ipython_extension(ipython: object) -> None:
+    """``%load_ext goheap``: a struct class shows its layout in a notebook."""
+    from ._html import show_classes
+    show_classes(ipython)

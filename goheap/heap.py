@@ -179,6 +179,10 @@ class Heap(_core.HeapPart):
         return (f"<Heap gogc={gogc} procs={self.procs} heap_live={self.heap_live} "
                 f"num_gc={self.num_gc}>")
 
+    def _repr_html_(self) -> str:
+        from . import _html
+        return _html.heap(self)
+
     def array(self, elem: Any, n: int, /) -> Any:
         """n zeroed elements as one object; elem is a struct class or a kind.
 

@@ -90,6 +90,10 @@ class Replay:
         d["series"] = [s._asdict() for s in self.series]
         return d
 
+    def _repr_html_(self) -> str:
+        from . import _html
+        return _html.replay(self)
+
     def plot(self, name: str = "heap", ax: Any = None) -> Any:
         """Draw "heap", "pauses", "pacer" or "fragmentation" into ax, or into a new figure (goheap.plots; needs matplotlib)."""
         from .plots import draw

@@ -355,7 +355,8 @@ class Snapshot:
         return draw(name, self, ax)
 
     def _repr_html_(self) -> str:
-        shown = f"<p>{escape(repr(self)[1:-1])}</p>"
+        from . import _html
+        shown = f"<p>{escape(repr(self)[1:-1])}</p>" + _html.pages(self.pages)
         if self._objects is None:
             return shown + self.spans._repr_html_()
         return shown + self.census()._repr_html_()

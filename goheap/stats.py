@@ -99,6 +99,10 @@ class MemStats:
         d["by_size"] = [{k.capitalize(): v for k, v in b.items()} for b in sizes]
         return {self.go_names[k]: v for k, v in d.items()}
 
+    def _repr_html_(self) -> str:
+        from . import _html
+        return _html.mem_stats(self)
+
 
 class MemStatsDiff(MemStats):
     """A difference: figures may be negative, pauses are those in between, oldest first;
@@ -160,6 +164,10 @@ class GCCycle:
         d["wall_ns"] = self.wall_ns
         d["pause_ns"] = list(self.pause_ns)
         return d
+
+    def _repr_html_(self) -> str:
+        from . import _html
+        return _html.cycle(self)
 
 
 class ObjectInfo(NamedTuple):

@@ -704,6 +704,10 @@ class TypeInfo(NamedTuple):
     gcmask: bytes  # one bit a word
     fields: tuple[tuple[str, int, int, str], ...]  # name, offset, size, kind
 
+    def _repr_html_(self) -> str:
+        from . import _html
+        return _html.layout(self)
+
 
 def _field_kind(field: Any) -> str:
     target = field._target

@@ -128,7 +128,8 @@ on_object(void *arg, const gh_object *o, const char *label)
     PUT(t, OBJ_ELEMSIZE, uint64_t, o->elemsize);
     PUT(t, OBJ_TYPE, int32_t, type_code(s, o->type_id));
     PUT(t, OBJ_LABEL, int32_t, label_code);
-    // Outside a mark phase everything is white; in it marked objects are black.
+    // Outside a mark phase everything is white; in it marked objects are black,
+    // but for those that on_grey finds.
     PUT(t, OBJ_COLOR, int32_t, o->marked ? 2 : 0);
     PUT(t, OBJ_SPAN, uint64_t, o->span_base);
     PUT(t, OBJ_SLOT, uint32_t, o->index);
@@ -200,6 +201,34 @@ take_types(snapshot *s, const gh_heap *heap)
     return s->types != NULL;
 }
 
+// object_of finds the object that contains an address, by bisection.
+static uint32_t
+object_of(const snapshot *s, uint64_t addr)
+{
+    const uint64_t *at = (const uint64_t *)s->objects.col[OBJ_ADDR];
+    const uint64_t *end = (const uint64_t *)s->objects.col[OBJ_END];
+    size_t lo = 0, hi = s->objects.n;
+    while (lo < hi) {
+        const size_t mid = lo + (hi - lo) / 2;
+        if (at[mid] <= addr) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo > 0 && addr < end[lo - 1] ? (uint32_t)(lo - 1) : NO_OBJECT;
+}
+
+static void
+on_grey(void *arg, uint64_t addr)
+{
+    snapshot *s = arg;
+    const uint32_t i = object_of(s, addr);
+    if (i != NO_OBJECT) {
+        ((int32_t *)s->objects.col[OBJ_COLOR])[i] = 1;
+    }
+}
+
 static gh_status
 op_snapshot(gh_mut *m, void *arg)
 {
@@ -220,28 +249,11 @@ op_snapshot(gh_mut *m, void *arg)
             .edge = s->want_edges ? on_edge : NULL,
         };
         gh_walk_graph(heap, &fns, s);
+        gh_walk_grey(heap, on_grey, s);
     }
     return s->spans.lost || s->pages.lost || s->roots.lost || s->caches.lost
                    || s->objects.lost || s->edges.lost
                ? GH_ERR_NOMEM : GH_OK;
-}
-
-// object_of finds the object that contains an address, by bisection.
-static uint32_t
-object_of(const snapshot *s, uint64_t addr)
-{
-    const uint64_t *at = (const uint64_t *)s->objects.col[OBJ_ADDR];
-    const uint64_t *end = (const uint64_t *)s->objects.col[OBJ_END];
-    size_t lo = 0, hi = s->objects.n;
-    while (lo < hi) {
-        const size_t mid = lo + (hi - lo) / 2;
-        if (at[mid] <= addr) {
-            lo = mid + 1;
-        } else {
-            hi = mid;
-        }
-    }
-    return lo > 0 && addr < end[lo - 1] ? (uint32_t)(lo - 1) : NO_OBJECT;
 }
 
 static int

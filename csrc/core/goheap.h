@@ -539,6 +539,9 @@ void gh_walk_spans(gh_heap *h, bool (*fn)(void *arg, const gh_span_info *s),
 // gh_walk_objects walks all allocated objects in address order.
 void gh_walk_objects(gh_heap *h, bool (*fn)(void *arg, const gh_object *o),
                      void *arg);
+// gh_walk_grey shows, in a mark phase, the addresses that wait to be scanned: of
+// objects, of large ones their pieces, in no promised order.
+void gh_walk_grey(gh_heap *h, void (*fn)(void *arg, uint64_t addr), void *arg);
 GH_NODISCARD gh_status gh_span_at(gh_heap *h, uint64_t addr, gh_span_info *out);
 
 // gh_verify checks every invariant of the heap and reports each violation as

@@ -340,3 +340,25 @@ gh_stats_peek(const gh_heap *h, gh_memstats *out)
 {
     gh_stats_of(h, out);
 }
+
+// ---- what waits to be scanned ------------------------------------------------------------
+
+typedef struct grey_walk {
+    const gh_heap *h;
+    void (*fn)(void *arg, uint64_t addr);
+    void *arg;
+} grey_walk;
+
+static void
+show_grey(void *arg, uintptr_t v)
+{
+    const grey_walk *k = arg;
+    k->fn(k->arg, gh_addr_show(k->h, v));
+}
+
+void
+gh_walk_grey(gh_heap *h, void (*fn)(void *arg, uint64_t addr), void *arg)
+{
+    grey_walk k = {h, fn, arg};
+    gh_gc_walk_grey(h, show_grey, &k);
+}

@@ -380,24 +380,38 @@ gh_gc_queue_grey(gh_heap *h)
     *q = (gh_grey_list){0};
 }
 
-bool
-gh_gc_is_grey(const gh_heap *h, uintptr_t from, uintptr_t limit)
+void
+gh_gc_walk_grey(const gh_heap *h, void (*fn)(void *arg, uintptr_t v), void *arg)
 {
     const gh_grey_list *q = &h->grey;
     for (size_t i = 0; i < q->n; i++) {
-        const uintptr_t v = q->at[(q->head + i) % q->cap];
-        if (v >= from && v < limit) {
-            return true;
-        }
+        fn(arg, q->at[(q->head + i) % q->cap]);
     }
     for (const gh_workbuf *b = h->work.top; b != NULL; b = b->below) {
         for (size_t i = 0; i < b->n; i++) {
-            if (b->obj[i] >= from && b->obj[i] < limit) {
-                return true;
-            }
+            fn(arg, b->obj[i]);
         }
     }
-    return false;
+}
+
+typedef struct grey_search {
+    uintptr_t from, limit;
+    bool found;
+} grey_search;
+
+static void
+look_for(void *arg, uintptr_t v)
+{
+    grey_search *k = arg;
+    k->found = k->found || (v >= k->from && v < k->limit);
+}
+
+bool
+gh_gc_is_grey(const gh_heap *h, uintptr_t from, uintptr_t limit)
+{
+    grey_search k = {.from = from, .limit = limit};
+    gh_gc_walk_grey(h, look_for, &k);
+    return k.found;
 }
 
 uint64_t

@@ -39,6 +39,10 @@ uint64_t gh_gc_scan_grey(gh_heap *h, uint64_t n, gh_step_fn fn, void *arg);
 void gh_gc_queue_grey(gh_heap *h);
 // gh_gc_is_grey reports whether an address in [from, limit) waits to be scanned.
 bool gh_gc_is_grey(const gh_heap *h, uintptr_t from, uintptr_t limit);
+// gh_gc_walk_grey shows every address that waits to be scanned, of a large object
+// those of its pieces, in no promised order.
+void gh_gc_walk_grey(const gh_heap *h, void (*fn)(void *arg, uintptr_t v),
+                     void *arg);
 
 // gh_slot_ptr_mask returns the pointer bits of up to 64 words of the object at
 // slot number index, from word number word of the slot on. For verify and

@@ -205,3 +205,26 @@ def test_any_interleaving_loses_nothing(seed, sweep):
                 reachable.add(n)
                 stack += [k for k in model[n] if k is not None]
         assert heap.stats().heap_objects == len(reachable)
+
+
+@pytest.mark.parametrize("mode", ["stw", "virtual"])
+def test_a_snapshot_has_the_colours_of_the_moment(mode):
+    """Each object as heap.color says, large ones in pieces too, after each step."""
+    with gh.Heap(gogc="off", mode=mode) as heap:
+        rnd = random.Random(5)
+        names = [f"n{i}" for i in range(60)]
+        top = heap.graph({a: rnd.choices([*names, None], k=3) for a in names}, roots=names[:3])
+        large = heap.array(gh.Ptr, 50_000)  # four pieces
+        large[49_999] = top[0]
+        heap.gc_start()
+        seen = set()
+        while True:
+            table = heap.snapshot().objects
+            for o in table:
+                assert o.color == heap.color(o.addr), o
+                seen.add(o.color)
+            if not heap.gc_step().left:
+                break
+        heap.gc_finish()
+        assert seen == {"white", "grey", "black"}
+        assert {o.color for o in heap.snapshot().objects} == {"white"}

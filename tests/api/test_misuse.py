@@ -568,7 +568,7 @@ SURVIVE = {"__eq__", "__ne__", "__hash__", "__bool__", "__repr__", "__class_geti
            "__ge__",
            "mode", "policy", "debug", "costs",
            "cycles"}  # a live view, which says so when it is read
-SURVIVE_IN = {"Roots.__len__"}
+SURVIVE_IN = {"Roots.__len__", "Heap._repr_html_"}
 NEVER = {"__reduce__", "__reduce_ex__", "__copy__", "__deepcopy__", "__delitem__"}
 HEAP_BOUND = {"Heap", "Ref", "Struct", "Array", "Block", "Words", "Roots"}
 
