@@ -389,7 +389,7 @@ gh_heap_free(gh_heap *h)
         // The client still frees the block itself, from here on at any time.
         atomic_store(&b->heap, NULL);
     }
-    gh_gcwork_fini(h);
+    gh_gcwork_fini(h, &h->work);
     free(h->grey.at);
     gh_labels_fini(h);
     gh_handles_fini(&h->handles);

@@ -3,18 +3,18 @@
 #include "mbarrier.h"
 
 void
-gh_barrier_slot(gh_heap *h, uintptr_t old)
+gh_barrier_slot(gh_p *p, uintptr_t old)
 {
-    if (h->phase != GH_PHASE_OFF) {
-        gh_shade(h, old);
+    if (p->heap->phase != GH_PHASE_OFF) {
+        gh_shade(p, old);
     }
 }
 
 void
-gh_barrier_word(gh_heap *h, uintptr_t old, uintptr_t v)
+gh_barrier_word(gh_p *p, uintptr_t old, uintptr_t v)
 {
-    if (h->phase != GH_PHASE_OFF) {
-        gh_shade(h, old);
-        gh_shade(h, v);
+    if (p->heap->phase != GH_PHASE_OFF) {
+        gh_shade(p, old);
+        gh_shade(p, v);
     }
 }

@@ -23,19 +23,19 @@
 #include "heap.h"
 
 // gh_shade marks what v points at, if anything. The phase is mark.
-void gh_shade(gh_heap *h, uintptr_t v);
+void gh_shade(gh_p *p, uintptr_t v);
 
 // What is done before a slot or a word that holds old is made to hold v. Out of
 // line: nothing unless a cycle marks.
-void gh_barrier_slot(gh_heap *h, uintptr_t old);
-void gh_barrier_word(gh_heap *h, uintptr_t old, uintptr_t v);
+void gh_barrier_slot(gh_p *p, uintptr_t old);
+void gh_barrier_word(gh_p *p, uintptr_t old, uintptr_t v);
 
 // gh_slot_write makes a root slot hold v.
 static inline void
 gh_slot_write(gh_p *p, gh_slot *slot, uintptr_t v)
 {
     if (GH_UNLIKELY(p->slow)) {
-        gh_barrier_slot(p->heap, slot->word);
+        gh_barrier_slot(p, slot->word);
     }
     slot->word = v;
 }
@@ -45,7 +45,7 @@ static inline void
 gh_word_write(gh_p *p, uintptr_t *word, uintptr_t v)
 {
     if (GH_UNLIKELY(p->slow)) {
-        gh_barrier_word(p->heap, *word, v);
+        gh_barrier_word(p, *word, v);
     }
     *word = v;
 }

@@ -55,7 +55,7 @@ reserve(gh_heap *h)
         h->cycle_cap = cap;
     }
     const gh_status st = gh_calls_reserve(&h->calls);
-    return st != GH_OK ? st : gh_gcwork_prepare(h);
+    return st != GH_OK ? st : gh_gcwork_prepare(h, &h->work);
 }
 
 // Go's marker takes its first work buffers from the page heap, 32 KiB of them,
@@ -166,7 +166,7 @@ begin_cycle(gh_p *p, bool forced, gh_marking by)
         h->gc_skips++;
         return st;
     }
-    gh_drain_handles(h);
+    gh_drain_handles(p);
     h->rec = (gh_cycle){
         .n = h->num_gc + 1,
         .forced = forced,
@@ -230,7 +230,7 @@ end_cycle(gh_p *p)
         h->allp[i]->mcache.scan_alloc = 0;
     }
     gh_gcc_reset_live(&h->gcc, h->bytes_marked);
-    gh_gcwork_trim(h);
+    gh_gcwork_trim(h, &h->work);
     set_phase(h, GH_PHASE_OFF);
     h->clock_ns += cost->stop;
     gc_sweep(h);
@@ -318,7 +318,7 @@ gh_gc_end_marking(gh_p *p)
     gh_heap *h = p->heap;
     // Nobody else is inside: what was freed until now is shaded here.
     set_roots_marking(h, false);
-    gh_drain_handles(h);
+    gh_drain_handles(p);
     gh_gc_drain(h);
     end_cycle(p);
 }
@@ -359,7 +359,7 @@ gh_gc_step(gh_mut *m, uint64_t n, gh_step_fn fn, void *arg, uint64_t *left)
     if (h->phase != GH_PHASE_MARK || !h->by_hand) {
         return GH_ERR_STATE;
     }
-    gh_drain_handles(h);
+    gh_drain_handles(m);
     const uint64_t before = h->gcc.heap_scan_work;
     *left = gh_gc_scan_grey(h, n, fn, arg);
     charge(h, before);
@@ -377,7 +377,7 @@ gh_gc_finish(gh_mut *m)
     // From here on nothing that is freed needs shading: what was freed until now
     // is shaded by the drain below, and nobody else is inside.
     set_roots_marking(h, false);
-    gh_drain_handles(h);
+    gh_drain_handles(m);
     gh_gc_queue_grey(h);
     gh_gc_drain(h);
     charge(h, before);

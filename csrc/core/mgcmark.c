@@ -56,7 +56,7 @@ scan_words(gh_mark *k, const uintptr_t *p, uint64_t mask, bool room)
             *sp = v - in_span + (uint64_t)i * elemsize;
             sp += push;
         } else if (push) {
-            k->h->work.overflowed = true;
+            k->w->overflowed = true;
         }
     }
     k->sp = sp;
@@ -90,7 +90,7 @@ drain_to(gh_mark *k, const bool bounded, uint64_t work)
     unsigned head = 0, inflight = 0;
     while (!bounded || k->scan_work < work) {
         uintptr_t in = 0;
-        if (GH_LIKELY(k->sp > k->h->work.top->obj)) {
+        if (GH_LIKELY(k->sp > k->w->top->obj)) {
             in = *--k->sp;
             __builtin_prefetch((const void *)in);
             // And its pointer bits, a cache miss of their own.
@@ -120,10 +120,10 @@ drain_to(gh_mark *k, const bool bounded, uint64_t work)
         if (gh_mark_room(k)) {
             *k->sp++ = v;
         } else {
-            k->h->work.overflowed = true;  // it is marked: a rescan finds it
+            k->w->overflowed = true;  // it is marked: a rescan finds it
         }
     }
-    return k->sp == k->h->work.top->obj && k->h->work.top->below == NULL;
+    return k->sp == k->w->top->obj && k->w->top->below == NULL;
 }
 
 static void
@@ -221,12 +221,12 @@ gh_gc_mark_roots(gh_heap *h)
 }
 
 void
-gh_shade(gh_heap *h, uintptr_t v)
+gh_shade(gh_p *p, uintptr_t v)
 {
     if (v == 0) {
         return;
     }
-    gh_mark k = gh_mark_open(h);
+    gh_mark k = gh_mark_open(p->heap);
     mark_root(&k, v);
     gh_mark_close(&k);
 }
@@ -336,7 +336,7 @@ take_greyed(gh_mark *k, gh_step_fn fn, void *arg)
             break;
         }
     }
-    while (gh_gcwork_pop_buf(h)) {
+    while (gh_gcwork_pop_buf(&h->work)) {
     }
     k->sp = h->work.top->obj;
     k->end = h->work.top->obj + GH_WORKBUF_ENTRIES;

@@ -27,6 +27,7 @@
 // out of the heap. gh_mark_open takes them up, gh_mark_close gives them back.
 typedef struct gh_mark {
     gh_heap *h;
+    gh_gcwork *w;            // the queue
     uintptr_t base;          // of the window
     uintptr_t mapped;
     gh_pageinfo *pageinfo;
@@ -47,6 +48,7 @@ gh_mark_open(gh_heap *h)
     GH_ASSERT(top != NULL);
     return (gh_mark){
         .h = h,
+        .w = &h->work,
         .base = h->base,
         .mapped = h->mapped_bytes,
         .pageinfo = h->pageinfo,
@@ -60,7 +62,7 @@ static inline void
 gh_mark_close(gh_mark *k)
 {
     gh_heap *h = k->h;
-    h->work.top->n = (size_t)(k->sp - h->work.top->obj);
+    k->w->top->n = (size_t)(k->sp - k->w->top->obj);
     h->bytes_marked += k->bytes_marked;
     h->gcc.heap_scan_work += k->scan_work;
 }
@@ -72,12 +74,12 @@ gh_mark_room(gh_mark *k)
     if (GH_LIKELY(k->end - k->sp >= (ptrdiff_t)GH_MARK_ROOM)) {
         return true;
     }
-    gh_workbuf *top = k->h->work.top;
+    gh_workbuf *top = k->w->top;
     top->n = (size_t)(k->sp - top->obj);
-    if (!gh_gcwork_push_buf(k->h)) {
+    if (!gh_gcwork_push_buf(k->h, k->w)) {
         return false;
     }
-    top = k->h->work.top;
+    top = k->w->top;
     k->sp = top->obj;
     k->end = top->obj + GH_WORKBUF_ENTRIES;
     return true;
@@ -88,10 +90,10 @@ gh_mark_room(gh_mark *k)
 static inline bool
 gh_mark_pop_buf(gh_mark *k)
 {
-    if (!gh_gcwork_pop_buf(k->h)) {
+    if (!gh_gcwork_pop_buf(k->w)) {
         return false;
     }
-    gh_workbuf *top = k->h->work.top;
+    gh_workbuf *top = k->w->top;
     k->sp = top->obj + top->n;
     k->end = top->obj + GH_WORKBUF_ENTRIES;
     return true;
@@ -117,7 +119,7 @@ gh_mark_large(gh_mark *k, uintptr_t v, const gh_pageinfo *pi, bool room)
     if (room) {
         *k->sp++ = s->base;
     } else {
-        k->h->work.overflowed = true;
+        k->w->overflowed = true;
     }
 }
 

@@ -3,11 +3,11 @@
 #include "mgcwork.h"
 
 static gh_status
-new_buf(gh_heap *h, gh_workbuf **out)
+new_buf(gh_heap *h, gh_gcwork *w, gh_workbuf **out)
 {
-    gh_workbuf *b = h->work.empty;
+    gh_workbuf *b = w->empty;
     if (b != NULL) {
-        h->work.empty = b->below;
+        w->empty = b->below;
     } else {
         void *mem;
         gh_status st = gh_sys_alloc(&h->mem, GH_WORKBUF_BYTES, &h->gc_misc_sys,
@@ -16,7 +16,7 @@ new_buf(gh_heap *h, gh_workbuf **out)
             return st;
         }
         b = mem;
-        h->work.nbufs++;
+        w->nbufs++;
     }
     b->n = 0;
     b->below = NULL;
@@ -25,64 +25,64 @@ new_buf(gh_heap *h, gh_workbuf **out)
 }
 
 gh_status
-gh_gcwork_prepare(gh_heap *h)
+gh_gcwork_prepare(gh_heap *h, gh_gcwork *w)
 {
-    if (h->work.top != NULL) {
+    if (w->top != NULL) {
         return GH_OK;
     }
-    return new_buf(h, &h->work.top);
+    return new_buf(h, w, &w->top);
 }
 
 bool
-gh_gcwork_push_buf(gh_heap *h)
+gh_gcwork_push_buf(gh_heap *h, gh_gcwork *w)
 {
     gh_workbuf *b;
-    if (new_buf(h, &b) != GH_OK) {
+    if (new_buf(h, w, &b) != GH_OK) {
         return false;
     }
-    b->below = h->work.top;
-    h->work.top = b;
+    b->below = w->top;
+    w->top = b;
     return true;
 }
 
 bool
-gh_gcwork_pop_buf(gh_heap *h)
+gh_gcwork_pop_buf(gh_gcwork *w)
 {
-    gh_workbuf *b = h->work.top;
+    gh_workbuf *b = w->top;
     if (b->below == NULL) {
         return false;
     }
-    h->work.top = b->below;
-    b->below = h->work.empty;
-    h->work.empty = b;
+    w->top = b->below;
+    b->below = w->empty;
+    w->empty = b;
     return true;
 }
 
 static void
-free_buf(gh_heap *h, gh_workbuf *b)
+free_buf(gh_heap *h, gh_gcwork *w, gh_workbuf *b)
 {
     gh_sys_free(&h->mem, b, GH_WORKBUF_BYTES, GH_WORKBUF_BYTES,
                 &h->gc_misc_sys);
-    h->work.nbufs--;
+    w->nbufs--;
 }
 
 void
-gh_gcwork_trim(gh_heap *h)
+gh_gcwork_trim(gh_heap *h, gh_gcwork *w)
 {
-    while (h->work.empty != NULL) {
-        gh_workbuf *b = h->work.empty;
-        h->work.empty = b->below;
-        free_buf(h, b);
+    while (w->empty != NULL) {
+        gh_workbuf *b = w->empty;
+        w->empty = b->below;
+        free_buf(h, w, b);
     }
 }
 
 void
-gh_gcwork_fini(gh_heap *h)
+gh_gcwork_fini(gh_heap *h, gh_gcwork *w)
 {
-    gh_gcwork_trim(h);
-    while (h->work.top != NULL) {
-        gh_workbuf *b = h->work.top;
-        h->work.top = b->below;
-        free_buf(h, b);
+    gh_gcwork_trim(h, w);
+    while (w->top != NULL) {
+        gh_workbuf *b = w->top;
+        w->top = b->below;
+        free_buf(h, w, b);
     }
 }

@@ -30,14 +30,14 @@ struct gh_workbuf {
 };
 
 // gh_gcwork_prepare makes sure of one buffer: before a cycle begins.
-GH_NODISCARD gh_status gh_gcwork_prepare(gh_heap *h);
+GH_NODISCARD gh_status gh_gcwork_prepare(gh_heap *h, gh_gcwork *w);
 // gh_gcwork_push_buf puts an empty buffer on top of the full one; false when
 // there is none to be had.
-bool gh_gcwork_push_buf(gh_heap *h);
+bool gh_gcwork_push_buf(gh_heap *h, gh_gcwork *w);
 // gh_gcwork_pop_buf drops the empty top buffer; false at the bottom.
-bool gh_gcwork_pop_buf(gh_heap *h);
+bool gh_gcwork_pop_buf(gh_gcwork *w);
 // gh_gcwork_trim gives back all buffers but one; gh_gcwork_fini all of them.
-void gh_gcwork_trim(gh_heap *h);
-void gh_gcwork_fini(gh_heap *h);
+void gh_gcwork_trim(gh_heap *h, gh_gcwork *w);
+void gh_gcwork_fini(gh_heap *h, gh_gcwork *w);
 
 #endif  // MGCWORK_H

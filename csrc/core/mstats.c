@@ -99,14 +99,14 @@ gh_stats_of(const gh_heap *h, gh_memstats *out)
 void
 gh_stats(gh_mut *m, gh_memstats *out)
 {
-    gh_drain_handles(m->heap);
+    gh_drain_handles(m);
     gh_stats_of(m->heap, out);
 }
 
 void
 gh_read_mem_stats(gh_mut *m, gh_memstats *out)
 {
-    gh_drain_handles(m->heap);
+    gh_drain_handles(m);
     gh_flush_p(m, GH_ANY_P);
     gh_stats_of(m->heap, out);
 }

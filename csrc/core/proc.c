@@ -110,8 +110,9 @@ gh_pin_unlink(gh_window *w, gh_pin *pin)
 }
 
 static void
-free_dead_pins(gh_heap *h, bool marking)
+free_dead_pins(gh_p *p, bool marking)
 {
+    gh_heap *h = p->heap;
     gh_window *w = h->window;
     size_t n = 0;
     gh_lock(&w->lock);
@@ -119,7 +120,7 @@ free_dead_pins(gh_heap *h, bool marking)
         next = pin->next;
         if (pin->dead) {
             if (marking) {
-                gh_shade(h, pin->slot.word);
+                gh_shade(p, pin->slot.word);
             }
             gh_pin_unlink(w, pin);
             free(pin);
@@ -133,8 +134,9 @@ free_dead_pins(gh_heap *h, bool marking)
 // free_dying shades what blocks and pins held that were freed while a cycle
 // marked, and frees them.
 static void
-free_dying(gh_heap *h)
+free_dying(gh_p *p)
 {
+    gh_heap *h = p->heap;
     const bool marking = h->phase == GH_PHASE_MARK;
     atomic_store(&h->has_dying, false);
     gh_lock(&h->roots_lock);
@@ -144,30 +146,31 @@ free_dying(gh_heap *h)
             continue;
         }
         for (size_t i = 0; marking && i < b->n; i++) {
-            gh_shade(h, b->slot[i].word);
+            gh_shade(p, b->slot[i].word);
         }
         gh_slots_unlink(h, b);
         free(b);
     }
     gh_unlock(&h->roots_lock);
-    free_dead_pins(h, marking);
+    free_dead_pins(p, marking);
 }
 
 void
-gh_drain_handles(gh_heap *h)
+gh_drain_handles(gh_p *p)
 {
+    gh_heap *h = p->heap;
     uint32_t id = gh_handles_take_pending(&h->handles);
     const bool marking = h->phase == GH_PHASE_MARK;
     while (id != 0) {
         gh_slot *slot = gh_handles_slot(&h->handles, id);
         if (GH_UNLIKELY(marking)) {
-            gh_shade(h, slot->word);
+            gh_shade(p, slot->word);
         }
         slot->word = 0;
         id = gh_handles_release(&h->handles, id);
     }
     if (GH_UNLIKELY(atomic_load_explicit(&h->has_dying, memory_order_relaxed))) {
-        free_dying(h);
+        free_dying(p);
     }
 }
 
@@ -229,7 +232,7 @@ come_in(gh_heap *h, int32_t p, gh_mut **out)
     atomic_store_explicit(
         &h->turn, atomic_load_explicit(&h->turn, memory_order_relaxed) + 1,
         memory_order_relaxed);
-    gh_drain_handles(h);
+    gh_drain_handles(h->inside);
     *out = h->inside;
     return GH_OK;
 }
@@ -313,7 +316,7 @@ gh_poll(gh_mut *m)
     h->last_p = m->id;
     h->entered_ns = 0;
     atomic_fetch_add(&h->turn, 1);
-    gh_drain_handles(h);
+    gh_drain_handles(m);
     return true;
 }
 

@@ -24,7 +24,7 @@ void gh_procs_fini(gh_heap *h);
 GH_NODISCARD gh_status gh_procresize(gh_heap *h, int32_t n);
 // gh_drain_handles clears the slots of handles that were dropped. Run by the
 // holder on entry and before every stop.
-void gh_drain_handles(gh_heap *h);
+void gh_drain_handles(gh_p *p);
 
 // gh_slots_unlink takes a block out of its list; the caller holds roots_lock.
 void gh_slots_unlink(gh_heap *h, gh_slots *b);

@@ -480,7 +480,7 @@ size_t
 gh_verify(gh_mut *m, void (*report)(void *arg, const char *line), void *arg)
 {
     gh_heap *h = m->heap;
-    gh_drain_handles(h);
+    gh_drain_handles(m);
     checker k = {.h = h, .report = report, .arg = arg};
     for (size_t w = 0; w < h->narenas * (GH_PAGES_PER_ARENA / 64); w++) {
         uint64_t bits = h->arenas[w / (GH_PAGES_PER_ARENA / 64)]

@@ -182,7 +182,7 @@ test_drop_threads(void)
     }
     uint32_t again = 0;
     for (unsigned i = 0; i < 2000; i++) {
-        gh_drain_handles(h);
+        gh_drain_handles(m);
         if (h->handles.free != 0) {
             CHECK(gh_handle_new(m, &id) == GH_OK);
             CHECK_EQ(gh_handle_slot(h, id)->word, 0);
