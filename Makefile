@@ -4,7 +4,7 @@
 # make check-tools  the checks that need more tools; a part whose tool is
 #                   missing is skipped by name
 # make typing       mypy, pyright and stubtest in a venv of their own
-# make pictures     the plots' tests, in the same venv
+# make pictures     plots and reports, in the same venv (reports in Chromium)
 # make peer         Go's own runtime tests on our core (needs Go)
 # make model        the write barrier, model-checked (needs spin): five minutes;
 #                   options in MODEL_ARGS
@@ -81,7 +81,7 @@ $(TYPING)/.tools: Makefile | $(PY)
 	@$(PY) -m venv $(TYPING)
 	@$(TYPING)/bin/python -m pip install -q --disable-pip-version-check \
 	    "mypy>=1.18" "pyright[nodejs]" "pytest>=7" "hypothesis>=6" \
-	    "rich>=13" "matplotlib>=3.7" numpy
+	    "rich>=13" "matplotlib>=3.7" numpy "plotly>=6" "selenium>=4.20"
 	@touch $@
 
 # stubtest loads the extension, and the typed programs run with numpy too.
@@ -96,10 +96,10 @@ typing: build $(TYPING)/.tools
 	@PYTHONPATH=. $(TYPING)/bin/python -m pytest tests/typing \
 	    tests/api/test_api_examples.py tests/api/test_readme_table.py
 
-# What needs matplotlib.
+# What needs matplotlib, plotly, and a browser.
 .PHONY: pictures
 pictures: build $(TYPING)/.tools
-	@PYTHONPATH=. $(TYPING)/bin/python -m pytest tests/plots
+	@PYTHONPATH=. $(TYPING)/bin/python -m pytest tests/plots tests/report
 
 check-tools:
 	@if $(MAKE) --no-print-directory -s $(TYPING)/.tools 2>/dev/null; \

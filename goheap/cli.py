@@ -8,6 +8,7 @@ import sys
 
 from . import GO_VERSION, Script, ScriptError, __version__, _core
 from .cli_replay import add_replay_parser
+from .cli_report import add_report_parser
 from .demo import add_demo_parser
 
 CLASS_KEYS = ("size", "span_bytes", "objects", "objects_scan", "tail_waste", "max_waste")
@@ -65,6 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--json", action="store_true")
     p.set_defaults(function=classes)
     add_replay_parser(sub)
+    add_report_parser(sub)
     add_demo_parser(sub)
     args = ap.parse_args(argv)
     status: int = args.function(args)
