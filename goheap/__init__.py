@@ -7,7 +7,7 @@ from .types import (Array, Block, Embed, Field, Fixed, Interface, Ptr, Ref, Slic
                     TypeInfo, Words, bool_, define, fixed, float32, float64, int8, int16, int32,
                     int64, sizeof, struct, type_info, uint8, uint16, uint32, uint64, uintptr, words)
 from .settings import Costs, Debug, Knobs, Policy
-from .stats import (BySize, Explanation, GCCycle, MemStats, MemStatsDiff, ObjectInfo, SizeClass,
+from .stats import (BySize, Explanation, GCCycle, Histogram, MemStats, MemStatsDiff, ObjectInfo, SizeClass,
                     Step, explain, size_classes)
 from .table import Table
 from .snapshot import (CacheInfo, CensusRow, Edge, OccupancyRow, PageRun, RootInfo, Snapshot, Span)
@@ -23,7 +23,7 @@ At = Ref | int | str  # where an object is: a handle, an address, a label
 __all__ = [
     "address_of", "Array", "Block", "bool_", "BySize", "CacheInfo", "cast", "CensusRow", "Costs",
     "Debug", "define", "Edge", "Embed", "Event", "EventLog", "explain", "Explanation", "Field", "Fixed",
-    "fixed", "float32", "float64", "ForeignRefError", "GCCycle", "GO_VERSION", "Heap", "heap_of",
+    "fixed", "float32", "float64", "ForeignRefError", "GCCycle", "GO_VERSION", "Heap", "heap_of", "Histogram",
     "HeapClosedError", "HeapCorruptionError", "HeapError", "HeapMemoryError", "HeapStateError",
     "int16", "int32", "int64", "int8", "Interface", "Knobs", "MemStats", "MemStatsDiff", "ObjectInfo",
     "OccupancyRow", "PageRun", "Policy", "Ptr", "Ref", "Replay", "replay", "RootInfo", "Roots",

@@ -25,7 +25,7 @@ from .script import Script, ScriptResult
 from .settings import Costs, Debug, Knobs, Policy
 from .snapshot import (CacheInfo, CensusRow, Edge, OccupancyRow, PageRun, RootInfo, Snapshot,
                        Span)
-from .stats import (BySize, Explanation, GCCycle, MemStats, MemStatsDiff, ObjectInfo, SizeClass, Step,
+from .stats import (BySize, Explanation, GCCycle, Histogram, MemStats, MemStatsDiff, ObjectInfo, SizeClass, Step,
                     size_classes)
 from .table import Table
 from .types import StructMeta
@@ -34,7 +34,7 @@ from .watch import Event, EventLog
 __all__ = [
     "address_of", "Array", "Block", "bool_", "BySize", "CacheInfo", "cast", "CensusRow", "Costs",
     "Debug", "define", "Edge", "Embed", "Event", "EventLog", "explain", "Explanation", "Field", "Fixed",
-    "fixed", "float32", "float64", "ForeignRefError", "GCCycle", "GO_VERSION", "Heap", "heap_of",
+    "fixed", "float32", "float64", "ForeignRefError", "GCCycle", "GO_VERSION", "Heap", "heap_of", "Histogram",
     "HeapClosedError", "HeapCorruptionError", "HeapError", "HeapMemoryError", "HeapStateError",
     "int16", "int32", "int64", "int8", "Interface", "Knobs", "MemStats", "MemStatsDiff", "ObjectInfo",
     "OccupancyRow", "PageRun", "Policy", "Ptr", "Ref", "Replay", "replay", "RootInfo", "Roots",
@@ -236,6 +236,7 @@ class Heap:
     def advance(self, ns: int, /) -> None: ...
     def stats(self) -> MemStats: ...
     def read_mem_stats(self) -> MemStats: ...
+    def metrics(self) -> dict[str, int | float | Histogram]: ...
     @property
     def heap_live(self) -> int: ...
     @property

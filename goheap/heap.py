@@ -13,7 +13,7 @@ from . import watch as _watch
 from .errors import HeapClosedError, HeapCorruptionError
 from .settings import Costs, Debug, Knobs, Policy
 from .snapshot import Snapshot
-from .stats import GCCycle, MemStats, ObjectInfo, Step
+from .stats import GCCycle, Histogram, MemStats, ObjectInfo, Step
 from .table import Table
 from .types import _array_class, words
 from .watch import EventLog
@@ -312,6 +312,21 @@ class Heap(_core.HeapPart):
         """Go's ReadMemStats with its side effects: flushes every mcache, ends the tiny
         block."""
         return MemStats._make(self._read_mem_stats())
+
+    def metrics(self) -> dict[str, int | float | Histogram]:
+        """runtime/metrics by name: all of memory, the collector, its CPU time and its pauses.
+
+        Figures are Go's, in the unit of their name, GOGC "off" as Go shows it (2**64 - 1). As
+        in Go nothing is flushed: small allocations show when their span leaves its mcache, and
+        the /cpu/classes stand as the last cycle left them. Goroutines, locks, cgo and GODEBUG
+        are left out.
+
+        >>> with Heap() as heap:
+        ...     kept = heap.alloc(100_000)
+        ...     heap.metrics()["/memory/classes/heap/objects:bytes"]
+        106496
+        """
+        return self._metrics(Histogram)
 
     @property
     def cycles(self) -> Sequence[GCCycle]:

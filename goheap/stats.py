@@ -11,7 +11,7 @@ from . import _core
 from .aliases import Color
 from .settings import Policy
 
-__all__ = ["BySize", "Explanation", "GCCycle", "MemStats", "MemStatsDiff", "ObjectInfo",
+__all__ = ["BySize", "Explanation", "GCCycle", "Histogram", "MemStats", "MemStatsDiff", "ObjectInfo",
            "SizeClass", "Step", "explain", "size_classes"]
 
 
@@ -168,6 +168,14 @@ class GCCycle:
     def _repr_html_(self) -> str:
         from . import _html
         return _html.cycle(self)
+
+
+class Histogram(NamedTuple):
+    """A histogram of runtime/metrics: counts[i] is of values from buckets[i] up to, without
+    it, buckets[i + 1]. The outermost edges may be infinite."""
+
+    counts: tuple[int, ...]
+    buckets: tuple[float, ...]
 
 
 class ObjectInfo(NamedTuple):

@@ -598,6 +598,8 @@ PyObject *ref_sizeof(PyObject *module, PyObject *arg);
 
 // A tuple of the fields of goheap.stats.MemStats, in order.
 PyObject *memstats_tuple(const gh_memstats *s);
+// A dict of goheap's metrics; histogram is the class of those that are one.
+PyObject *metrics_dict(const gh_metrics *m, PyObject *histogram);
 // A tuple of the fields of goheap.stats.GCCycle, in order.
 PyObject *cycle_tuple(const gh_cycle *c);
 PyObject *core_size_classes(PyObject *module, PyObject *ignored);

@@ -951,6 +951,37 @@ heap_read_mem_stats(PyObject *op, PyObject *Py_UNUSED(ignored))
     return stats_with(op, op_read_mem_stats, "read_mem_stats");
 }
 
+static gh_status
+op_metrics(gh_mut *m, void *arg)
+{
+    gh_metrics_get(m, arg);
+    return GH_OK;
+}
+
+// _metrics(histogram): a dict; histogram is the class of those that are one.
+static PyObject *
+heap_metrics(PyObject *op, PyObject *histogram)
+{
+    heap_object *self = (heap_object *)op;
+    heap_entry *e = heap_use(self, "metrics");
+    if (e == NULL) {
+        return NULL;
+    }
+    gh_metrics *m = PyMem_Malloc(sizeof(*m));
+    const gh_status st = m == NULL ? GH_ERR_NOMEM : entry_look(e, op_metrics, m);
+    entry_unuse(self->state, e);
+    PyObject *dict = NULL;
+    if (m == NULL) {
+        PyErr_NoMemory();
+    } else if (st != GH_OK) {
+        set_status_error(self->state, st, "Heap.metrics");
+    } else {
+        dict = metrics_dict(m, histogram);
+    }
+    PyMem_Free(m);
+    return dict;
+}
+
 typedef enum gauge {
     HEAP_LIVE, HEAP_GOAL, TRIGGER, NUM_GC, NOW, PHASE
 } gauge;
@@ -1411,6 +1442,7 @@ static PyMethodDef heap_methods[] = {
     {"_collect", heap_collect, METH_NOARGS, NULL},
     {"_stats", heap_stats, METH_NOARGS, NULL},
     {"_read_mem_stats", heap_read_mem_stats, METH_NOARGS, NULL},
+    {"_metrics", heap_metrics, METH_O, NULL},
     {"_cycle", heap_cycle, METH_O, NULL},
     {"_verify", heap_verify, METH_NOARGS, NULL},
     {"_info", heap_info, METH_O, NULL},

@@ -83,6 +83,56 @@ memstats_tuple(const gh_memstats *s)
     return p.tuple;
 }
 
+static PyObject *
+edges_tuple(const double *edges, size_t n)
+{
+    pack p = {.tuple = PyTuple_New((Py_ssize_t)n)};
+    for (size_t i = 0; i < n && p.tuple != NULL; i++) {
+        put(&p, PyFloat_FromDouble(edges[i]));
+    }
+    return p.tuple;
+}
+
+PyObject *
+metrics_dict(const gh_metrics *m, PyObject *histogram)
+{
+    double by_size[GH_METRIC_SIZES + 1], times[GH_METRIC_TIME_COUNTS + 1];
+    gh_metric_size_edges(by_size);
+    gh_metric_time_edges(times);
+    PyObject *sizes = edges_tuple(by_size, GH_METRIC_SIZES + 1);
+    PyObject *seconds = edges_tuple(times, GH_METRIC_TIME_COUNTS + 1);
+    PyObject *dict = sizes == NULL || seconds == NULL ? NULL : PyDict_New();
+    for (size_t i = 0; i < m->n && dict != NULL; i++) {
+        const gh_metric *x = &m->metric[i];
+        PyObject *v = NULL;
+        switch (x->kind) {
+        case GH_METRIC_U64:
+            v = PyLong_FromUnsignedLongLong(x->u64);
+            break;
+        case GH_METRIC_F64:
+            v = PyFloat_FromDouble(x->f64);
+            break;
+        case GH_METRIC_BY_SIZE:
+            v = PyObject_CallFunction(histogram, "NO",
+                                      u64_tuple(x->counts, GH_METRIC_SIZES),
+                                      sizes);
+            break;
+        case GH_METRIC_TIMES:
+            v = PyObject_CallFunction(
+                histogram, "NO", u64_tuple(x->counts, GH_METRIC_TIME_COUNTS),
+                seconds);
+            break;
+        }
+        if (v == NULL || PyDict_SetItemString(dict, x->name, v) < 0) {
+            Py_CLEAR(dict);
+        }
+        Py_XDECREF(v);
+    }
+    Py_XDECREF(sizes);
+    Py_XDECREF(seconds);
+    return dict;
+}
+
 PyObject *
 cycle_tuple(const gh_cycle *c)
 {

@@ -66,6 +66,7 @@ push(gh_calls *c, gh_call_node *node)
     } else {
         append(l, node);
     }
+    c->queued[node->call.kind]++;
     atomic_fetch_add(&c->n, 1);
 }
 
@@ -176,6 +177,7 @@ gh_calls_take(gh_calls *c, gh_call *out)
             c->due.last = NULL;
         }
         c->ndue--;
+        c->taken[node->call.kind]++;
         atomic_fetch_sub(&c->n, 1);
     }
     gh_unlock(&c->lock);
@@ -191,6 +193,18 @@ size_t
 gh_calls_waiting(const gh_calls *c)
 {
     return atomic_load_explicit(&c->n, memory_order_relaxed);
+}
+
+void
+gh_calls_counts(gh_calls *c, uint64_t queued[GH_CALL_KINDS],
+                uint64_t taken[GH_CALL_KINDS])
+{
+    gh_lock(&c->lock);
+    for (unsigned i = 0; i < GH_CALL_KINDS; i++) {
+        queued[i] = c->queued[i];
+        taken[i] = c->taken[i];
+    }
+    gh_unlock(&c->lock);
 }
 
 static size_t

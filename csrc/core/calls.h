@@ -52,6 +52,7 @@ typedef struct gh_calls {
     gh_call_list waiting[GH_CALL_KINDS];
     gh_call_node *spare;    // for the cycle that runs or comes next
     bool cycles;            // are wanted
+    uint64_t queued[GH_CALL_KINDS], taken[GH_CALL_KINDS];  // ever
 } gh_calls;
 
 void gh_calls_init(gh_calls *c);
@@ -69,6 +70,10 @@ GH_NODISCARD gh_status gh_calls_set_cycles(gh_calls *c, bool on);
 size_t gh_calls_waiting(const gh_calls *c);
 size_t gh_calls_gather(gh_calls *c);
 bool gh_calls_take(gh_calls *c, gh_call *out);
+
+// gh_calls_counts says how many were ever queued and taken, by kind.
+void gh_calls_counts(gh_calls *c, uint64_t queued[GH_CALL_KINDS],
+                     uint64_t taken[GH_CALL_KINDS]);
 
 // gh_calls_count counts the lists, for verify.
 size_t gh_calls_count(gh_calls *c);

@@ -481,6 +481,32 @@ typedef struct gh_memstats {
 void gh_stats(gh_mut *m, gh_memstats *out);
 // gh_read_mem_stats is Go's ReadMemStats: it flushes every mcache first.
 void gh_read_mem_stats(gh_mut *m, gh_memstats *out);
+// gh_metrics is runtime/metrics: what it has of memory, collector and CPU, sorted by
+// name. Goroutines, locks, cgo and GODEBUG are left out.
+#define GH_NUM_METRICS        56
+#define GH_METRIC_SIZES       68   // counts of a histogram by size
+#define GH_METRIC_TIME_COUNTS 162  // of one of times
+typedef enum gh_metric_kind {
+    GH_METRIC_U64, GH_METRIC_F64, GH_METRIC_BY_SIZE, GH_METRIC_TIMES
+} gh_metric_kind;
+typedef struct gh_metric {
+    const char *name;
+    gh_metric_kind kind;
+    uint64_t u64;
+    double f64;
+    const uint64_t *counts;  // in the same gh_metrics
+} gh_metric;
+typedef struct gh_metrics {
+    size_t n;  // GH_NUM_METRICS
+    gh_metric metric[GH_NUM_METRICS];
+    uint64_t by_size[2][GH_METRIC_SIZES];
+    uint64_t times[5][GH_METRIC_TIME_COUNTS];
+} gh_metrics;
+// gh_metrics_get flushes nothing: small allocations show when their span goes back.
+void gh_metrics_get(gh_mut *m, gh_metrics *out);
+// Edges of the histograms: count i is of values from edge i up to edge i + 1.
+void gh_metric_size_edges(double edges[GH_METRIC_SIZES + 1]);        // bytes
+void gh_metric_time_edges(double edges[GH_METRIC_TIME_COUNTS + 1]);  // seconds
 // gh_stats_slow recounts what can be recounted by walking spans and bitmaps
 // (Go: ReadMemStatsSlow): for tests. The rest is as gh_stats.
 void gh_stats_slow(gh_mut *m, gh_memstats *out);

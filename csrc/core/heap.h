@@ -1,7 +1,7 @@
 // heap.h: struct gh_heap, everything that Go keeps in globals, and struct
 // gh_mut, a P.
 //
-// Layer 5. Includes calls.h, ghassert.h, ghbits.h, ghconst.h, goheap.h, gotype.h,
+// Layer 5. Includes calls.h, ghassert.h, ghbits.h, ghconst.h, goheap.h, gotype.h, histogram.h,
 // lock.h, mbitmap.h, mem.h, mfixalloc.h, mgclimit.h, mgcpacer.h,
 // mgcscavenge.h, mheap_span.h, mpagealloc.h,
 // mpagecache.h, msize.h, mspanset.h, persistentalloc.h, slots.h.
@@ -26,6 +26,7 @@
 #include "ghconst.h"
 #include "goheap.h"
 #include "gotype.h"
+#include "histogram.h"
 #include "lock.h"
 #include "mbitmap.h"
 #include "mem.h"
@@ -113,6 +114,18 @@ typedef struct gh_heap_stats {
     uint64_t small_alloc_count[GH_NUM_SIZE_CLASSES];
     uint64_t small_free_count[GH_NUM_SIZE_CLASSES];
 } gh_heap_stats;
+
+// gh_cpu_stats is CPU time by class, in ns of the heap's clock: see cpustats.h.
+typedef struct gh_cpu_stats {
+    double assist, dedicated, idle_mark;  // marking; dedicated has fractional too
+    double pause, gc;                     // gc is the sum of these four
+    double scav_assist, scav_background;
+    double idle, user, total;
+    double idle_late;  // since the last cycle
+    double total_late; // at all times
+    double seen_ns;    // idle_late counts up to here
+    double total_ns;   // and total_late to here
+} gh_cpu_stats;
 
 // gh_gcwork is the marker's own memory; see mgcwork.h.
 typedef struct gh_workbuf gh_workbuf;
@@ -268,8 +281,10 @@ struct gh_heap {
     uint64_t pause_total_ns;
     uint64_t pause_ns[256], pause_end[256];
     uint64_t last_gc_ns;
-    double gc_total_ns;      // CPU of all cycles, on the virtual clock
     double gc_cpu_fraction;
+    gh_cpu_stats cpu;
+    // Times of stops: until all Ps stood, and whole; for cycles and for the rest.
+    gh_time_histogram stopping_gc, stopped_gc, stopping_other, stopped_other;
 
     // ---- the virtual clock
     double clock_ns;         // virtual now

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cpustats.h"
 #include "mcache.h"
 #include "mgcmark.h"
 #include "mgcsweep.h"
@@ -179,6 +180,7 @@ begin_cycle(gh_p *p, bool forced, gh_marking by)
         .start_ns = (int64_t)h->clock_ns,
     };
     gh_emit(h, GH_EV_GC_START, p->id, 0, h->gcc.heap_live, 0);
+    gh_cpu_mutator(h, 1);
     h->clock_ns += h->opt.costs.stop;
     sweep_termination(h);
     gh_scav_wake(&h->scavenger, (int64_t)h->clock_ns);
@@ -190,6 +192,7 @@ begin_cycle(gh_p *p, bool forced, gh_marking by)
     borrow_workbufs(p);
     h->rec.mark_start_ns = (int64_t)h->clock_ns;
     h->rec.pause_ns[0] = h->rec.mark_start_ns - h->rec.start_ns;
+    gh_cpu_pause(h, (int64_t)h->opt.costs.stop, h->rec.pause_ns[0]);
     h->bytes_marked = h->opt.base_live;
     h->gcc.globals_scan = h->globals_scan;
     gh_limiter_finish_gc(&h->limiter, (int64_t)h->clock_ns);
@@ -243,6 +246,7 @@ end_cycle(gh_p *p)
     gh_limiter_finish_gc(&h->limiter, rec->end_ns);
     rec->limited = gh_limiter_limiting(&h->limiter);
     rec->pause_ns[1] = rec->end_ns - rec->mark_end_ns;
+    gh_cpu_pause(h, (int64_t)cost->stop, rec->pause_ns[1]);
     if (stopped) {
         rec->background_ns = (rec->mark_end_ns - rec->mark_start_ns) * h->procs;
     } else {
@@ -255,11 +259,7 @@ end_cycle(gh_p *p)
     rec->heap_marked = h->bytes_marked;
     rec->next_trigger = gh_gcc_trigger(&h->gcc, &rec->next_goal);
     rec->swept_bytes = h->swept_bytes;
-    h->gc_total_ns += (double)(rec->pause_ns[0] + rec->pause_ns[1]) * h->procs
-                      + (double)rec->background_ns + (double)rec->assist_ns;
-    if (h->clock_ns > 0) {
-        h->gc_cpu_fraction = h->gc_total_ns / (h->clock_ns * h->procs);
-    }
+    h->gc_cpu_fraction = gh_cpu_end_cycle(h, rec);
     rec->gc_cpu_fraction = h->gc_cpu_fraction;
     const uint64_t pause = (uint64_t)(rec->pause_ns[0] + rec->pause_ns[1]);
     h->pause_ns[h->num_gc % 256] = pause;
@@ -512,7 +512,9 @@ gh_advance(gh_mut *m, int64_t ns)
 {
     gh_heap *h = m->heap;
     if (h->opt.mode != GH_MODE_VIRTUAL) {
+        gh_cpu_mutator(h, 1);
         h->clock_ns += (double)ns;
+        gh_cpu_mutator(h, 0);
         return;
     }
     while (ns > 0) {

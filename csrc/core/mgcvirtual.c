@@ -2,6 +2,7 @@
 
 #include "mgcvirtual.h"
 
+#include "cpustats.h"
 #include "mgc.h"
 #include "mgcmark.h"
 #include "mgcsweep.h"
@@ -104,10 +105,13 @@ mark_slice(gh_heap *h, const gh_p *p, double ns)
     int32_t idle = idle_ps(h, p);
     // Dedicated workers take idle Ps first.
     const int32_t dedicated = v->dedicated;
-    idle = idle > dedicated ? idle - dedicated : 0;
+    const int32_t quiet = idle;
+    const int32_t taken = dedicated < idle ? dedicated : idle;
+    idle -= taken;
     if (idle > v->max_idle) {
         idle = v->max_idle;
     }
+    const double unused = (double)(quiet - taken - idle);
     const double fraction =
         c->fractional_utilization_goal * (double)(h->procs - idle);
     const double shares[3] = {(double)dedicated, fraction, (double)idle};
@@ -117,10 +121,12 @@ mark_slice(gh_heap *h, const gh_p *p, double ns)
         gh_limiter_update(&h->limiter, (int64_t)v->seen_ns);
     }
     if (all <= 0) {
+        gh_cpu_idle(h, v->seen_ns, quiet);
         return;
     }
     v->owed += all * ns / h->opt.costs.scan_byte;
     if (v->owed < 1) {
+        gh_cpu_idle(h, v->seen_ns, unused);
         return;
     }
     const int64_t bytes = (int64_t)v->owed;
@@ -128,6 +134,7 @@ mark_slice(gh_heap *h, const gh_p *p, double ns)
     v->owed -= (double)done;
     // What there was no work for took no time.
     const double used = done < bytes ? ns * (double)done / (double)bytes : ns;
+    gh_cpu_idle(h, v->seen_ns, unused + (taken + idle) * (1 - used / ns));
     c->dedicated_mark_time += (int64_t)(shares[0] * used);
     c->fractional_mark_time += (int64_t)(shares[1] * used);
     c->idle_mark_time += (int64_t)(shares[2] * used);
@@ -200,6 +207,7 @@ gh_virtual_tick(gh_heap *h, const gh_p *p)
         double ns = h->clock_ns - v->seen_ns;
         if (!v->on && h->sweep_drained) {
             v->seen_ns = h->clock_ns;  // nobody has anything to do
+            gh_cpu_idle(h, v->seen_ns, idle_ps(h, p));
             return;
         }
         if (ns > SLICE_NS) {
@@ -216,6 +224,7 @@ gh_virtual_tick(gh_heap *h, const gh_p *p)
             ns += more;
         }
         if (!v->on) {
+            gh_cpu_idle(h, v->seen_ns, idle_ps(h, p));
             sweep_slice(h, p, ns);
             continue;
         }

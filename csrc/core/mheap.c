@@ -434,8 +434,14 @@ scavenge_for(gh_heap *h, uint64_t scav, uint64_t growth)
     bool forced = false;
     const uint64_t n = gh_scav_alloc_amount(&h->scav_goals, &a, &forced);
     if (n > 0) {
-        h->scavenger.released_eager +=
-            gh_pagealloc_scavenge(&h->pages, n, forced);
+        const uint64_t done = gh_pagealloc_scavenge(&h->pages, n, forced);
+        const double ns =
+            h->opt.costs.page_fault * (double)(done / GH_PAGE_SIZE);
+        h->scavenger.released_eager += done;
+        h->scavenger.assist_ns += (int64_t)ns;
+        // It is the allocation's time, and the limiter's business.
+        h->clock_ns += h->clock_external ? 0 : ns;
+        gh_limiter_add_assist_time(&h->limiter, (int64_t)ns);
     }
 }
 

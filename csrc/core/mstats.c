@@ -106,6 +106,9 @@ gh_stats(gh_mut *m, gh_memstats *out)
 void
 gh_read_mem_stats(gh_mut *m, gh_memstats *out)
 {
+    // Go stops the world for it, which takes no time on the virtual clock.
+    gh_time_histogram_record(&m->heap->stopping_other, 0);
+    gh_time_histogram_record(&m->heap->stopped_other, 0);
     gh_drain_handles(m);
     gh_flush_p(m, GH_ANY_P);
     gh_stats_of(m->heap, out);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpustats.h"
 #include "mbarrier.h"
 #include "mcache.h"
 
@@ -71,6 +72,12 @@ gh_procresize(gh_heap *h, int32_t n)
     for (int32_t i = n; i < old; i++) {
         destroy_p(h, h->allp[i]);
         h->allp[i] = NULL;
+    }
+    if (old > 0) {
+        gh_cpu_mutator(h, 1);
+        gh_cpu_total(h);
+        gh_time_histogram_record(&h->stopping_other, 0);
+        gh_time_histogram_record(&h->stopped_other, 0);
     }
     if (old > 0 && h->phase == GH_PHASE_OFF) {
         gh_limiter_reset_capacity(&h->limiter, (int64_t)h->clock_ns, n);

@@ -177,6 +177,7 @@ INSTANCES = {
     "Script": lambda env: gh.Script(SCRIPT),
     "ScriptResult": lambda env: gh.Script(SCRIPT).run(),
     "Replay": lambda env: sample_replay(),
+    "Histogram": lambda env: gh.Heap().metrics()["/gc/pauses:seconds"],
     "Knobs": lambda env: gh.Knobs(100, None),
 }
 
@@ -185,7 +186,7 @@ INSTANCES = {
 RECORDS = {"BySize", "SizeClass", "TypeInfo", "ObjectInfo", "Explanation", "MemStats",
            "MemStatsDiff", "GCCycle", "Replay", "ScriptResult", "Policy", "Debug", "Costs", "CacheInfo",
            "CensusRow", "Edge", "Event", "OccupancyRow", "PageRun", "RootInfo", "Span", "Step",
-           "Knobs"}
+           "Knobs", "Histogram"}
 
 # ---- what is passed wrongly -----------------------------------------------------------
 

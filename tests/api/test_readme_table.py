@@ -75,6 +75,7 @@ AROUND = {
     "heap.cycles": "heap.collect()\nassert len({}) == 1",
     "heap.stats()": "assert {}.mallocs > 0",
     "heap.read_mem_stats()": "assert {}.mallocs > 0",
+    'heap.metrics()["/gc/heap/live:bytes"]': "heap.collect()\nassert {} > 0",
     "b - a": "a = heap.stats()\nheap.alloc(100)\nb = heap.stats()\n"
              "assert ({}).total_alloc == 112",
     "heap.gogc = 50": "{}\nassert heap.gogc == 50",

@@ -96,6 +96,14 @@ def fresh() -> Generator[gh.Heap, None, None]:
         heap.verify()
 
 
+def metrics(heap: gh.Heap) -> None:
+    figure = heap.metrics()["/gc/pauses:seconds"]
+    assert_type(figure, int | float | gh.Histogram)
+    assert isinstance(figure, gh.Histogram)
+    assert_type(figure.counts, tuple[int, ...])
+    assert_type(figure.buckets, tuple[float, ...])
+
+
 def callbacks() -> None:
     def tuner(cycle: gh.GCCycle, knobs: gh.Knobs) -> None:
         knobs.goal = cycle.heap_marked + (8 << 20)
@@ -129,6 +137,7 @@ def main() -> None:
     with fresh() as heap:
         allocation(heap)
         figures(heap)
+        metrics(heap)
     tables()
     scripts()
     callbacks()
