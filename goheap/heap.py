@@ -270,7 +270,8 @@ class Heap(_core.HeapPart):
     def gc_step(self, n: int = 1, /) -> Step:
         """Scan n grey objects of a cycle that gc_start began, the longest grey first.
 
-        The Step says what was scanned, what became grey by it, and how much is left.
+        With Policy(marker="greentea") it is n entries of its queues, in its order: an object,
+        or all that is grey in a page of small objects. The Step says what was scanned, what became grey by it, and how much is left.
         Between two steps the program may do anything: the write barrier is on.
 
         >>> with Heap(gogc="off") as heap:

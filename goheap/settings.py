@@ -34,6 +34,11 @@ class Policy:
     to the next allocations (gcstoptheworld=1); None lets the mode decide: eager in "stw", lazy
     in "virtual".
     scavenger: "go" gives free memory back to the system as Go does, "off" only when asked.
+    marker: "objects" marks object by object; "greentea" as Go does, which queues spans of
+    small objects and scans what has come together in them. The same objects live.
+    scan_work: "object" counts of each scanned object the bytes up to its last pointer, as Go
+    does without AVX-512; "dense" counts the objects of a page that is scanned at once whole,
+    as Go does with it. Only marker="greentea" scans pages, so "dense" needs it.
     page_cache: each P takes small spans from 64 pages of its own; False: all ask the page
     allocator.
     min_heap: the least heap goal at GOGC=100, bytes or Go's spelling.
@@ -43,6 +48,8 @@ class Policy:
     """
 
     tiny: bool = True
+    marker: Literal["objects", "greentea"] = "objects"
+    scan_work: Literal["object", "dense"] = "object"
     page_cache: bool = True
     sweep: Literal["lazy", "eager"] | None = None
     scavenger: Literal["go", "off"] = "go"
@@ -56,6 +63,15 @@ class Policy:
             raise ValueError(f'Policy: sweep must be "lazy", "eager" or None, not {self.sweep!r}')
         if self.scavenger not in ("go", "off"):
             raise ValueError(f'Policy: scavenger must be "go" or "off", not {self.scavenger!r}')
+        if self.marker not in ("objects", "greentea"):
+            raise ValueError('Policy: marker must be "objects" or "greentea", not '
+                             f"{self.marker!r}")
+        if self.scan_work not in ("object", "dense"):
+            raise ValueError('Policy: scan_work must be "object" or "dense", not '
+                             f"{self.scan_work!r}")
+        if self.scan_work == "dense" and self.marker != "greentea":
+            raise ValueError('Policy: scan_work="dense" counts pages that are scanned at once, '
+                             f'and marker={self.marker!r} scans none; it needs marker="greentea"')
         for name in ("min_heap", "ballast"):
             object.__setattr__(self, name, _size("Policy", name, getattr(self, name)))
 

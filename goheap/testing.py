@@ -123,9 +123,11 @@ def policies() -> Any:
     from hypothesis import strategies as st
 
     least = st.sampled_from([0, "64KiB", "4MiB"]) | st.integers(0, 1 << 24)
-    return st.builds(Policy, tiny=st.booleans(), page_cache=st.booleans(), sweep=st.sampled_from([None, "lazy", "eager"]),
+    marks = st.sampled_from([("objects", "object"), ("greentea", "object"), ("greentea", "dense")])
+    rest = st.builds(Policy, tiny=st.booleans(), page_cache=st.booleans(), sweep=st.sampled_from([None, "lazy", "eager"]),
                      scavenger=st.sampled_from(["go", "off"]), min_heap=least,
                      ballast=st.sampled_from([0, 0, 1, "1MiB", "20MiB"]))
+    return st.builds(lambda m, p: p.replace(marker=m[0], scan_work=m[1]), marks, rest)
 
 
 class _Object:

@@ -128,6 +128,7 @@ struct module_state {
     PyObject *types;            // goheap.types, imported at first need
     heap_table heaps;
     fault_run *faults;          // of fault_begin; owned; NULL: off
+    bool portable_kernels;      // heaps made from now on: see gh_policy
 };
 
 extern PyModuleDef goheap_module_def;  // constant: see module.c

@@ -108,6 +108,7 @@ heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     self->state = state;
     self->manual = manual;
+    opt.policy.portable_kernels = state->portable_kernels;
     gh_heap *heap;
     fault_run *faults = faults_enter(state, &opt.mem_ops, &opt.mem_ctx);
     const gh_status st = gh_heap_new(&opt, &heap);

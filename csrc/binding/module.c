@@ -147,6 +147,20 @@ core_size(PyObject *Py_UNUSED(module), PyObject *args)
     return PyLong_FromUnsignedLongLong(size);
 }
 
+// portable_kernels(on): as if this CPU had no AVX-512, for heaps made from now
+// on. For tests.
+static PyObject *
+core_portable_kernels(PyObject *module, PyObject *on)
+{
+    module_state *state = PyModule_GetState(module);
+    const int truth = PyObject_IsTrue(on);
+    if (truth < 0) {
+        return NULL;
+    }
+    state->portable_kernels = truth != 0;
+    Py_RETURN_NONE;
+}
+
 // add_costs adds COSTS, the prices that a heap has by default.
 static int
 add_costs(PyObject *module)
@@ -179,6 +193,7 @@ static PyMethodDef methods[] = {
     {"address_of", ref_address_of, METH_O, address_of_doc},
     {"sizeof", ref_sizeof, METH_O, NULL},
     {"size", core_size, METH_VARARGS, NULL},
+    {"portable_kernels", core_portable_kernels, METH_O, NULL},
     {"fault_begin", core_fault_begin, METH_VARARGS, NULL},
     {"fault_end", core_fault_end, METH_NOARGS, NULL},
     {"unraisable", core_unraisable, METH_VARARGS, NULL},

@@ -217,6 +217,7 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     if (self != NULL) {
         gh_replay_error err;
+        cfg.policy.portable_kernels = state->portable_kernels;
         fault_run *faults = faults_enter(state, &cfg.mem_ops, &cfg.mem_ctx);
         const gh_status st = gh_replay_new(&cfg, &self->replay, &err);
         faults_leave(faults);

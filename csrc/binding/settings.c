@@ -61,13 +61,21 @@ settings_policy(PyObject *o, bool eager, gh_policy *out)
 {
     static const char *const sweeps[] = {"lazy", "eager", NULL};
     static const char *const scavengers[] = {"off", "go", NULL};
+    static const char *const markers[] = {"objects", "greentea", NULL};
+    static const char *const scan_works[] = {"object", "dense", NULL};
     gh_policy_init(out);
-    const int sweep = get_choice(o, "sweep", sweeps);
-    const int scavenger = sweep == -2 ? -2
-                                      : get_choice(o, "scavenger", scavengers);
+    int sweep, scavenger, marker, scan_work;
+    if ((sweep = get_choice(o, "sweep", sweeps)) == -2
+        || (scavenger = get_choice(o, "scavenger", scavengers)) == -2
+        || (marker = get_choice(o, "marker", markers)) == -2
+        || (scan_work = get_choice(o, "scan_work", scan_works)) == -2) {
+        return -1;
+    }
     out->eager_sweep = sweep == -1 ? eager : sweep == 1;
     out->scavenger = scavenger == 1;
-    return scavenger == -2 || get_bool(o, "tiny", &out->tiny) < 0
+    out->marker = (gh_marker)marker;
+    out->scan_work = (gh_scan_work)scan_work;
+    return get_bool(o, "tiny", &out->tiny) < 0
                    || get_bool(o, "page_cache", &out->page_cache) < 0
                    || get_size(o, "min_heap", &out->min_heap) < 0
                    || get_size(o, "ballast", &out->ballast) < 0

@@ -63,6 +63,11 @@
 
 // The collector.
 #define GH_WORKBUF_ALLOC      ((size_t)32 << 10)
+// Green Tea: the smallest object that goes through its span, and the share of a
+// span's objects, one in that many, from which on the page is scanned at once.
+#define GH_GREENTEA_MIN_SIZE  ((uint64_t)16)
+#define GH_GREENTEA_DENSE     8u
+
 #define GH_HEAP_MINIMUM       ((uint64_t)4 << 20)  // at GOGC=100
 #define GH_MIN_RUNWAY         ((uint64_t)64 << 10)
 #define GH_SWEEP_MIN_DISTANCE ((uint64_t)1 << 20)

@@ -13,6 +13,7 @@
 #include "mgc.h"
 #include "mgcvirtual.h"
 #include "mgcmark.h"
+#include "mgcmark_greenteagc.h"
 #include "mgcwork.h"
 #include "mheap.h"
 #include "proc.h"
@@ -105,6 +106,10 @@ options_are_valid(const gh_options *opt)
            && opt->base_live < GH_MAX_ALLOC
            && opt->globals_scan < GH_MAX_ALLOC
            && opt->stack_scan < GH_MAX_ALLOC
+           && opt->policy.marker <= GH_MARKER_GREENTEA
+           && opt->policy.scan_work <= GH_SCAN_WORK_DENSE
+           && (opt->policy.scan_work == GH_SCAN_WORK_OBJECT
+               || opt->policy.marker == GH_MARKER_GREENTEA)
            && opt->policy.min_heap < GH_MAX_ALLOC
            && opt->policy.ballast < GH_MAX_ALLOC;
 }
@@ -276,6 +281,9 @@ gh_heap_new(const gh_options *opt, gh_heap **out)
         st = gh_gotype_new(&h->types, &h->persistent, &h->other_sys, &all, &t);
         GH_ASSERT(st != GH_OK || t->id == GH_TYPE_ALL_POINTERS);
     }
+    if (st == GH_OK && opt->policy.marker == GH_MARKER_GREENTEA) {
+        st = gh_greentea_new(h);
+    }
     if (st != GH_OK) {
         gh_mheap_fini(h);
         goto fail;
@@ -389,6 +397,7 @@ gh_heap_free(gh_heap *h)
         // The client still frees the block itself, from here on at any time.
         atomic_store(&b->heap, NULL);
     }
+    gh_greentea_free(h);
     gh_gcwork_fini(h, &h->work);
     free(h->grey.at);
     gh_labels_fini(h);

@@ -87,6 +87,22 @@ typedef enum gh_mode {
     GH_MODE_CONCURRENT,  // not in this version: refused with GH_ERR_INVAL
 } gh_mode;
 
+// gh_marker is who marks. The same objects live with each.
+typedef enum gh_marker {
+    GH_MARKER_OBJECTS = 0,  // object by object
+    GH_MARKER_GREENTEA,     // Go's: spans of small objects
+} gh_marker;
+
+// gh_scan_work is how a cycle's scan work is counted.
+typedef enum gh_scan_work {
+    // Of each object the bytes up to the end of its last pointer word: Go without
+    // AVX-512. Neither order nor machine matters.
+    GH_SCAN_WORK_OBJECT = 0,
+    // Of the objects of a page that is scanned at once all bytes: Go with
+    // AVX-512. With GH_MARKER_GREENTEA only, since only it scans pages.
+    GH_SCAN_WORK_DENSE,
+} gh_scan_work;
+
 // gh_policy is what the heap is made of; the defaults decide as Go does.
 typedef struct gh_policy {
     size_t struct_size;  // set by gh_policy_init
@@ -95,6 +111,10 @@ typedef struct gh_policy {
                          // gcstoptheworld=1. The default of GH_MODE_STW is true.
     bool scavenger;      // give free memory back: in the background (not in
                          // GH_MODE_STW), at growth, under the limit
+    gh_marker marker;
+    gh_scan_work scan_work;
+    bool portable_kernels;  // scan pages in portable C though the CPU has better,
+                         // for tests: it shows in the time alone
     bool page_cache;     // a P takes small spans from 64 pages of its own
     uint64_t min_heap;   // heapMinimum at GOGC=100: 4 MiB
     uint64_t ballast;    // bytes of a block without pointers that is allocated
@@ -352,7 +372,9 @@ GH_NODISCARD gh_status gh_gc(gh_mut *m);
 // A cycle driven by hand. gh_gc_start begins one: roots are grey, the barrier is
 // on, new objects are black (GH_ERR_STATE: one runs). gh_gc_step scans n grey
 // objects, the longest grey first, tells fn (NULL: nobody) the addresses that
-// were scanned and that became grey by it, and how many are left. gh_gc_finish
+// were scanned and that became grey by it, and how many are left. With
+// GH_MARKER_GREENTEA it is n entries of its queues, as the marker takes them:
+// an object, or all that is grey of a span. gh_gc_finish
 // marks to the end and sweeps. Both answer GH_ERR_STATE when no cycle runs.
 // gh_gc ends such a cycle before it begins its own.
 typedef void (*gh_step_fn)(void *arg, bool scanned, uint64_t addr);

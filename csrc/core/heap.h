@@ -56,7 +56,7 @@ typedef struct gh_pageinfo {
     uint16_t elemsize;  // 0: large, look the span up
     uint16_t page;      // number of this page in a small span
     uint8_t spanclass;
-    uint8_t in_use;
+    uint8_t owned;      // Green Tea: who has the page's span queued
 } gh_pageinfo;
 
 _Static_assert(sizeof(gh_pageinfo) == 16, "four to a cache line");
@@ -250,6 +250,7 @@ struct gh_heap {
     uint64_t grown;            // bytes that the heap ever grew by
     uint64_t last_heap_in_use; // at the last mark termination
     gh_gcwork work;
+    struct gh_greentea *gt;  // of GH_MARKER_GREENTEA; NULL: the other marker
     uint64_t bytes_marked;
     gh_cycle rec;            // of the cycle that runs
     gh_virtual virt;

@@ -50,6 +50,9 @@ gh_word_write(gh_p *p, uintptr_t *word, uintptr_t v)
     *word = v;
 }
 
+// Declared here since allocation needs no more of that marker.
+void gh_greentea_mark_new(gh_heap *h, const gh_mspan *s, unsigned index);
+
 // gh_mark_new makes a new object black while a cycle marks: allocate-black.
 // Go: gcmarknewobject.
 static inline void
@@ -62,6 +65,9 @@ gh_mark_new(gh_p *p, const gh_mspan *s, unsigned index)
     uint64_t *word = &gh_mspan_mark_bits(&h->bm, s)[index / 64];
     *word |= (uint64_t)1 << (index % 64);
     h->bytes_marked += s->elemsize;
+    if (GH_UNLIKELY(h->gt != NULL)) {
+        gh_greentea_mark_new(h, s, index);
+    }
 }
 
 #endif  // MBARRIER_H

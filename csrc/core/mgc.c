@@ -8,6 +8,7 @@
 #include "cpustats.h"
 #include "mcache.h"
 #include "mgcmark.h"
+#include "mgcmark_greenteagc.h"
 #include "mgcsweep.h"
 #include "mgcvirtual.h"
 #include "mgcwork.h"
@@ -55,8 +56,14 @@ reserve(gh_heap *h)
         h->cycle_log = log;
         h->cycle_cap = cap;
     }
-    const gh_status st = gh_calls_reserve(&h->calls);
-    return st != GH_OK ? st : gh_gcwork_prepare(h, &h->work);
+    gh_status st = gh_calls_reserve(&h->calls);
+    if (st == GH_OK) {
+        st = gh_gcwork_prepare(h, &h->work);
+    }
+    if (st == GH_OK && h->gt != NULL) {
+        st = gh_greentea_prepare(h);
+    }
+    return st;
 }
 
 // Go's marker takes its first work buffers from the page heap, 32 KiB of them,
@@ -234,6 +241,9 @@ end_cycle(gh_p *p)
     }
     gh_gcc_reset_live(&h->gcc, h->bytes_marked);
     gh_gcwork_trim(h, &h->work);
+    if (h->gt != NULL) {
+        gh_greentea_trim(h);
+    }
     set_phase(h, GH_PHASE_OFF);
     h->clock_ns += cost->stop;
     gc_sweep(h);

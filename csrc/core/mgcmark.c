@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "mbarrier.h"
+#include "mgcmark_greenteagc.h"
 #include "mgcmark_scan.h"
 #include "mgcwork.h"
 
@@ -135,7 +136,12 @@ drain(gh_mark *k)
 static void
 mark_root(gh_mark *k, uintptr_t v)
 {
-    if (v != 0) {
+    if (v == 0) {
+        return;
+    }
+    if (GH_UNLIKELY(k->h->gt != NULL)) {
+        gh_greentea_mark(k, v);
+    } else {
         mark_words(k, &v, 1);
     }
 }
@@ -236,8 +242,15 @@ static void
 drain_all(gh_mark *k)
 {
     gh_heap *h = k->h;
-    drain(k);
+    if (h->gt == NULL) {
+        drain(k);
+    } else {
+        (void)gh_greentea_drain(k, false, 0);
+    }
     if (h->work.overflowed) {
+        if (h->gt != NULL) {
+            gh_greentea_abandon(h);
+        }
         // Some marked objects were never scanned. Go over all marked ones until
         // a pass finds nothing new; that pass counts the work anew, each object
         // once.
@@ -265,7 +278,8 @@ bool
 gh_gc_drain_n(gh_heap *h, uint64_t work)
 {
     gh_mark k = gh_mark_open(h);
-    const bool empty = drain_to(&k, true, work);
+    const bool empty = h->gt == NULL ? drain_to(&k, true, work)
+                                     : gh_greentea_drain(&k, true, work);
     gh_mark_close(&k);
     return empty;
 }
@@ -276,7 +290,8 @@ gh_gc_mark(gh_heap *h)
     h->work.top->n = 0;
     h->work.overflowed = false;
     gh_mark k = gh_mark_open(h);
-    mark_roots(&k, true);
+    // Green Tea's spans fill while roots are marked; its queue is short.
+    mark_roots(&k, h->gt == NULL);
     drain_all(&k);
     gh_mark_close(&k);
 }
@@ -342,9 +357,31 @@ take_greyed(gh_mark *k, gh_step_fn fn, void *arg)
     k->end = h->work.top->obj + GH_WORKBUF_ENTRIES;
 }
 
+// greentea_scan_grey is gh_gc_scan_grey of the other marker. What is grey stays
+// in its queues.
+static uint64_t
+greentea_scan_grey(gh_heap *h, uint64_t n, gh_step_fn fn, void *arg)
+{
+    gh_mark k = gh_mark_open(h);
+    k.fn = fn;
+    k.arg = arg;
+    while (n > 0 && gh_greentea_step(&k)) {
+        n--;
+    }
+    gh_mark_close(&k);
+    uint64_t left = gh_spanq_len(&h->gt->queue);
+    for (const gh_workbuf *b = h->work.top; b != NULL; b = b->below) {
+        left += b->n;
+    }
+    return left;
+}
+
 uint64_t
 gh_gc_scan_grey(gh_heap *h, uint64_t n, gh_step_fn fn, void *arg)
 {
+    if (h->gt != NULL) {
+        return greentea_scan_grey(h, n, fn, arg);
+    }
     gh_mark k = gh_mark_open(h);
     take_greyed(&k, NULL, NULL);
     gh_grey_list *q = &h->grey;
@@ -380,9 +417,33 @@ gh_gc_queue_grey(gh_heap *h)
     *q = (gh_grey_list){0};
 }
 
+typedef struct span_walk {
+    const gh_heap *h;
+    void (*fn)(void *arg, uintptr_t v);
+    void *arg;
+} span_walk;
+
+static void
+walk_span(void *arg, uintptr_t entry)
+{
+    const span_walk *k = arg;
+    unsigned index;
+    const gh_mspan *s = gh_find_object(k->h, entry, &index);
+    for (unsigned w = 0; s != NULL && w < s->nbits_words; w++) {
+        uint64_t greys = gh_greentea_greys(k->h, s, w);
+        for (; greys != 0; greys &= greys - 1) {
+            k->fn(k->arg, gh_mspan_obj_base(s, w * 64 + gh_ctz64(greys)));
+        }
+    }
+}
+
 void
 gh_gc_walk_grey(const gh_heap *h, void (*fn)(void *arg, uintptr_t v), void *arg)
 {
+    if (h->gt != NULL) {
+        span_walk k = {h, fn, arg};
+        gh_spanq_each(&h->gt->queue, walk_span, &k);
+    }
     const gh_grey_list *q = &h->grey;
     for (size_t i = 0; i < q->n; i++) {
         fn(arg, q->at[(q->head + i) % q->cap]);
@@ -409,6 +470,12 @@ look_for(void *arg, uintptr_t v)
 bool
 gh_gc_is_grey(const gh_heap *h, uintptr_t from, uintptr_t limit)
 {
+    unsigned index;
+    const gh_mspan *s =
+        h->gt == NULL ? NULL : gh_find_object(h, from, &index);
+    if (s != NULL && gh_greentea_takes(s->elemsize)) {
+        return (gh_greentea_greys(h, s, index / 64) >> (index % 64) & 1) != 0;
+    }
     grey_search k = {.from = from, .limit = limit};
     gh_gc_walk_grey(h, look_for, &k);
     return k.found;

@@ -33,7 +33,8 @@ void gh_gc_drain(gh_heap *h);
 bool gh_gc_drain_n(gh_heap *h, uint64_t work);
 
 // gh_gc_scan_grey scans n grey objects, the longest grey first, and returns how
-// many are left. fn hears what was scanned and what became grey by it.
+// many are left; of Green Tea's queues n entries, as they come. fn hears what was
+// scanned and what became grey by it.
 uint64_t gh_gc_scan_grey(gh_heap *h, uint64_t n, gh_step_fn fn, void *arg);
 // gh_gc_queue_grey gives what gh_gc_scan_grey left to gh_gc_drain.
 void gh_gc_queue_grey(gh_heap *h);

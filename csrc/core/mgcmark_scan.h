@@ -35,6 +35,8 @@ typedef struct gh_mark {
     uintptr_t *sp, *end;     // top buffer: next free entry, end
     uint64_t bytes_marked;
     uint64_t scan_work;
+    gh_step_fn fn;           // of Green Tea, driven by hand: hears of each object
+    void *arg;
 } gh_mark;
 
 // gh_words_fn marks what the words of mask at p point at, if anything. mask may
@@ -196,6 +198,9 @@ gh_scan_large(gh_mark *k, uintptr_t v, gh_words_fn fn)
              o += GH_MAX_OBLET_BYTES) {
             if (gh_mark_room(k)) {
                 *k->sp++ = v + o;
+                if (GH_UNLIKELY(k->fn != NULL)) {
+                    k->fn(k->arg, false, gh_addr_show(k->h, v + o));
+                }
             } else {
                 gh_scan_oblet(k, s, v + o, fn);
             }

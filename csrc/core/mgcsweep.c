@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mcentral.h"
+#include "mgcmark_greenteagc.h"  // up-call: a swept span's scan bits are cleared
 #include "mheap.h"
 #include "special.h"
 
@@ -75,6 +76,9 @@ gh_mspan_sweep(gh_heap *h, gh_mspan *s, bool preserve)
     // the next cycle's marks.
     s->alloc_area ^= 1;
     memset(gh_mspan_mark_bits(&h->bm, s), 0, s->nbits_words * sizeof(uint64_t));
+    if (GH_UNLIKELY(h->gt != NULL)) {
+        gh_greentea_swept(h, s);
+    }
     gh_mspan_refill_alloc_cache(&h->bm, s, 0);
     s->sweepgen = h->sweepgen;
 

@@ -332,7 +332,6 @@ set_pageinfo(gh_heap *h, const gh_mspan *s)
         .nelems = s->nelems,
         .elemsize = (uint16_t)(s->div_mul == 0 ? 0 : s->elemsize),
         .spanclass = s->spanclass,
-        .in_use = 1,
     };
     for (uint64_t i = 0; i < s->npages; i++) {
         info.page = (uint16_t)(s->div_mul == 0 ? 0 : i);

@@ -13,6 +13,7 @@
 #include "heap.h"
 #include "mcentral.h"
 #include "mgcmark.h"
+#include "mgcmark_greenteagc.h"
 #include "mgcwork.h"
 #include "mstats.h"
 #include "proc.h"
@@ -28,6 +29,7 @@ typedef struct checker {
     uint64_t spans_in_sets;  // spans that say they are in a set
     uint64_t live_bytes, live_objects;
     uint64_t specials;
+    uint64_t owned, queued;  // Green Tea: spans, entries
 } checker;
 
 // More lines than this help nobody; the count goes on.
@@ -116,7 +118,7 @@ check_pages(checker *k, const gh_mspan *s)
         if (pi->bits != s->bits || pi->nelems != s->nelems
             || pi->div_mul != s->div_mul || pi->spanclass != s->spanclass
             || pi->elemsize != (s->div_mul == 0 ? 0 : s->elemsize)
-            || pi->page != (s->div_mul == 0 ? 0 : i) || !pi->in_use) {
+            || pi->page != (s->div_mul == 0 ? 0 : i)) {
             complain(k, "[inv:pageinfo.span] page %" PRIu64 " of span 0x%" PRIx64
                         " is described otherwise", i, at);
             return;
@@ -345,26 +347,15 @@ trace_roots(tracer *t)
     trace_rest(t);
 }
 
-// trace_grey marks in seen what the queue alone would still mark.
+// trace_one follows one grey object, or the one of a grey piece.
 static void
-trace_grey(tracer *t)
+trace_one(void *arg, uintptr_t v)
 {
-    const gh_heap *h = t->h;
-    for (size_t i = 0; i < h->grey.n; i++) {
-        unsigned k = 0;
-        const uintptr_t v = h->grey.at[(h->grey.head + i) % h->grey.cap];
-        const gh_mspan *s = gh_find_object(h, v, &k);
-        trace_object(t, gh_mspan_obj_base(s, k));
-        trace_rest(t);
-    }
-    for (const gh_workbuf *b = h->work.top; b != NULL; b = b->below) {
-        for (size_t i = 0; i < b->n; i++) {
-            unsigned k = 0;
-            const gh_mspan *s = gh_find_object(h, b->obj[i], &k);
-            trace_object(t, gh_mspan_obj_base(s, k));
-            trace_rest(t);
-        }
-    }
+    tracer *t = arg;
+    unsigned k = 0;
+    const gh_mspan *s = gh_find_object(t->h, v, &k);
+    trace_object(t, gh_mspan_obj_base(s, k));
+    trace_rest(t);
 }
 
 // check_colours: were the mutators to stop now, marking from the grey objects
@@ -381,7 +372,8 @@ check_colours(checker *k)
     tracer must = {.h = h, .seen = calloc(words + 1, sizeof(uint64_t))};
     if (will.seen != NULL && must.seen != NULL) {
         memcpy(will.seen, h->bm.area[h->bm.mark_area], words * sizeof(uint64_t));
-        trace_grey(&will);
+        // What the queue alone would still mark.
+        gh_gc_walk_grey(h, trace_one, &will);
         trace_roots(&must);
         for (size_t i = 0; i < words && !will.lost && !must.lost; i++) {
             const uint64_t bad = must.seen[i] & ~will.seen[i];
@@ -396,6 +388,54 @@ check_colours(checker *k)
     free(will.stack);
     free(must.seen);
     free(must.stack);
+}
+
+// ---- Green Tea -------------------------------------------------------------------------
+
+// check_queued: an entry's span says that it is queued; the count of such spans is
+// taken by check_spans_queued.
+static void
+check_queued(void *arg, uintptr_t entry)
+{
+    checker *k = arg;
+    const gh_heap *h = k->h;
+    const uintptr_t page = (entry - h->base) >> GH_PAGE_SHIFT;
+    k->queued++;
+    if (entry - h->base >= h->mapped_bytes
+        || h->pageinfo[page].owned == GH_OWNED_NONE) {
+        complain(k, "[inv:greentea.owned] 0x%" PRIx64 " is in the queue, and "
+                    "its span does not say so", gh_addr_show(h, entry));
+    }
+}
+
+// check_greentea: what is grey is in a span that is queued, once
+// [inv:greentea.owned]; outside a cycle there is neither [inv:greentea.clean].
+static void
+check_greentea(checker *k, const gh_mspan *s)
+{
+    const gh_heap *h = k->h;
+    const uint64_t at = gh_addr_show(h, s->base);
+    const gh_pageinfo *pi = &h->pageinfo[(s->base - h->base) >> GH_PAGE_SHIFT];
+    const bool swept = s->sweepgen == h->sweepgen
+                       || s->sweepgen == h->sweepgen + 3;
+    bool grey = false;
+    for (unsigned w = 0; w < s->nbits_words; w++) {
+        grey |= gh_greentea_greys(h, s, w) != 0;
+        const uint64_t scans = s->bits + w < h->gt->words
+                                   ? h->gt->scans[s->bits + w] : 0;
+        if ((scans & ~gh_mspan_mark_bits(&h->bm, s)[w]) != 0
+            || (scans != 0 && swept && h->phase == GH_PHASE_OFF)) {
+            complain(k, "[inv:greentea.clean] span 0x%" PRIx64 " has scan bits "
+                        "of what is not marked", at);
+            break;
+        }
+    }
+    k->owned += pi->owned != GH_OWNED_NONE;
+    if (h->phase == GH_PHASE_MARK && grey && pi->owned == GH_OWNED_NONE
+        && !h->work.overflowed) {
+        complain(k, "[inv:greentea.owned] span 0x%" PRIx64 " has grey objects "
+                    "and is not queued", at);
+    }
 }
 
 static void
@@ -501,6 +541,16 @@ gh_verify(gh_mut *m, void (*report)(void *arg, const char *line), void *arg)
             check_place(&k, s);
             check_pointers(&k, s);
             check_specials(&k, s);
+            if (h->gt != NULL) {
+                check_greentea(&k, s);
+            }
+        }
+    }
+    if (h->gt != NULL) {
+        gh_spanq_each(&h->gt->queue, check_queued, &k);
+        if (k.owned != k.queued && !h->work.overflowed) {
+            complain(&k, "[inv:greentea.owned] %" PRIu64 " spans say that they "
+                         "are queued, %" PRIu64 " are", k.owned, k.queued);
         }
     }
     if (gh_calls_count(&h->calls) != gh_calls_waiting(&h->calls)) {

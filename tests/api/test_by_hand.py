@@ -16,6 +16,10 @@ class Node(gh.Struct):
     key: gh.int64
 
 
+MARKERS = ({"marker": "objects"}, {"marker": "greentea"},
+           {"marker": "greentea", "scan_work": "dense"})
+
+
 @pytest.fixture
 def heap():
     with gh.Heap(gogc="off") as h:
@@ -162,11 +166,12 @@ def test_stats_and_procs_in_the_middle(heap):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.integers(0, 2 ** 32), st.sampled_from(["lazy", "eager"]))
-def test_any_interleaving_loses_nothing(seed, sweep):
+@given(st.integers(0, 2 ** 32), st.sampled_from(["lazy", "eager"]), st.sampled_from(MARKERS))
+def test_any_interleaving_loses_nothing(seed, sweep, marker):
     """A program and the marker by turns; the heap's own check after each step."""
     rng = random.Random(seed)
-    with gh.Heap(gogc="off", policy=gh.Policy(sweep=sweep), address_space="1GiB") as heap:
+    policy = gh.Policy(sweep=sweep, **marker)
+    with gh.Heap(gogc="off", policy=policy, address_space="1GiB") as heap:
         names = {}  # variable -> number of its object
         held = {}
         model = {}  # number -> [a, b]

@@ -310,6 +310,8 @@ PARAMETERS = {
     "mode": ("choice", lambda env: "stw"),
     "sweep": ("choice", lambda env: "lazy"),
     "scavenger": ("choice", lambda env: "off"),
+    "marker": ("choice", lambda env: "greentea"),
+    "scan_work": ("choice", lambda env: "object"),
     "deaths": ("choice", lambda env: "late"),
     "tiny": ("flag", lambda env: True),
     "page_cache": ("flag", lambda env: True),
