@@ -71,6 +71,8 @@
 #define GH_HEAP_MINIMUM       ((uint64_t)4 << 20)  // at GOGC=100
 #define GH_MIN_RUNWAY         ((uint64_t)64 << 10)
 #define GH_SWEEP_MIN_DISTANCE ((uint64_t)1 << 20)
+#define GH_BASE_SMALL_PAGES   95u  // of the dead weight: its small objects,
+#define GH_BASE_LAST_PAGES    18u  // and those of them that are swept last
 #define GH_MEMORY_LIMIT_HEADROOM_PERCENT 3u
 #define GH_MEMORY_LIMIT_HEADROOM ((uint64_t)1 << 20)  // at least
 

@@ -391,6 +391,8 @@ GH_NODISCARD gh_status gh_color_at(gh_heap *h, uint64_t addr, gh_color *out);
 GH_NODISCARD gh_status gh_free_os_memory(gh_mut *m);
 // gh_sweep_all ends the sweep of the last cycle (a no-op with eager_sweep).
 void gh_sweep_all(gh_mut *m);
+// gh_sweep_some sweeps at most n spans, as a turn of Go's background sweeper does.
+void gh_sweep_some(gh_mut *m, uint64_t n);
 
 // Settings; they take effect at once. gh_set_gogc returns the old percentage.
 int32_t gh_set_gogc(gh_mut *m, int32_t percent);  // < 0: off

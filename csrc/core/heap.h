@@ -236,6 +236,9 @@ struct gh_heap {
     bool sweep_drained;
     uint32_t central_index;  // next of the 272 sets to look at
     uint64_t pages_swept, pages_swept_basis;
+    // Pages of the dead weight that are still to be swept. It stands for what a
+    // program has besides: large objects, swept in three pieces, and small ones.
+    uint64_t base_large, base_small;
     uint64_t sweep_heap_live_basis;
     double sweep_pages_per_byte;
     uint64_t reclaim_index, reclaim_credit;

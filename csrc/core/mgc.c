@@ -109,6 +109,9 @@ gc_sweep(gh_heap *h)
     h->bm.mark_area ^= 1;
     h->sweep_drained = false;
     h->pages_swept = 0;
+    if (!h->opt.policy.eager_sweep) {
+        gh_base_pages(h, &h->base_large, &h->base_small);
+    }
     h->sweep_arenas = h->narenas;
     h->reclaim_index = 0;
     h->reclaim_credit = 0;
@@ -425,6 +428,14 @@ gh_gc(gh_mut *m)
         gh_sweep_all(m);
     }
     return st;
+}
+
+void
+gh_sweep_some(gh_mut *m, uint64_t n)
+{
+    while (n > 0 && gh_sweepone(m->heap) != GH_SWEEP_NOTHING) {
+        n--;
+    }
 }
 
 void

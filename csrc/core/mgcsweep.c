@@ -118,12 +118,41 @@ gh_mspan_sweep(gh_heap *h, gh_mspan *s, bool preserve)
     return false;
 }
 
+// sweep_base sweeps a piece of the dead weight if it is its turn: two large objects
+// with pointers and one without, each the first of its class, and small ones, of
+// which a few are of higher classes than any other.
+static bool
+sweep_base(gh_heap *h)
+{
+    uint64_t large, small;
+    gh_base_pages(h, &large, &small);
+    const uint64_t third = gh_div_round_up(large, 3);
+    const unsigned spc = h->central_index / 2;
+    uint64_t n = 0;
+    if (h->base_large > 0 && (spc > 0 || h->base_large > third)) {
+        n = h->base_large < third ? h->base_large : third;
+        h->base_large -= n;
+    } else if (spc >= GH_NUM_SPAN_CLASSES) {
+        n = h->base_small;
+        h->base_small = 0;
+    } else if (h->base_small > GH_BASE_LAST_PAGES && spc > 1) {
+        n = 1;
+        h->base_small--;
+    }
+    h->pages_swept += n;
+    return n > 0;
+}
+
 // next_span_for_sweep takes the next span in Go's order: span classes in turn,
 // of each first the full set, then the partial one; each first in, first out.
+// NULL: there is none, or a piece of the dead weight was swept instead.
 static gh_mspan *
 next_span_for_sweep(gh_heap *h)
 {
     for (; h->central_index < 2 * GH_NUM_SPAN_CLASSES; h->central_index++) {
+        if (GH_UNLIKELY(h->base_large + h->base_small > 0) && sweep_base(h)) {
+            return NULL;
+        }
         gh_mcentral *c = &h->central[h->central_index / 2];
         gh_spanset *set = h->central_index % 2 == 0
                               ? gh_mcentral_full_unswept(h, c)
@@ -133,6 +162,7 @@ next_span_for_sweep(gh_heap *h)
             return s;
         }
     }
+    (void)sweep_base(h);
     return NULL;
 }
 
@@ -142,7 +172,11 @@ gh_sweepone(gh_heap *h)
     if (h->sweep_drained) {
         return GH_SWEEP_NOTHING;
     }
+    const uint64_t swept = h->pages_swept;
     gh_mspan *s = next_span_for_sweep(h);
+    if (h->pages_swept != swept) {
+        return 0;
+    }
     if (s == NULL) {
         h->sweep_drained = true;
         gh_scav_ready(&h->scavenger);
@@ -203,7 +237,10 @@ gh_gc_pace_sweeper(gh_heap *h, uint64_t trigger)
     if (distance < (int64_t)GH_PAGE_SIZE) {
         distance = (int64_t)GH_PAGE_SIZE;
     }
-    const int64_t pages = (int64_t)h->pages_in_use - (int64_t)h->pages_swept;
+    uint64_t large, small;
+    gh_base_pages(h, &large, &small);
+    const int64_t pages = (int64_t)(h->pages_in_use + large + small)
+                          - (int64_t)h->pages_swept;
     if (pages <= 0) {
         h->sweep_pages_per_byte = 0;
         return;

@@ -37,6 +37,16 @@ uint64_t gh_sweepone(gh_heap *h);
 void gh_deduct_sweep_credit(gh_heap *h, uint64_t span_bytes,
                             uint64_t caller_pages);
 
+// gh_base_pages says how many pages the dead weight stands for. They are swept and
+// paid for with the others.
+static inline void
+gh_base_pages(const gh_heap *h, uint64_t *large, uint64_t *small)
+{
+    const uint64_t n = gh_div_round_up(h->opt.base_live, GH_PAGE_SIZE);
+    *small = n < GH_BASE_SMALL_PAGES ? n : GH_BASE_SMALL_PAGES;
+    *large = n - *small;
+}
+
 // gh_gc_pace_sweeper sets the price from the trigger. Go: gcPaceSweeper.
 void gh_gc_pace_sweeper(gh_heap *h, uint64_t trigger);
 

@@ -575,21 +575,26 @@ gh_mheap_free_manual(gh_heap *h, gh_mspan *s)
 
 // ---- reclaim and scavenge -----------------------------------------------------------
 
+// is_page_marked answers as Go's bitmap of pages that have marks, which the marker
+// keeps: of spans with the inline mark area it knows those only in which several
+// objects were grey at once. We take that to be so if several are marked.
 static bool
-has_marks(const gh_heap *h, const gh_mspan *s)
+is_page_marked(const gh_heap *h, const gh_mspan *s)
 {
-    const uint64_t *marks = gh_mspan_mark_bits(&h->bm, s);
-    for (unsigned i = 0; i < s->nbits_words; i++) {
-        if (marks[i] != 0) {
-            return true;
-        }
+    const bool inline_marks = s->elemsize > 8 && s->elemsize <= 512;
+    if (inline_marks && gh_spanclass_noscan(s->spanclass)) {
+        return false;
     }
-    return false;
+    const uint64_t *marks = gh_mspan_mark_bits(&h->bm, s);
+    unsigned n = 0;
+    for (unsigned i = 0; i < s->nbits_words; i++) {
+        n += gh_popcount64(marks[i]);
+    }
+    return n > (inline_marks ? 1 : 0);
 }
 
 // reclaim_chunk sweeps the unmarked spans that begin in the chunk of pages that
-// starts at page; returns the pages freed. Go asks a bitmap of pages that may
-// have marks; we ask the mark bits themselves [diff:reclaim.exact].
+// starts at page; returns the pages freed [diff:reclaim.derived].
 static uint64_t
 reclaim_chunk(gh_heap *h, uint64_t page)
 {
@@ -599,7 +604,7 @@ reclaim_chunk(gh_heap *h, uint64_t page)
         uint64_t bits = ha->page_in_use[w % GH_PAGES_PER_ARENA / 64];
         for (; bits != 0; bits &= bits - 1) {
             gh_mspan *s = h->spans[w + gh_ctz64(bits)];
-            if (s->sweepgen != h->sweepgen - 2 || has_marks(h, s)) {
+            if (s->sweepgen != h->sweepgen - 2 || is_page_marked(h, s)) {
                 continue;
             }
             const uint64_t npages = s->npages;
@@ -625,6 +630,14 @@ gh_mheap_reclaim(gh_heap *h, uint64_t npages)
             continue;
         }
         const uint64_t page = h->reclaim_index;
+        if (page == 0) {
+            // The small part of the dead weight lies before all else.
+            const uint64_t n = h->base_small > GH_BASE_LAST_PAGES
+                                   ? h->base_small - GH_BASE_LAST_PAGES
+                                   : 0;
+            h->pages_swept += n;
+            h->base_small -= n;
+        }
         h->reclaim_index += GH_PAGES_PER_RECLAIMER_CHUNK;
         if (page / GH_PAGES_PER_ARENA >= h->sweep_arenas) {
             h->reclaim_index = (uint64_t)1 << 63;

@@ -10,6 +10,7 @@
 #include "splitmix.h"
 
 #define GLOBALS_SCAN 160810u
+#define SWEEP_BATCH  10u  // spans in a turn of the background sweeper
 
 // Bytes that the reference has mapped beside the heap, which a memory limit
 // covers too. At the baseline:
@@ -401,6 +402,11 @@ poll(gh_script_run *r)
     }
     if (ended != r->cycles) {
         r->cycles = ended;
+        if (r->s->mode == GH_MODE_STW) {
+            // The background sweeper has one turn before the program goes on, and
+            // no other in a program that never waits.
+            gh_sweep_some(r->m, SWEEP_BATCH);
+        }
         follow_records(r);
         pace_scavenger(r, true);
         log_event(r, true);

@@ -1,5 +1,5 @@
-// test_mgcsweep.c: who sweeps a span, when, and what becomes of it. [gc:...] are
-// vectors of Go 1.26.8's behaviour, see csrc/design/vectors.md.
+// test_mgcsweep.c: who sweeps a span, when, and what becomes of it. [gc:...] and
+// [alloc:...] are vectors of Go 1.26.8's behaviour, see csrc/design/vectors.md.
 
 #include <string.h>
 #include <sys/wait.h>
@@ -10,6 +10,7 @@
 #include "mcentral.h"
 #include "mgc.h"
 #include "mgcsweep.h"
+#include "mheap.h"
 
 static void
 print_line(void *arg, const char *line)
@@ -302,6 +303,90 @@ test_reclaim(void)
     teardown(&f);
 }
 
+// [alloc:76] [gc:102] What the reclaimer takes for a page without marks.
+static void
+test_page_marks(void)
+{
+    enum { N = 12 };
+    static const struct {
+        uint64_t size;
+        bool scan, marked;
+    } rows[] = {
+        {704, false, true}, {696, true, true},  {100000, false, true},
+        {100000, true, true}, {8, true, true},  {320, true, true},
+        {416, false, false}, {352, true, false}, {64, false, false},
+        {1024, false, true},
+    };
+    fixture f;
+    setup(&f, false);
+    const uint64_t one = 1;
+    const gh_type_desc d = {.size = 8, .align = 8, .ptrdata = 8, .mask = &one};
+    const gh_type *t;
+    CHECK(gh_type_new(f.m, &d, &t) == GH_OK);
+    gh_mspan *s[sizeof(rows) / sizeof(rows[0])];
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        // One object of 352 bytes lives, and a dozen of the others.
+        const unsigned n = rows[i].size == 352 ? 1 : N;
+        for (unsigned k = 0; k < n; k++) {
+            gh_slot *x = gh_slots_at(f.b, i * N + k);
+            CHECK((rows[i].scan ? gh_new(f.m, x, t, rows[i].size / 8)
+                                : gh_alloc(f.m, x, rows[i].size)) == GH_OK);
+        }
+        s[i] = span(&f, i * N);
+    }
+    gh_flush_p(f.m, GH_ANY_P);
+    cycle(&f);
+    gh_mheap_reclaim(f.h, UINT64_MAX);
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        CHECK_EQ((uint32_t)gen(&f, s[i]), rows[i].marked ? MINUS(2) : 0);
+        CHECK_EQ(s[i]->alloc_count > 0, true);
+    }
+    teardown(&f);
+}
+
+// The dead weight is swept and paid for with the rest: three large pieces in the
+// first two classes, pages one by one, the last of them behind all others.
+static void
+test_dead_weight(void)
+{
+    gh_options o;
+    gh_options_init(&o);
+    o.gogc = -1;
+    o.policy.eager_sweep = false;
+    o.base_live = 276 * 8192;
+    fixture f;
+    CHECK(gh_heap_new(&o, &f.h) == GH_OK);
+    CHECK(gh_enter(f.h, GH_ANY_P, &f.m) == GH_OK);
+    CHECK(gh_slots_new(f.h, 1024, &f.b) == GH_OK);
+    (void)alloc(&f, 0, 100000);
+    (void)alloc(&f, 1, 3200);
+    gh_flush_p(f.m, GH_ANY_P);
+    cycle(&f);
+    // What it costs: all pages over the least distance.
+    f.h->sweep_drained = false;
+    gh_gc_pace_sweeper(f.h, 0);
+    CHECK(f.h->sweep_pages_per_byte == (276 + 13 + 2) / 8192.0);
+    static const uint64_t pages[] = {61, 61, 59, 13};  // large: 181
+    for (unsigned i = 0; i < 4; i++) {
+        const uint64_t before = f.h->pages_swept;
+        CHECK_EQ(gh_sweepone(f.h), 0);
+        CHECK_EQ(f.h->pages_swept - before, pages[i]);
+    }
+    CHECK_EQ(gen(&f, span(&f, 0)), 0);
+    for (unsigned i = 0; i < 95 - 18; i++) {
+        CHECK_EQ(gh_sweepone(f.h), 0);
+    }
+    CHECK_EQ(f.h->pages_swept, 61 + 61 + 59 + 13 + 95 - 18);
+    CHECK_EQ((uint32_t)gen(&f, span(&f, 1)), MINUS(2));
+    gh_sweep_some(f.m, 1);
+    CHECK_EQ(gen(&f, span(&f, 1)), 0);
+    CHECK(!f.h->sweep_drained);
+    gh_sweep_some(f.m, 5);
+    CHECK(f.h->sweep_drained);
+    CHECK_EQ(f.h->pages_swept, 276 + 13 + 2);
+    teardown(&f);
+}
+
 // A slot that is marked and was never allocated: the runtime stops there.
 static void
 sweep_a_zombie(void)
@@ -352,6 +437,8 @@ main(void)
     test_debt();
     test_lazy_refill();
     test_reclaim();
+    test_page_marks();
+    test_dead_weight();
     test_zombie();
     return 0;
 }

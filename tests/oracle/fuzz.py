@@ -46,7 +46,8 @@ class Region:
 class Generator:
     """Scripts that Go can run: no store outside an object, no load from nil."""
 
-    def __init__(self, seed, lane=None):
+    def __init__(self, seed, lane=None, gcmode="stw"):
+        self.gcmode = gcmode
         self.r = r = random.Random(seed)
         self.lane = lane or r.choice(["exact"] * 5 + ["pacer"] * 3 + ["multi"] * 2)
         self.name = "fuzz_%s_%d" % (self.lane, seed)
@@ -259,7 +260,7 @@ class Generator:
                 self.r.choice(ops)()
         self.say("stats end")
         head = ["goheap-script 1", "title " + self.name, "lane " + self.lane, "slots %d" % self.slots,
-                "procs %d" % self.procs, "gcmode stw"]
+                "procs %d" % self.procs, "gcmode " + self.gcmode]
         return "\n".join(head + self.lines) + "\n"
 
 
@@ -294,6 +295,8 @@ def main():
     ap.add_argument("--count", type=int, default=50)
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--lane", choices=["exact", "pacer", "multi"])
+    ap.add_argument("--gcmode", choices=["stw", "stw-mark"], default="stw",
+                    help="stw-mark: swept when needed; Go's background sweeper has a hand in it")
     ap.add_argument("--level", choices=["core", "layout"], help="default: layout for exact, else core")
     ap.add_argument("--strict", action="store_true", help="no tolerances")
     ap.add_argument("--keep", default="fuzz-differences", metavar="DIR")
@@ -306,7 +309,7 @@ def main():
         oracle = os.path.join(tmp, "oracle")
         subprocess.run(["sh", os.path.join(HERE, "build.sh"), oracle], check=True)
         for seed in range(a.seed, a.seed + a.count):
-            g = Generator(seed, a.lane)
+            g = Generator(seed, a.lane, a.gcmode)
             text = g.text()
             path = os.path.join(tmp, g.name + ".txt")
             with open(path, "w") as f:
