@@ -61,6 +61,7 @@ static void
 push(gh_calls *c, gh_call_node *node)
 {
     gh_call_list *l = &c->waiting[node->call.kind];
+    c->queued[node->call.kind]++;
     if (node->call.kind == GH_CALL_FINALIZER) {
         prepend(l, node);
     } else {
@@ -75,6 +76,23 @@ gh_calls_push(gh_calls *c, gh_call_node *node)
 {
     gh_lock(&c->lock);
     push(c, node);
+    gh_unlock(&c->lock);
+}
+
+void
+gh_calls_push_block(gh_calls *c, gh_call_node *first, gh_call_node *last,
+                    size_t n)
+{
+    const gh_call_kind kind = first->call.kind;
+    gh_lock(&c->lock);
+    gh_call_list *l = &c->waiting[kind];
+    last->next = l->first;
+    l->first = first;
+    if (l->last == NULL) {
+        l->last = last;
+    }
+    c->queued[kind] += n;
+    atomic_fetch_add(&c->n, n);
     gh_unlock(&c->lock);
 }
 
@@ -128,7 +146,9 @@ drop_cycles(gh_calls *c)
     }
     c->due = keep;
     c->ndue -= dropped;
-    return dropped + free_list(&c->waiting[GH_CALL_CYCLE]);
+    dropped += free_list(&c->waiting[GH_CALL_CYCLE]);
+    c->taken[GH_CALL_CYCLE] += dropped;
+    return dropped;
 }
 
 gh_status
@@ -167,7 +187,7 @@ gh_calls_gather(gh_calls *c)
 }
 
 bool
-gh_calls_take(gh_calls *c, gh_call *out)
+gh_calls_take(gh_calls *c, gh_call *out, uint32_t box[2])
 {
     gh_lock(&c->lock);
     gh_call_node *node = c->due.first;
@@ -185,6 +205,9 @@ gh_calls_take(gh_calls *c, gh_call *out)
         return false;
     }
     *out = node->call;
+    const bool boxed = node->call.kind == GH_CALL_CLEANUP;
+    box[0] = boxed ? node->box[0] : 0;
+    box[1] = boxed ? node->box[1] : 0;
     free(node);
     return true;
 }

@@ -11,15 +11,15 @@
 //
 // A call waits in the list of its kind. gh_calls_gather moves all that wait to
 // the end of the list of what is due: cycles first, oldest first; then
-// finalizers, the last queued first; then cleanups in the order in which they
-// were queued. So what is queued while a client works through a batch belongs to
+// finalizers, the last queued first; then cleanups, the block that was queued last
+// first. So what is queued while a client works through a batch belongs to
 // the next batch, and nobody runs for ever.
 //
 // Queueing cannot fail: the record of a finalizer or cleanup is made with it,
 // that of a cycle before the cycle begins.
 //
 // Locking: calls.lock guards all but n [lock:calls]; nothing is locked under it.
-// [inv:calls.count] n is the length of all lists.
+// [inv:calls.count] n is the length of all lists, and what was queued and not taken.
 
 #ifndef CALLS_H
 #define CALLS_H
@@ -38,6 +38,7 @@
 typedef struct gh_call_node {
     struct gh_call_node *next;
     gh_call call;
+    uint32_t box[2];  // of a cleanup: handles, whoever takes the call drops them
 } gh_call_node;
 
 typedef struct gh_call_list {
@@ -65,11 +66,17 @@ void gh_calls_cycle(gh_calls *c, uint64_t i);
 // gh_calls_push queues node, which is malloc's and the queue's from now on.
 void gh_calls_push(gh_calls *c, gh_call_node *node);
 
+// gh_calls_push_block queues n calls of one kind, from first to last in their
+// order, before those that wait.
+void gh_calls_push_block(gh_calls *c, gh_call_node *first, gh_call_node *last,
+                         size_t n);
+
 // What goheap.h declares for a heap, on its queue.
 GH_NODISCARD gh_status gh_calls_set_cycles(gh_calls *c, bool on);
 size_t gh_calls_waiting(const gh_calls *c);
 size_t gh_calls_gather(gh_calls *c);
-bool gh_calls_take(gh_calls *c, gh_call *out);
+// box: GH_CALL_CLEANUP's handles, else 0.
+bool gh_calls_take(gh_calls *c, gh_call *out, uint32_t box[2]);
 
 // gh_calls_counts says how many were ever queued and taken, by kind.
 void gh_calls_counts(gh_calls *c, uint64_t queued[GH_CALL_KINDS],

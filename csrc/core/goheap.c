@@ -131,7 +131,19 @@ gh_call_gather(gh_heap *h)
 bool
 gh_call_take(gh_heap *h, gh_call *out)
 {
-    return gh_calls_take(&h->calls, out);
+    uint32_t box[2];
+    if (!gh_calls_take(&h->calls, out, box)) {
+        return false;
+    }
+    if (out->handle != 0) {
+        *gh_handles_link(&h->handles, out->handle) = GH_HANDLE_CLIENTS;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (box[i] != 0) {
+            gh_handle_drop(h, box[i]);
+        }
+    }
+    return true;
 }
 
 gh_status
@@ -400,7 +412,7 @@ gh_heap_free(gh_heap *h)
     gh_greentea_free(h);
     gh_gcwork_fini(h, &h->work);
     free(h->grey.at);
-    gh_labels_fini(h);
+    gh_specials_fini(h);
     gh_handles_fini(&h->handles);
     gh_procs_fini(h);
     gh_mheap_fini(h);

@@ -354,6 +354,53 @@ GH_NODISCARD gh_status gh_label_find(gh_heap *h, const char *name,
 // pointer, by its type.
 bool gh_is_pointer_word(gh_heap *h, const gh_slot *slot, uint64_t word);
 
+// ---- finalizers, cleanups, weak pointers ------------------------------------------
+
+// What is called, and when, is told by gh_call. token is the client's; what the
+// client keeps for it lasts until the call was taken or stopped, or the heap ends.
+//
+// gh_finalizer_set gives the object that slot holds a finalizer. *set is false
+// for the zero-size object, which never dies. GH_ERR_STATE: it has one.
+// GH_ERR_INVAL: not the object's beginning; inner says that any byte will do,
+// which Go says of pointers to less than 16 bytes without pointers.
+GH_NODISCARD gh_status gh_finalizer_set(gh_mut *m, const gh_slot *slot,
+                                        bool inner, uint64_t token, bool *set);
+// gh_finalizer_clear takes it away; false: there was none.
+bool gh_finalizer_clear(gh_mut *m, const gh_slot *slot, uint64_t *token);
+// gh_cleanup_add adds a cleanup to any byte of an object; *id counts from 1, and
+// is 0 for the zero-size object. It allocates two blocks of 16 bytes, as Go does
+// for an argument of less, which live until the call is taken.
+GH_NODISCARD gh_status gh_cleanup_add(gh_mut *m, const gh_slot *slot,
+                                      uint64_t token, uint64_t *id);
+// gh_cleanup_stop takes cleanup number id away from the byte at a shown address;
+// false: it is not there any more.
+bool gh_cleanup_stop(gh_mut *m, uint64_t addr, uint64_t id);
+// gh_weak_make makes box hold the 16 bytes of the heap that stand for the byte
+// that slot holds: always the same ones, while the object lives.
+GH_NODISCARD gh_status gh_weak_make(gh_mut *m, gh_slot *box,
+                                    const gh_slot *slot);
+// gh_weak_get makes dst hold what box stands for; nil from the sweep on that found
+// it dead. GH_AGAIN: marking is ending; leave, come in again and repeat.
+GH_NODISCARD gh_status gh_weak_get(gh_mut *m, gh_slot *dst, const gh_slot *box);
+// gh_weak_addr is the shown address of what box stands for, 0: gone. It sweeps,
+// shades and keeps alive nothing.
+uint64_t gh_weak_addr(gh_heap *h, const gh_slot *box);
+// gh_object_pin pins the object that slot holds: *pin is a handle of its own that
+// keeps it alive, for gh_object_unpin only; pins are counted.
+GH_NODISCARD gh_status gh_object_pin(gh_mut *m, const gh_slot *slot,
+                                     uint32_t *pin);
+void gh_object_unpin(gh_mut *m, uint32_t pin);
+uint64_t gh_object_pins(gh_heap *h, const gh_slot *slot);
+
+typedef struct gh_final_stats {
+    uint64_t finalizers_set, finalizers_cleared, finalizers_attached,
+        finalizers_queued, finalizers_taken;
+    uint64_t cleanups_added, cleanups_stopped, cleanups_attached,
+        cleanups_queued, cleanups_taken;
+    uint64_t weak_attached;
+} gh_final_stats;
+void gh_final_stats_get(gh_heap *h, gh_final_stats *out);
+
 // ---- pins: memory that outlives its heap -------------------------------------------
 
 // A pin is a root that also keeps the memory mapped after gh_heap_free, for
@@ -472,7 +519,7 @@ typedef struct gh_call {
 size_t gh_call_count(const gh_heap *h);
 // gh_call_gather makes due all that waits, and returns how many are: cycles
 // first, oldest first; then finalizers, the last queued first; then cleanups,
-// the first queued first; all after what was due already.
+// the block of 20 that was queued last first; all after what was due already.
 size_t gh_call_gather(gh_heap *h);
 // gh_call_take takes the next that is due; false: none is.
 bool gh_call_take(gh_heap *h, gh_call *out);
@@ -675,6 +722,10 @@ typedef enum gh_root_kind {
     GH_ROOT_SLOT,    // of a gh_slots
     GH_ROOT_PIN,
     GH_ROOT_TINY,    // the block that a P takes tiny objects from
+    GH_ROOT_FINALIZER,  // queued, or what an object with one points at
+    GH_ROOT_WEAK_BOX,
+    GH_ROOT_CLEANUP,    // the blocks of one
+    GH_ROOT_PINNED,     // gh_object_pin
 } gh_root_kind;
 typedef struct gh_root {
     uint64_t target;  // as shown; never nil

@@ -45,6 +45,8 @@
 #define GH_HEAP_SIG 0x6ea9u
 #define GH_P_SIG    0x9u
 
+#define GH_SPECIAL_KINDS 12
+
 // gh_pageinfo is the marker's short way from an address to its object: one for
 // each page of the window. It repeats what the page's span says
 // [inv:pageinfo.span]; pages outside spans in use are all zero, so that
@@ -64,6 +66,7 @@ _Static_assert(sizeof(gh_pageinfo) == 16, "four to a cache line");
 // gh_heap_arena is what each 64 MiB frame of the window keeps aside.
 typedef struct gh_heap_arena {
     uint64_t page_in_use[GH_PAGES_PER_ARENA / 64];  // first pages of spans
+    uint64_t page_specials[GH_PAGES_PER_ARENA / 64];  // of those with specials
     uint64_t zeroed_base;  // bytes below were handed out before
 } gh_heap_arena;
 
@@ -82,6 +85,12 @@ typedef struct gh_mcache {
     uint64_t scan_alloc;   // scannable bytes allocated, not yet in heap_scan
     uint32_t flush_gen;    // sweepgen of the last flush
 } gh_mcache;
+
+// gh_cleanup_block is cleanups that a P has found due: see mcleanup.h.
+typedef struct gh_cleanup_block {
+    gh_call_node *first, *last;
+    unsigned n;
+} gh_cleanup_block;
 
 // gh_mut is a P. Its holder is the mutator.
 typedef struct gh_mut gh_p;
@@ -104,6 +113,7 @@ struct gh_mut {
     gh_page_cache pcache;
     // Root of an object that has been allocated and is in no slot yet.
     gh_slot pending;
+    gh_cleanup_block cleanups;
 };
 
 // gh_heap_stats is Go's heapStatsDelta, summed.
@@ -278,6 +288,11 @@ struct gh_heap {
     gh_handles handles;
     gh_types types;
     gh_labels labels;
+    uint64_t nspecials[GH_SPECIAL_KINDS];  // attached, by kind: see special.h
+    uint64_t finalizers_set, finalizers_cleared;
+    uint64_t cleanup_id, cleanups_stopped, cleanups_queued;
+    // Mark termination is under way: a weak pointer may not be made strong.
+    bool strong_from_weak_block;
     uint64_t globals_scan, stack_scan;
 
     // ---- numbers

@@ -200,8 +200,11 @@ walk_span(const graph_walk *k, const gh_mspan *s)
             continue;
         }
         const char *label = NULL;
-        for (; special != NULL && special->index <= i; special = special->next) {
-            if (special->index == i && special->kind == GH_SPECIAL_LABEL) {
+        const uint64_t end = (i + 1) * s->elemsize;
+        for (; special != NULL && special->offset < end;
+             special = special->next) {
+            if (special->offset >= i * s->elemsize
+                && special->kind == GH_SPECIAL_LABEL) {
                 label = ((const gh_label *)special)->name;
             }
         }
@@ -279,12 +282,74 @@ walk_pins(const roots_walk *k)
     return true;
 }
 
+static gh_root_kind
+handle_kind(gh_heap *h, uint32_t id)
+{
+    switch (*gh_handles_link(&h->handles, id)) {
+    case GH_HANDLE_FINALIZER: return GH_ROOT_FINALIZER;
+    case GH_HANDLE_CLEANUP: return GH_ROOT_CLEANUP;
+    case GH_HANDLE_PIN: return GH_ROOT_PINNED;
+    default: return GH_ROOT_HANDLE;
+    }
+}
+
+static bool
+show_edge(void *arg, const gh_edge *e)
+{
+    const roots_walk *k = arg;
+    const gh_root r = {.target = e->target, .kind = GH_ROOT_FINALIZER};
+    return k->fn(k->arg, &r);
+}
+
+// walk_specials shows what the specials of s keep alive.
+static bool
+walk_specials(roots_walk *k, const gh_mspan *s)
+{
+    gh_heap *h = (gh_heap *)k->h;
+    for (const gh_special *x = s->specials; x != NULL; x = x->next) {
+        const uintptr_t p = s->base + (uintptr_t)x->offset;
+        const unsigned i = gh_mspan_obj_index(s, p);
+        bool go_on = true;
+        if (!is_live(h, s, i)) {
+            continue;  // the sweep will tell
+        }
+        if (x->kind == GH_SPECIAL_WEAK) {
+            go_on = show_root(k, GH_ROOT_WEAK_BOX, ((const gh_weak *)x)->box);
+        } else if (x->kind == GH_SPECIAL_FINALIZER) {
+            const gh_graph_fns fns = {.edge = show_edge};
+            const graph_walk g = {.h = h, .fns = &fns, .arg = k};
+            const gh_object o = {.addr = gh_addr_show(h, p)};
+            go_on = walk_words(&g, s, i, &o);
+        }
+        if (!go_on) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
+walk_all_specials(roots_walk *k)
+{
+    const gh_heap *h = k->h;
+    for (size_t w = 0; w < h->narenas * (GH_PAGES_PER_ARENA / 64); w++) {
+        uint64_t bits = h->arenas[w / (GH_PAGES_PER_ARENA / 64)]
+                            ->page_specials[w % (GH_PAGES_PER_ARENA / 64)];
+        for (; bits != 0; bits &= bits - 1) {
+            if (!walk_specials(k, h->spans[w * 64 + gh_ctz64(bits)])) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 void
 gh_walk_roots(gh_heap *h, bool (*fn)(void *arg, const gh_root *r), void *arg)
 {
-    const roots_walk k = {.h = h, .fn = fn, .arg = arg};
+    roots_walk k = {.h = h, .fn = fn, .arg = arg};
     for (uint32_t id = 1; id <= h->handles.made; id++) {
-        if (!show_root(&k, GH_ROOT_HANDLE,
+        if (!show_root(&k, handle_kind(h, id),
                        gh_handles_slot(&h->handles, id)->word)) {
             return;
         }
@@ -298,6 +363,7 @@ gh_walk_roots(gh_heap *h, bool (*fn)(void *arg, const gh_root *r), void *arg)
     gh_lock(&h->window->lock);
     go_on = walk_pins(&k);
     gh_unlock(&h->window->lock);
+    go_on = go_on && walk_all_specials(&k);
     for (int32_t i = 0; go_on && i < h->procs; i++) {
         go_on = show_root(&k, GH_ROOT_TINY, h->allp[i]->mcache.tiny);
     }

@@ -88,7 +88,7 @@ put_gc(gh_metrics *out, gh_heap *h)
     gh_metric m;
 
     put_u64(out, "/gc/cleanups/executed:cleanups", taken[GH_CALL_CLEANUP]);
-    put_u64(out, "/gc/cleanups/queued:cleanups", queued[GH_CALL_CLEANUP]);
+    put_u64(out, "/gc/cleanups/queued:cleanups", h->cleanups_queued);
     put_u64(out, "/gc/cycles/automatic:gc-cycles", h->num_gc - h->num_forced_gc);
     put_u64(out, "/gc/cycles/forced:gc-cycles", h->num_forced_gc);
     put_u64(out, "/gc/cycles/total:gc-cycles", h->num_gc);

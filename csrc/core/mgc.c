@@ -331,8 +331,10 @@ gh_gc_end_marking(gh_p *p)
     gh_heap *h = p->heap;
     // Nobody else is inside: what was freed until now is shaded here.
     set_roots_marking(h, false);
+    h->strong_from_weak_block = true;
     gh_drain_handles(p);
     gh_gc_drain(h);
+    h->strong_from_weak_block = false;
     end_cycle(p);
 }
 

@@ -8,6 +8,7 @@
 #include "mgcmark_greenteagc.h"
 #include "mgcmark_scan.h"
 #include "mgcwork.h"
+#include "special.h"
 
 // Depth of the ring between queue and scan: enough to cover a cache miss.
 #define RING 16u
@@ -164,6 +165,64 @@ mark_slots(gh_mark *k, const gh_slot *slot, size_t n, bool scan)
     }
 }
 
+// mark_finalized scans an object that has a finalizer, and does not mark it. Its
+// bytes count, as those of any object that Go scans, but in a rescan, which finds
+// them counted. Go: gcScanFinalizer.
+static void
+mark_finalized(gh_mark *k, const gh_mspan *s, unsigned index, bool rescan)
+{
+    if (!gh_spanclass_noscan(s->spanclass)) {
+        const uintptr_t v = gh_mspan_obj_base(s, index);
+        k->bytes_marked += rescan ? 0 : s->elemsize;
+        if (k->h->gt != NULL && !rescan) {
+            gh_greentea_scan(k, v);
+        } else {
+            scan_object(k, v);
+        }
+    }
+}
+
+// Specials are roots: the weak handles' boxes, and what objects with finalizers
+// point at. Go: markrootSpans.
+static void
+mark_specials(gh_mark *k, const gh_mspan *s, bool rescan)
+{
+    for (const gh_special *x = s->specials; x != NULL; x = x->next) {
+        if (x->kind == GH_SPECIAL_FINALIZER) {
+            mark_finalized(k, s,
+                           gh_mspan_obj_index(s, s->base + (uintptr_t)x->offset),
+                           rescan);
+        } else if (x->kind == GH_SPECIAL_WEAK) {
+            mark_root(k, ((const gh_weak *)x)->box);
+        }
+    }
+}
+
+// mark_all_specials drains the queue after each span if scan is true.
+static void
+mark_all_specials(gh_mark *k, bool scan, bool rescan)
+{
+    gh_heap *h = k->h;
+    for (size_t w = 0; w < h->narenas * (GH_PAGES_PER_ARENA / 64); w++) {
+        const gh_heap_arena *ha = h->arenas[w / (GH_PAGES_PER_ARENA / 64)];
+        uint64_t bits = ha->page_specials[w % (GH_PAGES_PER_ARENA / 64)];
+        for (; bits != 0; bits &= bits - 1) {
+            mark_specials(k, h->spans[w * 64 + gh_ctz64(bits)], rescan);
+            if (scan) {
+                drain(k);
+            }
+        }
+    }
+}
+
+void
+gh_gc_mark_finalized(gh_heap *h, const gh_mspan *s, unsigned index)
+{
+    gh_mark k = gh_mark_open(h);
+    mark_finalized(&k, s, index, false);
+    gh_mark_close(&k);
+}
+
 static void
 mark_roots(gh_mark *k, bool scan)
 {
@@ -188,16 +247,19 @@ mark_roots(gh_mark *k, bool scan)
         mark_root(k, pin->slot.word);
     }
     gh_unlock(&h->window->lock);
+    mark_all_specials(k, scan, false);
     if (scan) {
         drain(k);
     }
 }
 
-// rescan scans every marked object that holds pointers, once.
+// rescan scans every marked object that holds pointers, once, and every one with
+// a finalizer.
 static void
 rescan(gh_mark *k)
 {
     gh_heap *h = k->h;
+    mark_all_specials(k, true, true);
     for (size_t w = 0; w < h->narenas * (GH_PAGES_PER_ARENA / 64); w++) {
         const gh_heap_arena *ha = h->arenas[w / (GH_PAGES_PER_ARENA / 64)];
         uint64_t bits = ha->page_in_use[w % (GH_PAGES_PER_ARENA / 64)];

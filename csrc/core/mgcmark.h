@@ -32,6 +32,10 @@ void gh_gc_drain(gh_heap *h);
 // returns whether nothing is. What found no room in the queue does not count.
 bool gh_gc_drain_n(gh_heap *h, uint64_t work);
 
+// gh_gc_mark_finalized marks what the object at slot number index of s points at,
+// for its new finalizer, as the marker did for those that it found.
+void gh_gc_mark_finalized(gh_heap *h, const gh_mspan *s, unsigned index);
+
 // gh_gc_scan_grey scans n grey objects, the longest grey first, and returns how
 // many are left; of Green Tea's queues n entries, as they come. fn hears what was
 // scanned and what became grey by it.

@@ -213,6 +213,12 @@ prefetch_entry(const gh_mark *k, uintptr_t entry)
     __builtin_prefetch(k->h->bm.ptr_bits + (v - k->base) / 512);
 }
 
+void
+gh_greentea_scan(gh_mark *k, uintptr_t v)
+{
+    gh_scan_object(k, v, mark_words);
+}
+
 bool
 gh_greentea_step(gh_mark *k)
 {

@@ -159,6 +159,8 @@ void gh_greentea_trim(gh_heap *h);
 
 // gh_greentea_mark marks what v points at, if anything.
 void gh_greentea_mark(gh_mark *k, uintptr_t v);
+// gh_greentea_scan scans the object at v, whether it is marked or not.
+void gh_greentea_scan(gh_mark *k, uintptr_t v);
 // gh_greentea_step scans the next entry of the queues: an object, an oblet, or
 // what is grey of a span; false when they are empty. k->fn, if any, hears of it.
 bool gh_greentea_step(gh_mark *k);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mcentral.h"
+#include "mcleanup.h"
 #include "mgcmark_greenteagc.h"  // up-call: a swept span's scan bits are cleared
 #include "mheap.h"
 #include "special.h"
@@ -51,10 +52,10 @@ gh_mspan_sweep(gh_heap *h, gh_mspan *s, bool preserve)
     if (!h->opt.policy.eager_sweep && !h->clock_external) {
         h->clock_ns += h->opt.costs.sweep_page * (double)s->npages;
     }
-    check_zombies(h, s);
     if (GH_UNLIKELY(s->specials != NULL)) {
         gh_specials_sweep(h, s);
     }
+    check_zombies(h, s);
 
     if (GH_UNLIKELY(h->opt.debug.clobber_free)) {
         clobber(h, s);
@@ -179,6 +180,7 @@ gh_sweepone(gh_heap *h)
     }
     if (s == NULL) {
         h->sweep_drained = true;
+        gh_cleanups_flush(h);
         gh_scav_ready(&h->scavenger);
         return GH_SWEEP_NOTHING;
     }

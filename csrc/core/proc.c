@@ -8,6 +8,7 @@
 #include "cpustats.h"
 #include "mbarrier.h"
 #include "mcache.h"
+#include "mcleanup.h"
 
 // A mutator that somebody waits for gives way at a poll after this long.
 #define HAND_OVER_NS 10000000
@@ -36,6 +37,7 @@ destroy_p(gh_heap *h, gh_p *p)
 {
     gh_mcache_release_all(p);
     gh_page_cache_flush(&p->pcache, &h->pages);
+    gh_cleanups_flush_p(h, p);
     p->sig = GH_SIG_DEAD;
     gh_fixalloc_free(&h->cachealloc, p);
 }

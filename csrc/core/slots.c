@@ -46,6 +46,7 @@ gh_handles_alloc(gh_handles *t, uint32_t *id)
     if (t->free != 0) {
         *id = t->free;
         t->free = *gh_handles_link(t, *id);
+        *gh_handles_link(t, *id) = GH_HANDLE_CLIENTS;
         t->live++;
         return GH_OK;
     }

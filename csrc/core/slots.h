@@ -41,9 +41,17 @@ struct gh_slots {
 
 #define GH_HANDLE_CHUNK 1024u
 
+// What link says of a handle that is in use: whose it is. Larger than any number
+// of a handle, but for the client's.
+#define GH_HANDLE_CLIENTS   0u
+#define GH_HANDLE_FINALIZER (UINT32_MAX - 1)  // of an object that waits for it
+#define GH_HANDLE_CLEANUP   (UINT32_MAX - 2)  // of a cleanup's blocks
+#define GH_HANDLE_PIN       (UINT32_MAX - 3)
+
 typedef struct gh_handle_chunk {
     gh_slot slot[GH_HANDLE_CHUNK];
-    // Number of the next handle on the free or pending list, 0: end.
+    // Number of the next handle on the free or pending list, 0: end. Of one that
+    // is in use GH_HANDLE_...
     uint32_t link[GH_HANDLE_CHUNK];
 } gh_handle_chunk;
 

@@ -1,9 +1,62 @@
-// special.c: labels. See special.h.
+// special.c: lists of specials, what fires in a sweep, and labels. See special.h.
 
 #include "special.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "mcleanup.h"
+
+// ---- the list of a span -----------------------------------------------------------
+
+gh_special **
+gh_special_find(gh_mspan *s, uint64_t offset, gh_special_kind kind, bool *exists)
+{
+    gh_special **at = &s->specials;
+    while (*at != NULL
+           && ((*at)->offset < offset
+               || ((*at)->offset == offset && (*at)->kind < kind))) {
+        at = &(*at)->next;
+    }
+    *exists = *at != NULL && (*at)->offset == offset && (*at)->kind == kind;
+    return at;
+}
+
+// set_page says in the bit of s's first page whether s has specials.
+static void
+set_page(gh_heap *h, const gh_mspan *s)
+{
+    gh_heap_arena *ha = gh_arena_of(h, s->base);
+    const uintptr_t page =
+        ((s->base - h->base) >> GH_PAGE_SHIFT) % GH_PAGES_PER_ARENA;
+    const uint64_t bit = (uint64_t)1 << (page % 64);
+    if (s->specials != NULL) {
+        ha->page_specials[page / 64] |= bit;
+    } else {
+        ha->page_specials[page / 64] &= ~bit;
+    }
+}
+
+void
+gh_special_insert(gh_heap *h, gh_mspan *s, gh_special **at, gh_special *x)
+{
+    x->next = *at;
+    *at = x;
+    h->nspecials[x->kind]++;
+    set_page(h, s);
+}
+
+gh_special *
+gh_special_remove(gh_heap *h, gh_mspan *s, gh_special **at)
+{
+    gh_special *x = *at;
+    *at = x->next;
+    h->nspecials[x->kind]--;
+    set_page(h, s);
+    return x;
+}
+
+// ---- labels -------------------------------------------------------------------------
 
 static uint32_t
 hash_name(const char *name)
@@ -86,60 +139,18 @@ drop(gh_labels *t, gh_label *label)
     free(label);
 }
 
-void
-gh_specials_sweep(gh_heap *h, gh_mspan *s)
+// label_of is the label of the object at base, which begins off bytes into s.
+static gh_label *
+label_of(gh_mspan *s, uint64_t off, gh_special ***at)
 {
-    gh_special **at = &s->specials;
-    while (*at != NULL) {
-        gh_special *x = *at;
-        if (gh_mspan_is_marked(&h->bm, s, x->index)) {
-            at = &x->next;
-            continue;
-        }
-        *at = x->next;
-        drop(&h->labels, (gh_label *)x);
-    }
-}
-
-void
-gh_labels_fini(gh_heap *h)
-{
-    gh_labels *t = &h->labels;
-    for (uint32_t i = 0; i < t->nbuckets; i++) {
-        for (gh_label_link *l = t->bucket[i], *next; l != NULL; l = next) {
-            next = l->next;
-            free(label_of_link(l));
-        }
-    }
-    free(t->bucket);
-    *t = (gh_labels){0};
-}
-
-// place returns where in s's list the label of the object at base is, or where
-// it is to go; index is its slot number.
-static gh_special **
-place(gh_mspan *s, uint32_t index, uintptr_t base)
-{
-    gh_special **at = &s->specials;
-    while (*at != NULL
-           && ((*at)->index < index
-               || ((*at)->index == index && ((gh_label *)*at)->base < base))) {
-        at = &(*at)->next;
-    }
-    return at;
-}
-
-// is_label_of: the special at a place belongs to the object at base.
-static bool
-is_label_of(const gh_special *x, uintptr_t base)
-{
-    return x != NULL && ((const gh_label *)x)->base == base;
+    bool exists;
+    *at = gh_special_find(s, off, GH_SPECIAL_LABEL, &exists);
+    return exists ? (gh_label *)**at : NULL;
 }
 
 // locate finds the object at a shown address.
 static gh_status
-locate(gh_heap *h, uint64_t addr, gh_mspan **span, uint32_t *index,
-       uintptr_t *base)
+locate(gh_heap *h, uint64_t addr, gh_mspan **span, uintptr_t *base)
 {
     gh_object o;
     const gh_status st = gh_object_at_addr(h, addr, &o);
@@ -151,7 +162,6 @@ locate(gh_heap *h, uint64_t addr, gh_mspan **span, uint32_t *index,
     }
     *span = gh_span_of_unchecked(h, (uintptr_t)(o.span_base - GH_ADDR_BASE)
                                         + h->base);
-    *index = o.index;
     *base = (uintptr_t)(o.addr - GH_ADDR_BASE) + h->base;
     return GH_OK;
 }
@@ -161,14 +171,13 @@ gh_label_set(gh_mut *m, uint64_t addr, const char *name)
 {
     gh_heap *h = m->heap;
     gh_mspan *s;
-    uint32_t index;
     uintptr_t base;
-    gh_status st = locate(h, addr, &s, &index, &base);
+    gh_status st = locate(h, addr, &s, &base);
     if (st != GH_OK) {
         return st;
     }
-    gh_special **at = place(s, index, base);
-    gh_label *old = is_label_of(*at, base) ? (gh_label *)*at : NULL;
+    gh_special **at;
+    gh_label *old = label_of(s, base - s->base, &at);
     gh_label *label = NULL;
     if (name != NULL) {
         const uint32_t hash = hash_name(name);
@@ -186,19 +195,18 @@ gh_label_set(gh_mut *m, uint64_t addr, const char *name)
             return GH_ERR_NOMEM;
         }
         *label = (gh_label){
-            .special = {.index = index, .kind = GH_SPECIAL_LABEL},
+            .special = {.offset = base - s->base, .kind = GH_SPECIAL_LABEL},
             .link = {.hash = hash},
             .base = base,
         };
         memcpy(label->name, name, len);
     }
     if (old != NULL) {
-        *at = old->special.next;
+        (void)gh_special_remove(h, s, at);
         drop(&h->labels, old);
     }
     if (label != NULL) {
-        label->special.next = *at;
-        *at = &label->special;
+        gh_special_insert(h, s, at, &label->special);
         gh_label_link **b = bucket_of(&h->labels, label->link.hash);
         label->link.next = *b;
         *b = &label->link;
@@ -211,13 +219,13 @@ const char *
 gh_label_at(gh_heap *h, uint64_t addr)
 {
     gh_mspan *s;
-    uint32_t index;
     uintptr_t base;
-    if (h->labels.n == 0 || locate(h, addr, &s, &index, &base) != GH_OK) {
+    gh_special **at;
+    if (h->labels.n == 0 || locate(h, addr, &s, &base) != GH_OK) {
         return NULL;
     }
-    const gh_special *x = *place(s, index, base);
-    return is_label_of(x, base) ? ((const gh_label *)x)->name : NULL;
+    const gh_label *x = label_of(s, base - s->base, &at);
+    return x == NULL ? NULL : x->name;
 }
 
 gh_status
@@ -235,4 +243,105 @@ gh_label_find(gh_heap *h, const char *name, uint64_t *addr)
         *addr = o.addr;
     }
     return st;
+}
+
+// ---- firing -----------------------------------------------------------------------------
+
+// fire does what the end of x's object means for x, and frees it. x is in no
+// list. Go: freeSpecial.
+static void
+fire(gh_heap *h, gh_mspan *s, gh_special *x)
+{
+    switch ((gh_special_kind)x->kind) {
+    case GH_SPECIAL_FINALIZER: {
+        // The object lives on, in the handle that waits for it.
+        gh_callable *f = gh_callable_of(x);
+        gh_handles_slot(&h->handles, f->node.call.handle)->word =
+            s->base + (uintptr_t)x->offset;
+        gh_calls_push(&h->calls, &f->node);
+        break;
+    }
+    case GH_SPECIAL_CLEANUP:
+        gh_cleanup_enqueue(h, &gh_callable_of(x)->node);
+        break;
+    case GH_SPECIAL_WEAK:
+        *(uint64_t *)((gh_weak *)x)->box = 0;
+        free(x);
+        break;
+    case GH_SPECIAL_PIN:
+        free(x);
+        break;
+    case GH_SPECIAL_LABEL:
+        drop(&h->labels, (gh_label *)x);
+        break;
+    }
+}
+
+// has_finalizer: one of the specials from x on that lie below end.
+static bool
+has_finalizer(const gh_special *x, uint64_t end)
+{
+    for (; x != NULL && x->offset < end; x = x->next) {
+        if (x->kind == GH_SPECIAL_FINALIZER) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+gh_specials_sweep(gh_heap *h, gh_mspan *s)
+{
+    gh_special **at = &s->specials;
+    while (*at != NULL) {
+        const unsigned i =
+            gh_mspan_obj_index(s, s->base + (uintptr_t)(*at)->offset);
+        if (gh_mspan_is_marked(&h->bm, s, i)) {
+            at = &(*at)->next;
+            continue;
+        }
+        const uint64_t end = (i + 1) * s->elemsize;
+        const bool revived = has_finalizer(*at, end);
+        if (revived) {
+            gh_mspan_mark_bits(&h->bm, s)[i / 64] |= (uint64_t)1 << (i % 64);
+        }
+        while (*at != NULL && (*at)->offset < end) {
+            if (revived && (*at)->kind != GH_SPECIAL_FINALIZER
+                && (*at)->kind != GH_SPECIAL_WEAK) {
+                at = &(*at)->next;  // it is about an object that is freed
+                continue;
+            }
+            fire(h, s, gh_special_remove(h, s, at));
+        }
+    }
+}
+
+static void
+free_list(gh_special *x)
+{
+    for (gh_special *next; x != NULL; x = next) {
+        next = x->next;
+        if (x->kind == GH_SPECIAL_FINALIZER || x->kind == GH_SPECIAL_CLEANUP) {
+            free(gh_callable_of(x));
+        } else {
+            free(x);  // a special is the first thing in the others
+        }
+    }
+}
+
+void
+gh_specials_fini(gh_heap *h)
+{
+    for (size_t w = 0; w < h->narenas * (GH_PAGES_PER_ARENA / 64); w++) {
+        uint64_t bits = h->arenas[w / (GH_PAGES_PER_ARENA / 64)]
+                            ->page_specials[w % (GH_PAGES_PER_ARENA / 64)];
+        for (; bits != 0; bits &= bits - 1) {
+            gh_mspan *s = h->spans[w * 64 + gh_ctz64(bits)];
+            free_list(s->specials);
+            s->specials = NULL;
+        }
+    }
+    free(h->labels.bucket);
+    h->labels = (gh_labels){0};
+    gh_cleanups_fini(h);
 }

@@ -12,6 +12,8 @@
 #include "goheap.h"
 #include "heap.h"
 #include "mcentral.h"
+#include "mcleanup.h"
+#include "mfinal.h"
 #include "mgcmark.h"
 #include "mgcmark_greenteagc.h"
 #include "mgcwork.h"
@@ -28,7 +30,7 @@ typedef struct checker {
     uint64_t in_sets;
     uint64_t spans_in_sets;  // spans that say they are in a set
     uint64_t live_bytes, live_objects;
-    uint64_t specials;
+    uint64_t specials[GH_SPECIAL_KINDS];
     uint64_t owned, queued;  // Green Tea: spans, entries
 } checker;
 
@@ -242,20 +244,76 @@ check_roots(checker *k)
 // check_specials: a special belongs to an allocated slot of its span, and the
 // table of labels has each of them once [inv:special.live].
 static void
-check_specials(checker *k, const gh_mspan *s)
+check_specials(checker *k, gh_mspan *s)
 {
-    const gh_heap *h = k->h;
+    gh_heap *h = k->h;
+    const uint64_t at = gh_addr_show(h, s->base);
     const bool swept = s->sweepgen == h->sweepgen
                        || s->sweepgen == h->sweepgen + 3;
+    const uintptr_t page = (s->base - h->base) >> GH_PAGE_SHIFT;
+    const uint64_t bits = gh_arena_of(h, s->base)
+                              ->page_specials[page % GH_PAGES_PER_ARENA / 64];
+    if ((bits >> (page % 64) & 1) != (s->specials != NULL)) {
+        complain(k, "[inv:special.live] span 0x%" PRIx64
+                    ": its page's bit is wrong", at);
+    }
     for (const gh_special *x = s->specials; x != NULL; x = x->next) {
-        k->specials++;
-        if (x->index >= s->nelems
-            || (swept && !gh_mspan_is_allocated(&h->bm, s, x->index))
-            || (x->next != NULL && x->next->index < x->index)) {
+        k->specials[x->kind]++;
+        const unsigned i =
+            gh_mspan_obj_index(s, s->base + (uintptr_t)x->offset);
+        const gh_special *next = x->next;
+        if (i >= s->nelems || (swept && !gh_mspan_is_allocated(&h->bm, s, i))
+            || (next != NULL
+                && (next->offset < x->offset
+                    || (next->offset == x->offset && next->kind < x->kind)))) {
             complain(k, "[inv:special.live] span 0x%" PRIx64
-                        " has a special of slot %u",
-                     gh_addr_show(h, s->base), x->index);
+                        " has a special of byte %" PRIu64, at, x->offset);
         }
+        if (x->kind == GH_SPECIAL_WEAK
+            && !gh_weak_box_check(h, (const gh_weak *)x, at + x->offset)) {
+            complain(k, "[inv:final.box] 0x%" PRIx64 " has a weak box that "
+                        "says otherwise", at + x->offset);
+        }
+    }
+}
+
+// check_finals: no finalizer or cleanup is lost, none is doubled
+// [inv:final.conserved].
+static void
+check_finals(checker *k)
+{
+    gh_heap *h = k->h;
+    gh_final_stats f;
+    gh_final_stats_get(h, &f);
+    const uint64_t finalizers = k->specials[GH_SPECIAL_FINALIZER];
+    if (f.finalizers_set
+        != f.finalizers_cleared + finalizers + f.finalizers_queued) {
+        complain(k, "[inv:final.conserved] %" PRIu64 " finalizers set, %" PRIu64
+                    " cleared, %" PRIu64 " attached, %" PRIu64 " queued",
+                 f.finalizers_set, f.finalizers_cleared, finalizers,
+                 f.finalizers_queued);
+    }
+    const uint64_t cleanups = k->specials[GH_SPECIAL_CLEANUP];
+    uint64_t queued[GH_CALL_KINDS], taken[GH_CALL_KINDS];
+    gh_calls_counts(&h->calls, queued, taken);
+    const uint64_t pushed = queued[GH_CALL_CLEANUP];
+    if (f.cleanups_added != f.cleanups_stopped + cleanups + f.cleanups_queued
+        || f.cleanups_queued != pushed + gh_cleanups_blocked(h)) {
+        complain(k, "[inv:final.conserved] %" PRIu64 " cleanups added, %" PRIu64
+                    " stopped, %" PRIu64 " attached, %" PRIu64 " queued, %" PRIu64
+                    " given on",
+                 f.cleanups_added, f.cleanups_stopped, cleanups,
+                 f.cleanups_queued, pushed);
+    }
+    for (unsigned i = 0; i < GH_SPECIAL_KINDS; i++) {
+        if (k->specials[i] != h->nspecials[i]) {
+            complain(k, "[inv:special.live] %" PRIu64 " specials of kind %u, %"
+                        PRIu64 " counted", k->specials[i], i, h->nspecials[i]);
+        }
+    }
+    if (k->specials[GH_SPECIAL_LABEL] != h->labels.n) {
+        complain(k, "[inv:special.live] %" PRIu64 " labels, %u in their table",
+                 k->specials[GH_SPECIAL_LABEL], h->labels.n);
     }
 }
 
@@ -320,6 +378,22 @@ trace_rest(tracer *t)
     }
 }
 
+// trace_specials follows what the specials of s keep alive: boxes of weak handles,
+// and what objects with finalizers point at.
+static void
+trace_specials(tracer *t, const gh_mspan *s)
+{
+    for (const gh_special *x = s->specials; x != NULL; x = x->next) {
+        if (x->kind == GH_SPECIAL_WEAK) {
+            trace_visit(t, ((const gh_weak *)x)->box);
+        } else if (x->kind == GH_SPECIAL_FINALIZER) {
+            const uintptr_t p = s->base + (uintptr_t)x->offset;
+            trace_object(t, gh_mspan_obj_base(s, gh_mspan_obj_index(s, p)));
+        }
+        trace_rest(t);
+    }
+}
+
 static void
 trace_roots(tracer *t)
 {
@@ -345,6 +419,13 @@ trace_roots(tracer *t)
     }
     gh_unlock(&h->window->lock);
     trace_rest(t);
+    for (size_t w = 0; w < h->narenas * (GH_PAGES_PER_ARENA / 64); w++) {
+        uint64_t bits = h->arenas[w / (GH_PAGES_PER_ARENA / 64)]
+                            ->page_specials[w % (GH_PAGES_PER_ARENA / 64)];
+        for (; bits != 0; bits &= bits - 1) {
+            trace_specials(t, h->spans[w * 64 + gh_ctz64(bits)]);
+        }
+    }
 }
 
 // trace_one follows one grey object, or the one of a grey piece.
@@ -453,10 +534,6 @@ check_sums(checker *k)
         complain(k, "[inv:spanset.one] sets hold %" PRIu64 " spans, %" PRIu64
                     " say they are in one", in_sets, k->spans_in_sets);
     }
-    if (k->specials != h->labels.n) {
-        complain(k, "[inv:special.live] %" PRIu64 " specials, %u labels",
-                 k->specials, h->labels.n);
-    }
     if (k->pages != h->pages_in_use) {
         complain(k, "[inv:heap.pages_in_use] %" PRIu64 " counted, %" PRIu64
                     " noted", k->pages, h->pages_in_use);
@@ -527,7 +604,7 @@ gh_verify(gh_mut *m, void (*report)(void *arg, const char *line), void *arg)
                             ->page_in_use[w % (GH_PAGES_PER_ARENA / 64)];
         for (; bits != 0; bits &= bits - 1) {
             const uintptr_t page = w * 64 + gh_ctz64(bits);
-            const gh_mspan *s = h->spans[page];
+            gh_mspan *s = h->spans[page];
             if (s == NULL || s->state != GH_SPAN_IN_USE
                 || s->base != h->base + (page << GH_PAGE_SHIFT)) {
                 complain(&k, "[inv:heap.spans] page %zu is in use without a "
@@ -553,10 +630,18 @@ gh_verify(gh_mut *m, void (*report)(void *arg, const char *line), void *arg)
                          "are queued, %" PRIu64 " are", k.owned, k.queued);
         }
     }
-    if (gh_calls_count(&h->calls) != gh_calls_waiting(&h->calls)) {
-        complain(&k, "[inv:calls.count] %zu calls in the lists, %zu counted",
-                 gh_calls_count(&h->calls), gh_calls_waiting(&h->calls));
+    uint64_t left = 0, queued[GH_CALL_KINDS], taken[GH_CALL_KINDS];
+    gh_calls_counts(&h->calls, queued, taken);
+    for (int i = 0; i < GH_CALL_KINDS; i++) {
+        left += queued[i] - taken[i];
     }
+    const size_t calls = gh_calls_count(&h->calls);
+    if (calls != gh_calls_waiting(&h->calls) || calls != left) {
+        complain(&k, "[inv:calls.count] %zu calls in the lists, %zu counted, "
+                     "%" PRIu64 " queued and not taken",
+                 calls, gh_calls_waiting(&h->calls), left);
+    }
+    check_finals(&k);
     check_roots(&k);
     check_colours(&k);
     check_sums(&k);

@@ -24,7 +24,7 @@ take(gh_calls *c, char *text)
 {
     gh_call call;
     size_t n = 0;
-    while (gh_calls_take(c, &call)) {
+    while (gh_calls_take(c, &call, (uint32_t[2]){0})) {
         text[n++] = "ofc"[call.kind];
         text[n++] = (char)('0' + call.token);
     }
@@ -40,7 +40,7 @@ test_order(void)
     gh_calls_init(&c);
     gh_call call;
     CHECK_EQ(gh_calls_gather(&c), 0);
-    CHECK(!gh_calls_take(&c, &call));
+    CHECK(!gh_calls_take(&c, &call, (uint32_t[2]){0}));
     push(&c, GH_CALL_CLEANUP, 1);
     push(&c, GH_CALL_FINALIZER, 1);
     push(&c, GH_CALL_CYCLE, 1);
@@ -49,11 +49,11 @@ test_order(void)
     push(&c, GH_CALL_CYCLE, 2);
     CHECK_EQ(gh_calls_waiting(&c), 6);
     CHECK_EQ(gh_calls_count(&c), 6);
-    CHECK(!gh_calls_take(&c, &call));  // nothing is due yet
+    CHECK(!gh_calls_take(&c, &call, (uint32_t[2]){0}));  // nothing is due yet
     CHECK_EQ(gh_calls_gather(&c), 6);
     // What comes in between is of the next batch.
     push(&c, GH_CALL_CYCLE, 3);
-    CHECK(gh_calls_take(&c, &call) && call.kind == GH_CALL_CYCLE);
+    CHECK(gh_calls_take(&c, &call, (uint32_t[2]){0}) && call.kind == GH_CALL_CYCLE);
     CHECK_EQ(gh_calls_gather(&c), 6);
     push(&c, GH_CALL_FINALIZER, 3);
     CHECK_EQ(gh_calls_count(&c), 7);
