@@ -12,16 +12,18 @@ from .stats import (BySize, Explanation, GCCycle, Histogram, MemStats, MemStatsD
 from .table import Table
 from .snapshot import (CacheInfo, CensusRow, Edge, OccupancyRow, PageRun, RootInfo, Snapshot, Span)
 from .watch import Event, EventLog
+from .final import Cleanup, WeakRef
 from .heap import Heap, address_of, cast, heap_of
 from .replay import Replay, replay
 from .script import Script, ScriptResult
 
-At = Ref | int | str  # where an object is: a handle, an address, a label
+At = Ref | WeakRef | int | str  # where an object is: a handle, strong or weak, an address, a label
 
 # Left out are struct, since a star import would hide the standard library's module, and
 # the names for annotations.
 __all__ = [
-    "address_of", "Array", "Block", "bool_", "BySize", "CacheInfo", "cast", "CensusRow", "Costs",
+    "address_of", "Array", "Block", "bool_", "BySize", "CacheInfo", "cast", "CensusRow",
+    "Cleanup", "Costs",
     "Debug", "define", "Edge", "Embed", "Event", "EventLog", "explain", "Explanation", "Field", "Fixed",
     "fixed", "float32", "float64", "ForeignRefError", "GCCycle", "GO_VERSION", "Heap", "heap_of", "Histogram",
     "HeapClosedError", "HeapCorruptionError", "HeapError", "HeapMemoryError", "HeapStateError",
@@ -29,7 +31,8 @@ __all__ = [
     "OccupancyRow", "PageRun", "Policy", "Ptr", "Ref", "Replay", "replay", "RootInfo", "Roots",
     "Script", "ScriptError", "ScriptResult", "size_classes", "SizeClass", "sizeof", "Slice",
     "Snapshot", "Span", "Step", "String", "Struct", "Table", "TraceError", "type_info", "TypeInfo",
-    "uint16", "uint32", "uint64", "uint8", "uintptr", "Words", "words",
+    "uint16", "uint32", "uint64", "uint8", "uintptr", "WeakRef", "Words",
+    "words",
 ]
 __version__ = "0.1.0"
 

@@ -20,6 +20,7 @@ from .aliases import (Color as Color, Limit as Limit, Mode as Mode, Path as Path
                       Percent as Percent, Progress as Progress, Size as Size)
 from .errors import (ForeignRefError, HeapClosedError, HeapCorruptionError, HeapError,
                      HeapMemoryError, HeapStateError, ScriptError, TraceError)
+from .final import Cleanup, WeakRef
 from .replay import Replay, replay
 from .script import Script, ScriptResult
 from .settings import Costs, Debug, Knobs, Policy
@@ -32,7 +33,8 @@ from .types import StructMeta
 from .watch import Event, EventLog
 
 __all__ = [
-    "address_of", "Array", "Block", "bool_", "BySize", "CacheInfo", "cast", "CensusRow", "Costs",
+    "address_of", "Array", "Block", "bool_", "BySize", "CacheInfo", "cast", "CensusRow",
+    "Cleanup", "Costs",
     "Debug", "define", "Edge", "Embed", "Event", "EventLog", "explain", "Explanation", "Field", "Fixed",
     "fixed", "float32", "float64", "ForeignRefError", "GCCycle", "GO_VERSION", "Heap", "heap_of", "Histogram",
     "HeapClosedError", "HeapCorruptionError", "HeapError", "HeapMemoryError", "HeapStateError",
@@ -40,7 +42,8 @@ __all__ = [
     "OccupancyRow", "PageRun", "Policy", "Ptr", "Ref", "Replay", "replay", "RootInfo", "Roots",
     "Script", "ScriptError", "ScriptResult", "size_classes", "SizeClass", "sizeof", "Slice", "Step",
     "Snapshot", "Span", "String", "Struct", "Table", "TraceError", "type_info", "TypeInfo",
-    "uint16", "uint32", "uint64", "uint8", "uintptr", "Words", "words",
+    "uint16", "uint32", "uint64", "uint8", "uintptr", "WeakRef", "Words",
+    "words",
 ]
 
 __version__: Final[str]
@@ -53,7 +56,7 @@ _S = TypeVar("_S", bound=Struct)
 _V = TypeVar("_V")
 _D = TypeVar("_D", default=Any)
 
-At: TypeAlias = Ref | int | str
+At: TypeAlias = Ref | WeakRef[Any] | int | str
 
 # numpy's stubs show no __buffer__ to a checker that aims at CPython 3.11.
 class _HasArray(Protocol):
@@ -257,6 +260,11 @@ class Heap:
     def verify(self) -> None: ...
     def plot(self, name: str = "heap", ax: Any = None) -> Any: ...
     def on_cycle(self, fn: Callable[[GCCycle, Knobs], object] | None, /) -> None: ...
+    def weak(self, ref: _R, /) -> WeakRef[_R]: ...
+    def set_finalizer(self, ref: _R, fn: Callable[[_R], object] | None, /) -> None: ...
+    def add_cleanup(self, ref: Ref, fn: Callable[..., object], /, *args: Any) -> Cleanup: ...
+    def ref(self, at: WeakRef[_R] | int | str, /) -> Ref: ...
+    def pin(self, ref: Ref, /) -> AbstractContextManager[None]: ...
     def run_pending(self, limit: int | None = None, /) -> int: ...
     @property
     def pending(self) -> int: ...

@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Literal, overload
@@ -11,11 +12,12 @@ from . import _core
 from .aliases import Color, Mode, Phase
 from . import watch as _watch
 from .errors import HeapClosedError, HeapCorruptionError
+from .final import Cleanup, WeakRef, held_by, make_cleanup, make_weak
 from .settings import Costs, Debug, Knobs, Policy
 from .snapshot import Snapshot
 from .stats import GCCycle, Histogram, MemStats, ObjectInfo, Step
 from .table import Table
-from .types import _array_class, words
+from .types import Ref, _array_class, words
 from .watch import EventLog
 
 __all__ = ["Heap", "address_of", "cast", "heap_of"]
@@ -113,6 +115,9 @@ class Heap(_core.HeapPart):
     _debug: Debug
     _costs: Costs
     _on_cycle: Callable[[GCCycle, Knobs], object] | None
+    # What is to be called, by token; csrc/binding/final.c takes it out.
+    _calls: dict[int, tuple[Any, Any, int]]
+    _tokens: Iterator[int]
 
     def __new__(cls, *, gogc: Any = 100, memory_limit: Any = None, procs: int = 1,
                 mode: Mode = "stw", hard_limit: Any = None, policy: Policy = _DEFAULT_POLICY,
@@ -143,7 +148,18 @@ class Heap(_core.HeapPart):
             manual=callbacks == "manual")
         self._mode, self._policy, self._debug, self._costs = mode, policy, debug, costs
         self._on_cycle = None
+        self._calls, self._tokens = {}, itertools.count(1)
         return self
+
+    def close(self) -> None:
+        """End it now; twice is fine. Memory that a live buffer shows stays mapped until that
+        buffer goes. What waits to be called isn't called any more.
+
+        HeapStateError while another thread is inside.
+        """
+        super().close()
+        self._on_cycle = None
+        self._calls.clear()
 
     @property
     def mode(self) -> Mode:
@@ -339,10 +355,20 @@ class Heap(_core.HeapPart):
 
         LookupError if no live object is there. No root is made for asking.
         """
-        if isinstance(at, str):
-            at = self._find_label(at)
+        at = self._address(at)
         addr, base, size, elemsize, name, label, color, span, slot, _, _ = self._info(at)
         return ObjectInfo(addr, base, size, elemsize, name, label, color, span, slot)
+
+    def _address(self, at: Any) -> Any:
+        """The address of what a label or weak handle stands for; anything else as it is."""
+        if isinstance(at, str):
+            return self._find_label(at)
+        if isinstance(at, WeakRef):
+            addr = self._weak_addr(at._box)
+            if addr == 0:
+                raise LookupError(f"no live object at {at!r}")
+            return addr
+        return at
 
     def label(self, at: Any, name: str | None, /) -> None:
         """Name an object for pictures, snapshots and questions; None takes the name away.
@@ -423,6 +449,95 @@ class Heap(_core.HeapPart):
                             f"{type(fn).__name__!r}")
         self._cycle_calls(fn is not None)
         self._on_cycle = fn
+
+    def set_finalizer(self, ref: Any, fn: Callable[[Any], object] | None, /) -> None:
+        """runtime.SetFinalizer: have fn(ref) called once the object is unreachable.
+
+        That brings the object back, without a finalizer, and keeps what it points at: of
+        objects in a row the first one's runs first, the next one's a cycle later, and a ring
+        with one is never freed. Of one sweep the last found runs first. None takes the
+        finalizer away; a second one is a ValueError, as is a handle of the inside of an object.
+        The handle that fn gets is new. An object of size 0 never dies, and of parts of one tiny
+        block all die together.
+
+        >>> with Heap() as heap:
+        ...     block = heap.alloc(100)
+        ...     heap.set_finalizer(block, lambda b: print("found dead, size", len(b)))
+        ...     del block
+        ...     cycle = heap.collect()
+        found dead, size 100
+        """
+        if fn is None:
+            token = self._clear_finalizer(ref)
+            if token is not None:
+                self._calls.pop(token, None)
+            return
+        if not callable(fn):
+            raise TypeError("set_finalizer: a function or None is needed, not "
+                            f"{type(fn).__name__!r}")
+        if not isinstance(ref, Ref):
+            raise TypeError(f"set_finalizer: a handle is needed, not {type(ref).__name__!r}")
+        token = next(self._tokens)
+        self._calls[token] = fn, type(ref), _core.short_length(ref)
+        is_set = False
+        try:
+            is_set = self._set_finalizer(ref, token)
+        finally:
+            if not is_set:
+                self._calls.pop(token, None)
+
+    def add_cleanup(self, ref: Any, fn: Callable[..., object], /, *args: Any) -> Cleanup:
+        """runtime.AddCleanup: have fn(*args) called once the object is freed.
+
+        An object may have any number, also on its inside; those of one place run newest first.
+        With a finalizer too, they run a cycle after it at the earliest. What keeps the object
+        alive can't be an argument: ValueError for a handle of the object, among them or in what
+        the function closes over. Takes 32 bytes of the heap, as in Go.
+
+        >>> with Heap() as heap:
+        ...     block = heap.alloc(100)
+        ...     cleanup = heap.add_cleanup(block, print, "freed")
+        ...     del block
+        ...     cycle = heap.collect()
+        freed
+        """
+        if not callable(fn):
+            raise TypeError(f"add_cleanup: a function is needed, not {type(fn).__name__!r}")
+        if not isinstance(ref, Ref):
+            raise TypeError(f"add_cleanup: a handle is needed, not {type(ref).__name__!r}")
+        held = held_by(fn, args)
+        token = next(self._tokens)
+        self._calls[token] = fn, args, 0
+        number = 0
+        try:
+            number = self._add_cleanup(ref, token, held)
+        finally:
+            if not number:
+                self._calls.pop(token, None)
+        return make_cleanup(self, address_of(ref), number, token)
+
+    def weak(self, ref: Any, /) -> WeakRef[Any]:
+        """weak.Make: a handle that doesn't keep its object alive.
+
+        >>> with Heap() as heap:
+        ...     weak = heap.weak(heap.alloc(100))
+        ...     cycle = heap.collect()
+        ...     weak() is None
+        True
+        """
+        return make_weak(self._weak(ref), ref)
+
+    def ref(self, at: Any, /) -> Any:
+        """A handle of the live object at a weak handle, an address or a label: the one way
+        back from what was looked up. LookupError if no live object is there."""
+        return self._ref_at(self._address(at))
+
+    def pin(self, ref: Any, /) -> AbstractContextManager[None]:
+        """runtime.Pinner: until the end of the block the object stays, whoever lets go of it.
+
+        Objects never move here, so all that a pin does is to keep. Pins are counted.
+        """
+        return self._pin(ref)
 
     def _call(self, kind: int, token: int) -> None:
         """Run one call that waited; for the C part."""

@@ -58,7 +58,9 @@ class RootInfo(NamedTuple):
     """What keeps an object alive from outside."""
 
     target: int
-    kind: str  # "handle", "roots", "buffer", "tiny block" (a P takes objects from it)
+    # "handle", "roots", "buffer", "tiny block" (a P takes objects from it), "finalizer" (queued, or
+    # what an object with one points at), "weak box", "cleanup" (its argument), "pin"
+    kind: str
 
 
 class CacheInfo(NamedTuple):
@@ -94,7 +96,7 @@ class OccupancyRow(NamedTuple):
     tails: int  # bytes at the spans' ends
 
 
-_ROOTS = ("handle", "roots", "buffer", "tiny block")
+_ROOTS = ("handle", "roots", "buffer", "tiny block", "finalizer", "weak box", "cleanup", "pin")
 _PAGES = ("reserved", "free", "scavenged", "in use", "cached by P", "workbuf")
 _COLORS = ("white", "grey", "black")
 _AT_ROOT, _NO_OBJECT = 2**32 - 2, 2**32 - 1

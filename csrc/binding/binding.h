@@ -112,6 +112,7 @@ struct module_state {
     PyTypeObject *words_part;   // C part of Words
     PyTypeObject *iter_type;    // iterator over an Array
     PyTypeObject *roots_type;
+    PyObject *pin_type;         // what Heap.pin gives
     PyTypeObject *heap_type;    // C part of Heap
     PyObject *ref;              // classes of handles, made at exec
     PyObject *struct_;
@@ -563,6 +564,21 @@ PyObject *heap_quietly(PyObject *heap, PyObject *fn);
 PyObject *heap_pending(PyObject *heap, void *closure);
 PyObject *heap_cycle_calls(PyObject *heap, PyObject *on);
 PyObject *core_unraisable(PyObject *module, PyObject *args);
+
+// final_run runs the call of a finalizer or cleanup that was taken; it ends the use
+// of e.
+void final_run(heap_object *self, heap_entry *e, const gh_call *call);
+PyObject *heap_set_finalizer(PyObject *heap, PyObject *args);
+PyObject *heap_clear_finalizer(PyObject *heap, PyObject *ref);
+PyObject *heap_add_cleanup(PyObject *heap, PyObject *args);
+PyObject *heap_stop_cleanup(PyObject *heap, PyObject *args);
+PyObject *heap_weak(PyObject *heap, PyObject *ref);
+PyObject *heap_weak_addr(PyObject *heap, PyObject *box);
+PyObject *heap_ref_at(PyObject *heap, PyObject *addr);
+PyObject *heap_pin(PyObject *heap, PyObject *ref);
+PyObject *core_weak_strong(PyObject *module, PyObject *args);
+PyObject *core_short_length(PyObject *module, PyObject *ref);
+int final_types_init(PyObject *module, module_state *state);
 
 // heap_unuse ends a method that may have changed the heap: entry_unuse, and then
 // the calls that wait.

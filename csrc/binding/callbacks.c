@@ -11,7 +11,8 @@
 // comes meanwhile leaves them to the runner, or to the next method. A batch is
 // what waited when it began; what its calls bring about waits for the next.
 //
-// Heap._call finds the function for a call, and runs it.
+// Heap._call finds the function for a cycle's call, and runs it; final.c does so
+// for the others.
 
 #include "binding.h"
 
@@ -59,11 +60,15 @@ run_one(heap_object *self)
         return false;  // the call before ended the heap
     }
     gh_call call;
-    const bool got = gh_call_take(e->heap, &call);
-    entry_unuse(self->state, e);
-    if (!got) {
+    if (!gh_call_take(e->heap, &call)) {
+        entry_unuse(self->state, e);
         return false;
     }
+    if (call.kind != GH_CALL_CYCLE) {
+        final_run(self, e, &call);
+        return true;
+    }
+    entry_unuse(self->state, e);
     PyObject *r = PyObject_CallMethod((PyObject *)self, "_call", "iK",
                                       (int)call.kind,
                                       (unsigned long long)call.token);

@@ -198,6 +198,8 @@ static PyMethodDef methods[] = {
     {"fault_end", core_fault_end, METH_NOARGS, NULL},
     {"unraisable", core_unraisable, METH_VARARGS, NULL},
     {"live_heaps", core_live_heaps, METH_NOARGS, NULL},
+    {"weak_strong", core_weak_strong, METH_VARARGS, NULL},
+    {"short_length", core_short_length, METH_O, NULL},
     {"snapshot", core_snapshot, METH_VARARGS, NULL},
     {"graph_paths", core_graph_paths, METH_VARARGS, NULL},
     {"graph_referrers", core_graph_referrers, METH_VARARGS, NULL},
@@ -218,7 +220,8 @@ module_exec(PyObject *module)
         || ref_type_init(module, state) < 0
         || field_type_init(module, state) < 0
         || heap_type_init(module, state) < 0
-        || roots_type_init(module, state) < 0 || replay_type_init(module) < 0
+        || roots_type_init(module, state) < 0
+        || final_types_init(module, state) < 0 || replay_type_init(module) < 0
         || add_costs(module) < 0) {
         return -1;
     }
@@ -232,7 +235,7 @@ module_exec(PyObject *module)
     DO(words_part) DO(roots_type) DO(words) DO(ref) DO(struct_) DO(array)  \
     DO(block) DO(heap_error) DO(closed_error) DO(foreign_error)               \
     DO(state_error) DO(memory_error) DO(corruption_error) DO(script_error)    \
-    DO(types)
+    DO(types) DO(pin_type)
 
 static int
 module_traverse(PyObject *module, visitproc visit, void *arg)

@@ -61,7 +61,6 @@ static void
 push(gh_calls *c, gh_call_node *node)
 {
     gh_call_list *l = &c->waiting[node->call.kind];
-    c->queued[node->call.kind]++;
     if (node->call.kind == GH_CALL_FINALIZER) {
         prepend(l, node);
     } else {

@@ -670,7 +670,11 @@ gh_addr_to_slot(gh_mut *m, gh_slot *dst, uint64_t addr)
     gh_object o;
     gh_status st = gh_object_at_addr(m->heap, addr, &o);
     if (st == GH_OK) {
-        gh_slot_write(m, dst, m->heap->base + (uintptr_t)(addr - GH_ADDR_BASE));
+        const uintptr_t p = m->heap->base + (uintptr_t)(addr - GH_ADDR_BASE);
+        if (m->heap->phase == GH_PHASE_MARK) {
+            gh_shade(m->heap, p);  // nothing else may lead there
+        }
+        gh_slot_write(m, dst, p);
     }
     return st;
 }

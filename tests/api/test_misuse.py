@@ -123,6 +123,8 @@ if hasattr(gh, "Roots"):
 if hasattr(gh, "Snapshot"):
     MORE["Snapshot"] = lambda env: env.heap.snapshot(edges=True)
     MORE["EventLog"] = make_log
+MORE["WeakRef"] = lambda env: env.heap.weak(env.node)
+MORE["Cleanup"] = lambda env: env.heap.add_cleanup(env.node, print)
 
 
 
@@ -152,6 +154,8 @@ INSTANCES = {
     "Roots": lambda env: env.more["Roots"],
     "Snapshot": lambda env: env.more["Snapshot"],
     "EventLog": lambda env: env.more["EventLog"],
+    "WeakRef": lambda env: env.more["WeakRef"],
+    "Cleanup": lambda env: env.more["Cleanup"],
     "Table": lambda env: env.more["Snapshot"].objects,
     "CacheInfo": lambda env: env.more["Snapshot"].caches.row(0),
     "CensusRow": lambda env: env.more["Snapshot"].census().row(0),
@@ -286,6 +290,9 @@ KINDS = {
                    "else": TYPE},
     "context": {"else": (OK,)},
     "function": {"class": (OK,), "None": (OK,), "else": TYPE},
+    "cleanup": {"class": (OK,), "else": TYPE},
+    "place": {"numbers": (*LOOKUP, *VALUE, *OVER), "texts": (*LOOKUP, *VALUE),
+              "Index": LOOKUP, "raising Index": (KeyError,), "else": TYPE},
     "tuner": {"class": TYPE, "None": (OK,), "else": TYPE},
     "count or None": {"None": (OK,), "numbers": NUMBER_OUT, "Index": (OK,),
                       "raising Index": (KeyError,), "else": TYPE},
@@ -354,6 +361,11 @@ PARAMETERS = {
     "by": ("choice", lambda env: "class"),
     "ns": ("time", lambda env: 1000),
     "fn": ("function", lambda env: lambda cycle, knobs: None),
+    "Heap.set_finalizer fn": ("function", lambda env: None),
+    "Heap.add_cleanup fn": ("cleanup", lambda env: print),
+    "Heap.ref at": ("place", lambda env: env.info.addr),
+    **{f"Heap.{name} ref": ("handle", lambda env: env.node)
+       for name in ("set_finalizer", "add_cleanup", "weak", "pin")},
     "limit": ("count or None", lambda env: None),
     "callbacks": ("choice", lambda env: "manual"),
     "on_cycle": ("tuner", lambda env: None),
@@ -386,6 +398,7 @@ for _price in ("alloc", "alloc_byte", "scan_byte", "sweep_page", "page_fault", "
 # Operators: name -> [(kind, right value)]. "setitem" of arrays takes what their elements do.
 OPERATORS = {
     "__len__": [], "__iter__": [], "__bool__": [], "__hash__": [], "__repr__": [], "__str__": [],
+    "__call__": [],
     "__enter__": [], "__sizeof__": [], "_repr_html_": [], "__reduce__": [],
     "__exit__": [("context", lambda env: None)] * 3,
     "__eq__": [("anything", lambda env: 1)], "__ne__": [("anything", lambda env: 1)],
@@ -573,7 +586,7 @@ SURVIVE = {"__eq__", "__ne__", "__hash__", "__bool__", "__repr__", "__class_geti
            "cycles"}  # a live view, which says so when it is read
 SURVIVE_IN = {"Roots.__len__", "Heap._repr_html_"}
 NEVER = {"__reduce__", "__reduce_ex__", "__copy__", "__deepcopy__", "__delitem__"}
-HEAP_BOUND = {"Heap", "Ref", "Struct", "Array", "Block", "Words", "Roots"}
+HEAP_BOUND = {"Heap", "WeakRef", "Cleanup", "Ref", "Struct", "Array", "Block", "Words", "Roots"}
 
 
 def outcome(target, env, args):
@@ -648,7 +661,8 @@ def run_matrix(report, address_space="1GiB"):
                 args[i] = value
                 expected = allowed(kind, what) + out_of_order(target)
                 judge(target, f"({name}={what})", outcome(target, env, args), expected)
-        if "(" not in target.label and target.label not in ("Costs", "Debug", "Policy"):
+        if "(" not in target.label and target.label not in ("Costs", "Debug", "Policy",
+                                                            "Heap.add_cleanup"):
             judge(target, "with too many arguments", outcome(target, env, right + [1] * 20),
                   (TypeError, AttributeError))
         if state == "marking" and not env.heap.closed:

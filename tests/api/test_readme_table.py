@@ -60,6 +60,11 @@ AROUND = {
     'gh.Heap(mode="virtual", memory_limit="64MiB")':
         "assert ({}).memory_limit == 64 << 20",
     "heap.advance(10**9)": "{}\nassert heap.now_ns >= 10**9",
+    "heap.set_finalizer(handle, print)": "{}",
+    'heap.add_cleanup(handle, print, "gone").stop()': "assert {}",
+    "heap.run_pending()": "assert {} == 0",
+    "heap.weak(handle)()": "assert {} == handle",
+    "with heap.pin(handle):": "{}\n    pass",
     "heap.gc_start()": "{}\nassert heap.phase == 'mark'",
     "heap.gc_step()": "heap.gc_start()\nassert not {}.assist_debt[0]",
     'heap.color("A")': "heap.label(handle, 'A')\nassert {} == 'white'",
