@@ -672,7 +672,7 @@ gh_addr_to_slot(gh_mut *m, gh_slot *dst, uint64_t addr)
     if (st == GH_OK) {
         const uintptr_t p = m->heap->base + (uintptr_t)(addr - GH_ADDR_BASE);
         if (m->heap->phase == GH_PHASE_MARK) {
-            gh_shade(m->heap, p);  // nothing else may lead there
+            gh_shade(m, p);  // nothing else may lead there
         }
         gh_slot_write(m, dst, p);
     }
