@@ -56,7 +56,7 @@ void gh_greentea_mark_new(gh_heap *h, const gh_mspan *s, unsigned index);
 // gh_mark_new makes a new object black while a cycle marks: allocate-black.
 // Go: gcmarknewobject.
 static inline void
-gh_mark_new(gh_p *p, const gh_mspan *s, unsigned index)
+gh_mark_new(gh_p *p, gh_mspan *s, unsigned index)
 {
     gh_heap *h = p->heap;
     if (h->phase == GH_PHASE_OFF) {
@@ -65,6 +65,7 @@ gh_mark_new(gh_p *p, const gh_mspan *s, unsigned index)
     uint64_t *word = &gh_mspan_mark_bits(&h->bm, s)[index / 64];
     *word |= (uint64_t)1 << (index % 64);
     h->bytes_marked += s->elemsize;
+    s->page_marked = true;
     if (GH_UNLIKELY(h->gt != NULL)) {
         gh_greentea_mark_new(h, s, index);
     }

@@ -183,6 +183,10 @@ scan_span(gh_mark *k, uintptr_t entry)
         }
         return;
     }
+    // For the page reclaimer. Go: spanSetScans sets pageMarks.
+    __atomic_store_n(
+        &k->h->spans[(page - k->base) >> GH_PAGE_SHIFT]->page_marked, true,
+        __ATOMIC_RELAXED);
     gh_page_mask grey_ones = {{0}};
     const unsigned words = (pi->nelems + 63u) / 64;
     unsigned n = 0;

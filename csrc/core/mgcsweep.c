@@ -73,6 +73,7 @@ gh_mspan_sweep(gh_heap *h, gh_mspan *s, bool preserve)
     s->alloc_count = (uint16_t)nalloc;
     s->free_index = 0;
     s->free_index_for_scan = 0;
+    s->page_marked = false;
     // The marks become the alloc bits; what they replace is cleared to take
     // the next cycle's marks.
     s->alloc_area ^= 1;

@@ -576,21 +576,22 @@ gh_mheap_free_manual(gh_heap *h, gh_mspan *s)
 // ---- reclaim and scavenge -----------------------------------------------------------
 
 // is_page_marked answers as Go's bitmap of pages that have marks, which the marker
-// keeps: of spans with the inline mark area it knows those only in which several
-// objects were grey at once. We take that to be so if several are marked.
+// keeps: of small spans those are in it that were scanned as a whole or got a new
+// object meanwhile, so none without pointers. The marker that scans object by object
+// does not know; several marks are taken for a scan.
 static bool
 is_page_marked(const gh_heap *h, const gh_mspan *s)
 {
-    const bool inline_marks = s->elemsize > 8 && s->elemsize <= 512;
-    if (inline_marks && gh_spanclass_noscan(s->spanclass)) {
-        return false;
+    const bool small = s->elemsize > 8 && s->elemsize <= 512;
+    if (small && (h->gt != NULL || gh_spanclass_noscan(s->spanclass))) {
+        return s->page_marked;
     }
     const uint64_t *marks = gh_mspan_mark_bits(&h->bm, s);
     unsigned n = 0;
     for (unsigned i = 0; i < s->nbits_words; i++) {
         n += gh_popcount64(marks[i]);
     }
-    return n > (inline_marks ? 1 : 0);
+    return n > (small ? 1 : 0) || s->page_marked;
 }
 
 // reclaim_chunk sweeps the unmarked spans that begin in the chunk of pages that

@@ -55,6 +55,8 @@ typedef struct gh_mspan {
     uint8_t state;                 // gh_span_state
     bool needzero;                 // slots may hold old bytes
     uint8_t alloc_area;            // 0 or 1: which bit area holds alloc bits
+    bool page_marked;              // scanned as a whole, or with new objects:
+                                   // for the page reclaimer
     uint32_t sweepgen;
 
     uint32_t div_mul;              // 0 for large: any offset is object 0

@@ -971,6 +971,10 @@ gh_script_run_new_on(const gh_script *s, const gh_mem_ops *ops, void *ctx,
     o.procs = s->procs;
     o.mode = s->mode;
     o.policy.eager_sweep = s->eager_sweep;
+    if (!s->eager_sweep && s->mode == GH_MODE_STW) {
+        // What is swept when depends on how the objects of a page were marked.
+        o.policy.marker = GH_MARKER_GREENTEA;
+    }
     o.non_heap = NON_HEAP;
     o.globals_scan = GLOBALS_SCAN;
     o.stack_scan = STACK_SCAN_START;

@@ -75,7 +75,7 @@ def test_names_are_those_of_the_go_that_is_installed():
     assert sorted(n for n in listed if not LEFT_OUT.match(n)) == NAMES
 
 
-def test_edges():
+def test_edges():  # [alloc:70]
     with gh.Heap() as heap:
         m = heap.metrics()
     by_size = m["/gc/heap/allocs-by-size:bytes"]

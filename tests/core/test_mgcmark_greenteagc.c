@@ -331,7 +331,7 @@ test_options(void)
     }
 }
 
-// size, fewest grey objects of a dense scan, slots of a span.
+// [gc:74] size, fewest grey objects of a dense scan, slots of a span.
 static const uint16_t thresholds[][3] = {
     {16, 62, 496}, {24, 41, 330}, {32, 31, 248}, {48, 20, 165}, {64, 15, 124},
     {80, 12, 99}, {96, 10, 82}, {112, 8, 70}, {128, 7, 62}, {144, 6, 55},
@@ -396,7 +396,7 @@ test_thresholds(void)
     }
 }
 
-// 2^18 nodes of 64 bytes, each with a pointer to the one before, and a row of
+// [gc:98] 2^18 nodes of 64 bytes, each with a pointer to the one before, and a row of
 // pointers to all. Of this Go 1.26.8 with one P counts, in its first collection,
 // 18914656 bytes with AVX-512 and 4234392 without; of the same program without
 // nodes, some 40 KB of its own. With several Ps it counts anything in between:

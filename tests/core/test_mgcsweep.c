@@ -305,7 +305,7 @@ test_reclaim(void)
 
 // [alloc:76] [gc:102] What the reclaimer takes for a page without marks.
 static void
-test_page_marks(void)
+test_page_marks(gh_marker marker)
 {
     enum { N = 12 };
     static const struct {
@@ -317,8 +317,15 @@ test_page_marks(void)
         {416, false, false}, {352, true, false}, {64, false, false},
         {1024, false, true},
     };
+    gh_options o;
+    gh_options_init(&o);
+    o.gogc = -1;
+    o.policy.eager_sweep = false;
+    o.policy.marker = marker;
     fixture f;
-    setup(&f, false);
+    CHECK(gh_heap_new(&o, &f.h) == GH_OK);
+    CHECK(gh_enter(f.h, GH_ANY_P, &f.m) == GH_OK);
+    CHECK(gh_slots_new(f.h, 1024, &f.b) == GH_OK);
     const uint64_t one = 1;
     const gh_type_desc d = {.size = 8, .align = 8, .ptrdata = 8, .mask = &one};
     const gh_type *t;
@@ -340,6 +347,22 @@ test_page_marks(void)
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         CHECK_EQ((uint32_t)gen(&f, s[i]), rows[i].marked ? MINUS(2) : 0);
         CHECK_EQ(s[i]->alloc_count > 0, true);
+    }
+    // A list: its nodes turn grey one by one, so the span is never scanned whole.
+    if (marker == GH_MARKER_GREENTEA) {
+        gh_slot *head = gh_slots_at(f.b, 1000), *next = gh_slots_at(f.b, 1001);
+        for (unsigned i = 0; i < 20; i++) {
+            CHECK(gh_new(f.m, next, t, 256 / 8) == GH_OK);
+            CHECK(gh_store(f.m, next, 0, head) == GH_OK);
+            gh_set(f.m, head, next);
+        }
+        gh_clear(f.m, next);
+        const gh_mspan *list = span(&f, 1000);
+        gh_flush_p(f.m, GH_ANY_P);
+        cycle(&f);
+        gh_mheap_reclaim(f.h, UINT64_MAX);
+        CHECK_EQ(gen(&f, list), 0);
+        CHECK_EQ(list->alloc_count, 20);
     }
     teardown(&f);
 }
@@ -437,7 +460,8 @@ main(void)
     test_debt();
     test_lazy_refill();
     test_reclaim();
-    test_page_marks();
+    test_page_marks(GH_MARKER_OBJECTS);
+    test_page_marks(GH_MARKER_GREENTEA);
     test_dead_weight();
     test_zombie();
     return 0;
