@@ -5,6 +5,7 @@
 #                   missing is skipped by name
 # make typing       mypy, pyright and stubtest in a venv of their own
 # make pictures     plots and reports, in the same venv (reports in Chromium)
+# make notebooks    the tutorials of docs/tutorials, run
 # make peer         Go's own runtime tests on our core (needs Go)
 # make model        the write barrier, model-checked (needs spin): five minutes;
 #                   options in MODEL_ARGS
@@ -81,7 +82,8 @@ $(TYPING)/.tools: Makefile | $(PY)
 	@$(PY) -m venv $(TYPING)
 	@$(TYPING)/bin/python -m pip install -q --disable-pip-version-check \
 	    "mypy>=1.18" "pyright[nodejs]" "pytest>=7" "hypothesis>=6" \
-	    "rich>=13" "matplotlib>=3.7" numpy "plotly>=6" "selenium>=4.20"
+	    "rich>=13" "matplotlib>=3.7" numpy "plotly>=6" "selenium>=4.20" \
+	    jupytext nbclient ipykernel
 	@touch $@
 
 # stubtest loads the extension, and the typed programs run with numpy too.
@@ -96,6 +98,11 @@ typing: build $(TYPING)/.tools
 	@PYTHONPATH=. $(TYPING)/bin/python -m pytest tests/typing \
 	    tests/api/test_api_examples.py tests/api/test_readme_table.py
 
+# The tutorials, from start to end.
+.PHONY: notebooks
+notebooks: build $(TYPING)/.tools
+	@PYTHONPATH="$(CURDIR)" $(TYPING)/bin/python -m pytest tests/tutorials
+
 # What needs matplotlib, plotly, and a browser.
 .PHONY: pictures
 pictures: build $(TYPING)/.tools
@@ -103,8 +110,8 @@ pictures: build $(TYPING)/.tools
 
 check-tools:
 	@if $(MAKE) --no-print-directory -s $(TYPING)/.tools 2>/dev/null; \
-	then $(MAKE) --no-print-directory -s typing pictures; \
-	else echo "skipped: mypy, pyright, stubtest, pictures (they cannot be installed)"; fi
+	then $(MAKE) --no-print-directory -s typing pictures notebooks; \
+	else echo "skipped: mypy, pyright, stubtest, pictures, tutorials (they cannot be installed)"; fi
 	@if command -v go >/dev/null; then \
 	    $(MAKE) --no-print-directory peer \
 	        PEER_ARGS="--only '$$(cat tests/peer/required.txt)' --require $$(cat tests/peer/required.count)"; \
