@@ -108,7 +108,7 @@ notebooks: build $(TYPING)/.tools
 pictures: build $(TYPING)/.tools
 	@PYTHONPATH=. $(TYPING)/bin/python -m pytest tests/plots tests/report
 
-check-tools:
+check-tools: build
 	@if $(MAKE) --no-print-directory -s $(TYPING)/.tools 2>/dev/null; \
 	then $(MAKE) --no-print-directory -s typing pictures notebooks; \
 	else echo "skipped: mypy, pyright, stubtest, pictures, tutorials (they cannot be installed)"; fi
@@ -116,6 +116,7 @@ check-tools:
 	    $(MAKE) --no-print-directory peer \
 	        PEER_ARGS="--only '$$(cat tests/peer/required.txt)' --require $$(cat tests/peer/required.count)"; \
 	else echo "skipped: Go's own runtime tests (no go)"; fi
+	@GOHEAP_TOOLS=1 $(PY) -m pytest tests/long/test_gctrace_reader.py
 	@$(MAKE) --no-print-directory -s model MODEL_ARGS=--quick
 	@if echo 'int main(void){return 0;}' | \
 	    $(CC) -fsanitize=address,undefined -x c - -o /dev/null 2>/dev/null; \

@@ -55,6 +55,10 @@ def add_replay_parser(subparsers: Any) -> None:
                         "program on the virtual clock")
     p.add_argument("--gctrace", action="store_true",
                    help="print the line of every collection, as Go does")
+    p.add_argument("--scavtrace", action="store_true",
+                   help="print what each sweep left to give back, as Go does")
+    p.add_argument("--pacertrace", action="store_true",
+                   help="print what the pacer planned and measured, as Go does")
     p.add_argument("--json", action="store_true", help="print one JSON object")
     p.add_argument("--deaths", choices=DEATHS, default="drawn",
                    help="where in the known interval an object dies")
@@ -92,11 +96,11 @@ def run_replay(args: argparse.Namespace) -> int:
     except (HeapError, OSError, ValueError, TypeError, MemoryError) as e:
         print(f"goheap replay: {e}", file=sys.stderr)
         return 1
-    if args.gctrace:
+    kinds = [kind for kind, wanted in (("gctrace", args.gctrace), ("scavtrace", args.scavtrace),
+                                       ("gcpacertrace", args.pacertrace)) if wanted]
+    if kinds:
         # Beside JSON the lines go where Go's runtime writes them.
-        out = sys.stderr if args.json else sys.stdout
-        for c in r.cycles:
-            print(c, file=out)
+        (sys.stderr if args.json else sys.stdout).write(r.gctrace(*kinds))
     if args.json:
         json.dump(r.to_dict(), sys.stdout)
         sys.stdout.write("\n")

@@ -15,7 +15,7 @@ from .errors import HeapClosedError, HeapCorruptionError
 from .final import Cleanup, WeakRef, held_by, make_cleanup, make_weak
 from .settings import Costs, Debug, Knobs, Policy
 from .snapshot import Snapshot
-from .stats import GCCycle, Histogram, MemStats, ObjectInfo, Step
+from .stats import GCCycle, Histogram, MemStats, ObjectInfo, Step, trace_lines
 from .table import Table
 from .types import Ref, _array_class, words
 from .watch import EventLog
@@ -349,6 +349,14 @@ class Heap(_core.HeapPart):
     def cycles(self) -> Sequence[GCCycle]:
         """All cycles so far, oldest first: a live view."""
         return _Cycles(self)
+
+    def gctrace(self, *kinds: Literal["gctrace", "scavtrace", "gcpacertrace"]) -> str:
+        """What Go prints with GODEBUG=kind=1, about all cycles so far, each line ended.
+
+        kinds: "gctrace" (also if none is given), "scavtrace", "gcpacertrace". The formats are
+        Go 1.26's, so that its readers read them.
+        """
+        return trace_lines(self.cycles, kinds)
 
     def info(self, at: Any, /) -> ObjectInfo:
         """What is known of the object at a handle, an address (address_of) or a label.

@@ -17,7 +17,7 @@ from . import _core
 from .aliases import Limit, Path, Percent, Progress
 from .errors import HeapError, TraceError
 from .settings import Costs, Knobs, Policy
-from .stats import GCCycle
+from .stats import GCCycle, trace_lines
 from .trace import ColumnReader, TraceFile
 
 __all__ = ["Replay", "Sample", "replay"]
@@ -89,6 +89,10 @@ class Replay:
         d["cycles"] = [c.to_dict() for c in self.cycles]
         d["series"] = [s._asdict() for s in self.series]
         return d
+
+    def gctrace(self, *kinds: Literal["gctrace", "scavtrace", "gcpacertrace"]) -> str:
+        """What Go prints with GODEBUG=kind=1, each line ended: see Heap.gctrace."""
+        return trace_lines(self.cycles, kinds)
 
     def _repr_html_(self) -> str:
         from . import _html

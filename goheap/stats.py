@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from . import _core
 from .aliases import Color
@@ -115,6 +115,22 @@ MemStats.go_names = MappingProxyType({
     for f in fields(MemStats)})
 
 
+# How the lines of each setting of GODEBUG begin.
+_LINES = {"gctrace": ("gc ", "GC "), "scavtrace": ("scav ",), "gcpacertrace": ("pacer: ",)}
+
+
+def trace_lines(cycles: Iterable[GCCycle], kinds: tuple[str, ...]) -> str:
+    """The lines of those kinds about the cycles."""
+    for kind in kinds:
+        if not isinstance(kind, str):
+            raise TypeError(f"gctrace: a kind is a str, not {type(kind).__name__!r}")
+        if kind not in _LINES:
+            raise ValueError(f"gctrace: {kind!r} is none of {', '.join(_LINES)}")
+    wanted = tuple(begin for kind in kinds or ("gctrace",) for begin in _LINES[kind])
+    return "".join(line + "\n" for c in cycles for line in c.text.splitlines()
+                   if line.startswith(wanted))
+
+
 @dataclass(frozen=True, slots=True)
 class GCCycle:
     """One collection; str() is its gctrace line. Bytes, and ns of the heap's clock.
@@ -147,7 +163,7 @@ class GCCycle:
     procs: int
     gogc: int | None
     memory_limit: int | None
-    text: str = field(repr=False, compare=False)
+    text: str = field(repr=False, compare=False)  # all lines of gctrace()
 
     @property
     def wall_ns(self) -> int:
@@ -155,7 +171,22 @@ class GCCycle:
         return self.end_ns - self.start_ns
 
     def __str__(self) -> str:
-        return self.text
+        return next(line for line in self.text.splitlines() if line.startswith("gc "))
+
+    def gctrace(self, *kinds: Literal["gctrace", "scavtrace", "gcpacertrace"]) -> str:
+        """What Go prints about this cycle with GODEBUG=kind=1, each line ended.
+
+        kinds: "gctrace" (also if none is given), "scavtrace", "gcpacertrace". The lines come
+        in Go's order. What is said of the sweep is there once it has ended.
+
+        >>> from goheap import Heap
+        >>> with Heap() as heap:
+        ...     print(heap.collect().gctrace("gctrace", "scavtrace"), end="")
+        scav 0 KiB work (bg), 0 KiB work (eager), 0 KiB now, 0% util
+        gc 1 @0.000s 100%: 0.010+0+0.010 ms clock, 0.010+0/0/0+0.010 ms cpu, 0->0->0 MB, 4 MB \
+goal, 0 MB stacks, 0 MB globals, 1 P (forced)
+        """
+        return trace_lines((self,), kinds)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

@@ -136,8 +136,9 @@ metrics_dict(const gh_metrics *m, PyObject *histogram)
 PyObject *
 cycle_tuple(const gh_cycle *c)
 {
-    char text[512];
-    (void)gh_cycle_format(c, text, sizeof(text));
+    char text[2048];
+    (void)gh_cycle_trace(c, GH_TRACE_GC | GH_TRACE_PACER | GH_TRACE_SCAV, text,
+                         sizeof(text));
     pack p = {.tuple = PyTuple_New(26)};
     put_u64(&p, c->n);
     put_bool(&p, c->forced);

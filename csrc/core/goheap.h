@@ -469,6 +469,36 @@ void gh_advance(gh_mut *m, int64_t ns);
 typedef enum gh_phase { GH_PHASE_OFF, GH_PHASE_MARK, GH_PHASE_MARKTERM } gh_phase;
 gh_phase gh_gc_phase(const gh_heap *h);
 
+// gh_scav_trace is one line of GODEBUG=scavtrace=1.
+typedef struct gh_scav_trace {
+    uint64_t released_bg, released_eager;  // since the last line
+    uint64_t heap_released, heap_in_use, heap_free;
+    bool forced;                           // free_os_memory; bg is 0 then
+    bool controller_reset;
+} gh_scav_trace;
+
+// gh_pacer_trace has what GODEBUG=gcpacertrace=1 prints of a cycle and gh_cycle has
+// not.
+typedef struct gh_pacer_trace {
+    uint64_t heap_scan, goal;          // at the start
+    double assist_ratio, fractional;
+    int64_t dedicated;                 // workers
+    bool measured;                     // something was allocated meanwhile
+    double utilization, old_cons_mark;
+    uint64_t expected;                 // scan work
+} gh_pacer_trace;
+
+// gh_sweep_trace is the sweep that belongs to a cycle.
+typedef struct gh_sweep_trace {
+    bool done;
+    bool stopped;                      // within the cycle's second stop
+    uint64_t heap_live, allocated;     // at its end, and since it began
+    uint64_t pages;
+    double pages_per_byte;
+    gh_scav_trace scav;
+    gh_scav_trace forced;              // forced.forced: by gh_free_os_memory
+} gh_sweep_trace;
+
 // gh_cycle is the record of one collection. Sizes in bytes, times in ns of the
 // heap's clock.
 typedef struct gh_cycle {
@@ -492,6 +522,9 @@ typedef struct gh_cycle {
     int32_t procs, gogc;
     int64_t memory_limit;
     bool limited;
+    bool periodic;         // begun by the two-minute timer
+    gh_pacer_trace pacer;
+    gh_sweep_trace sweep;  // as far as it is known
 } gh_cycle;
 uint64_t gh_cycles(const gh_heap *h);  // finished cycles (numgc)
 GH_NODISCARD gh_status gh_cycle_get(const gh_heap *h, uint64_t i,
@@ -499,6 +532,13 @@ GH_NODISCARD gh_status gh_cycle_get(const gh_heap *h, uint64_t i,
 // gh_cycle_format writes the line that GODEBUG=gctrace=1 prints, without a
 // newline; returns the length that it needs, as snprintf.
 int gh_cycle_format(const gh_cycle *c, char *buf, size_t cap);
+// gh_cycle_trace writes all that Go prints about a cycle with GODEBUG=gctrace=1,
+// gcpacertrace=1, scavtrace=1 (what: the bits of gh_trace_kind), each line ended,
+// in Go's order; also of a sweep that has not ended yet: nothing.
+typedef enum gh_trace_kind {
+    GH_TRACE_GC = 1, GH_TRACE_PACER = 2, GH_TRACE_SCAV = 4
+} gh_trace_kind;
+int gh_cycle_trace(const gh_cycle *c, unsigned what, char *buf, size_t cap);
 
 // ---- calls: what the client's own code is to hear of ------------------------------
 

@@ -254,6 +254,7 @@ struct gh_heap {
     uint64_t reclaim_index, reclaim_credit;
     size_t sweep_arenas;
     uint64_t swept_bytes;    // freed since the last mark termination
+    gh_sweep_trace sweep;    // of the sweep since then
 
     // ---- the collector
     gh_gc_controller gcc;
@@ -380,6 +381,17 @@ static inline bool
 gh_allocs_slowly(const gh_heap *h)
 {
     return h->phase != GH_PHASE_OFF || h->opt.debug.gc_every != 0;
+}
+
+// gh_scav_state_of is the part of a scavtrace line that the heap knows.
+static inline gh_scav_trace
+gh_scav_state_of(const gh_heap *h)
+{
+    return (gh_scav_trace){
+        .heap_released = h->gcc.heap_released.bytes,
+        .heap_in_use = h->gcc.heap_in_use.bytes,
+        .heap_free = h->gcc.heap_free.bytes,
+    };
 }
 
 // gh_emit tells the listener, if it asked for this kind.

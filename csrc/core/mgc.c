@@ -2,7 +2,6 @@
 
 #include "mgc.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "cpustats.h"
@@ -118,8 +117,10 @@ gc_sweep(gh_heap *h)
     h->central_index = 0;
     if (h->num_gc > 0) {
         h->cycle_log[h->num_gc - 1].swept_bytes = h->swept_bytes;
+        h->cycle_log[h->num_gc - 1].sweep = h->sweep;
     }
     h->swept_bytes = 0;
+    h->sweep = (gh_sweep_trace){.stopped = h->opt.policy.eager_sweep};
     if (h->opt.policy.eager_sweep) {
         h->sweep_pages_per_byte = 0;
         for (int32_t i = 0; i < h->procs; i++) {
@@ -198,6 +199,14 @@ begin_cycle(gh_p *p, bool forced, gh_marking by)
     gh_limiter_start_gc(&h->limiter, true, h->rec.start_ns);
     // The stop belongs to the cycle, so the time before it counts.
     gh_gcc_start_cycle(&h->gcc, h->rec.start_ns, h->procs, by);
+    h->rec.periodic = by == GH_MARKING_PERIODIC;
+    h->rec.pacer = (gh_pacer_trace){
+        .heap_scan = h->gcc.heap_scan,
+        .goal = gh_gcc_heap_goal(&h->gcc),
+        .assist_ratio = h->gcc.assist_work_per_byte,
+        .fractional = h->gcc.fractional_utilization_goal,
+        .dedicated = h->gcc.dedicated_mark_workers_needed,
+    };
     set_phase(h, GH_PHASE_MARK);
     borrow_workbufs(p);
     h->rec.mark_start_ns = (int64_t)h->clock_ns;
@@ -230,7 +239,13 @@ end_cycle(gh_p *p)
     }
     rec->mark_end_ns = (int64_t)h->clock_ns;
 
-    (void)gh_gcc_end_cycle(&h->gcc, rec->mark_end_ns, h->procs);
+    rec->pacer.expected = h->gcc.last_heap_scan + h->gcc.last_stack_scan
+                          + h->gcc.globals_scan;
+    const gh_gcc_measured seen =
+        gh_gcc_end_cycle(&h->gcc, rec->mark_end_ns, h->procs);
+    rec->pacer.measured = seen.valid;
+    rec->pacer.utilization = seen.utilization;
+    rec->pacer.old_cons_mark = seen.old_cons_mark;
     gh_limiter_start_gc(&h->limiter, false, rec->mark_end_ns);
     set_phase(h, GH_PHASE_MARKTERM);
     h->last_heap_in_use = h->gcc.heap_in_use.bytes;
@@ -452,7 +467,11 @@ gh_free_os_memory(gh_mut *m)
 {
     gh_status st = gh_gc(m);
     if (st == GH_OK) {
-        (void)gh_mheap_scavenge(m->heap, UINT64_MAX);
+        gh_heap *h = m->heap;
+        const uint64_t released = gh_mheap_scavenge(h, UINT64_MAX);
+        h->sweep.forced = gh_scav_state_of(h);
+        h->sweep.forced.released_eager = released;
+        h->sweep.forced.forced = true;
         gh_mheap_trim(m->heap);
     }
     return st;
@@ -563,63 +582,7 @@ gh_cycle_get(const gh_heap *h, uint64_t i, gh_cycle *out)
     *out = h->cycle_log[i];
     if (i == h->num_gc - 1) {
         out->swept_bytes = h->swept_bytes;  // its sweep may go on
+        out->sweep = h->sweep;
     }
     return GH_OK;
-}
-
-// format_ms writes ns as Go's fmtNSAsMS does: whole milliseconds from 10 ms on,
-// else three significant digits at most, cut and not rounded.
-static void
-format_ms(char *buf, size_t cap, int64_t ns)
-{
-    if (ns >= 10000000) {
-        snprintf(buf, cap, "%lld", (long long)(ns / 1000000));
-        return;
-    }
-    int64_t us = ns / 1000;
-    if (us <= 0) {
-        snprintf(buf, cap, "0");
-        return;
-    }
-    int dec = 3;
-    int64_t unit = 1000;
-    while (us >= 100) {
-        us /= 10;
-        dec--;
-        unit /= 10;
-    }
-    snprintf(buf, cap, "%lld.%0*lld", (long long)(us / unit), dec,
-             (long long)(us % unit));
-}
-
-int
-gh_cycle_format(const gh_cycle *c, char *buf, size_t cap)
-{
-    char clock[3][24], cpu[5][24];
-    const int64_t t[3] = {c->mark_start_ns - c->start_ns,
-                          c->mark_end_ns - c->mark_start_ns,
-                          c->end_ns - c->mark_end_ns};
-    const int64_t u[5] = {t[0] * c->procs, c->assist_ns, c->background_ns,
-                          c->idle_ns, t[2] * c->procs};
-    for (int i = 0; i < 3; i++) {
-        format_ms(clock[i], sizeof(clock[i]), t[i]);
-    }
-    for (int i = 0; i < 5; i++) {
-        format_ms(cpu[i], sizeof(cpu[i]), u[i]);
-    }
-    const long long ms = c->start_ns / 1000000;
-    return snprintf(
-        buf, cap,
-        "gc %u @%lld.%03llds %d%%: %s+%s+%s ms clock, %s+%s/%s/%s+%s ms cpu, "
-        "%llu->%llu->%llu MB, %llu MB goal, %llu MB stacks, %llu MB globals, "
-        "%d P%s",
-        c->n, ms / 1000, ms % 1000, (int)(c->gc_cpu_fraction * 100), clock[0],
-        clock[1], clock[2], cpu[0], cpu[1], cpu[2], cpu[3], cpu[4],
-        (unsigned long long)(c->heap_start >> 20),
-        (unsigned long long)(c->heap_end >> 20),
-        (unsigned long long)(c->heap_marked >> 20),
-        (unsigned long long)(c->heap_goal >> 20),
-        (unsigned long long)(c->stack_scan >> 20),
-        (unsigned long long)(c->globals_scan >> 20), c->procs,
-        c->forced ? " (forced)" : "");
 }

@@ -1,6 +1,6 @@
 // mgcscavenge.h: how much memory goes back to the OS, and when.
 //
-// Layer 2. Includes ghassert.h, ghconst.h. Go: mgcscavenge.go
+// Layer 2. Includes ghassert.h, ghconst.h, goheap.h. Go: mgcscavenge.go
 // (gcPaceScavenger, scavengerState, piController), mheap.go (allocSpan).
 //
 // To scavenge is to give free pages back; which pages is the business of
@@ -41,6 +41,7 @@
 
 #include "ghassert.h"
 #include "ghconst.h"
+#include "goheap.h"
 
 #define GH_SCAV_NO_GOAL UINT64_MAX  // the goal is met: nothing to do for it
 #define GH_SCAV_NEVER   INT64_MAX   // no step is wanted before a wake
@@ -180,14 +181,6 @@ void gh_scav_slept(gh_scavenger *s, double worked, int64_t slept,
                    int32_t procs);
 
 // ---- scavtrace -------------------------------------------------------------
-
-// gh_scav_trace is one line of GODEBUG=scavtrace=1.
-typedef struct gh_scav_trace {
-    uint64_t released_bg, released_eager;  // since the last line
-    uint64_t heap_released, heap_in_use, heap_free;
-    bool forced;                           // free_os_memory; bg is 0 then
-    bool controller_reset;
-} gh_scav_trace;
 
 // gh_scav_take_trace fills in what the scavenger counted, and starts anew: once
 // for each sweep that is complete.

@@ -168,6 +168,23 @@ next_span_for_sweep(gh_heap *h)
     return NULL;
 }
 
+// note_end keeps what Go prints when a sweep is complete.
+static void
+note_end(gh_heap *h)
+{
+    const uint64_t live = h->gcc.heap_live;
+    h->sweep = (gh_sweep_trace){
+        .done = true,
+        .stopped = h->sweep.stopped,
+        .heap_live = live,
+        .allocated = live - h->sweep_heap_live_basis,
+        .pages = h->pages_swept,
+        .pages_per_byte = h->sweep_pages_per_byte,
+        .scav = gh_scav_state_of(h),
+    };
+    gh_scav_take_trace(&h->scavenger, &h->sweep.scav);
+}
+
 uint64_t
 gh_sweepone(gh_heap *h)
 {
@@ -181,6 +198,7 @@ gh_sweepone(gh_heap *h)
     }
     if (s == NULL) {
         h->sweep_drained = true;
+        note_end(h);
         gh_cleanups_flush(h);
         gh_scav_ready(&h->scavenger);
         return GH_SWEEP_NOTHING;

@@ -81,6 +81,8 @@ AROUND = {
     "heap.stats()": "assert {}.mallocs > 0",
     "heap.read_mem_stats()": "assert {}.mallocs > 0",
     'heap.metrics()["/gc/heap/live:bytes"]': "heap.collect()\nassert {} > 0",
+    "heap.gctrace()": "heap.collect()\nassert {}.startswith('gc 1 @')",
+    'heap.gctrace("scavtrace", "gcpacertrace")': "heap.collect()\nassert 'scav' in {}",
     "b - a": "a = heap.stats()\nheap.alloc(100)\nb = heap.stats()\n"
              "assert ({}).total_alloc == 112",
     "heap.gogc = 50": "{}\nassert heap.gogc == 50",
@@ -121,6 +123,7 @@ AROUND = {
 # Lines for a shell, and what they must print.
 SHELL = {
     "goheap run x.txt --json": '"Mallocs"',
+    "goheap replay app.ghtrace --pacertrace": "pacer: assist ratio=",
     "goheap replay app.ghtrace --gogc 200 --gctrace": "gc 1 @",
 }
 

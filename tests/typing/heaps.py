@@ -104,6 +104,11 @@ def metrics(heap: gh.Heap) -> None:
     assert_type(figure.buckets, tuple[float, ...])
 
 
+def lines(heap: gh.Heap) -> None:
+    assert_type(heap.gctrace("scavtrace", "gcpacertrace"), str)
+    assert_type(heap.collect().gctrace(), str)
+
+
 def callbacks() -> None:
     def tuner(cycle: gh.GCCycle, knobs: gh.Knobs) -> None:
         knobs.goal = cycle.heap_marked + (8 << 20)
@@ -138,6 +143,7 @@ def main() -> None:
         allocation(heap)
         figures(heap)
         metrics(heap)
+        lines(heap)
     tables()
     scripts()
     callbacks()

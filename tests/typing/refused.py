@@ -68,6 +68,7 @@ def roots(heap: gh.Heap) -> None:
 
 
 def callbacks(heap: gh.Heap) -> None:
+    heap.gctrace("pacertrace")  # type: ignore[arg-type]
     heap.on_cycle(lambda cycle: None)  # type: ignore[arg-type, misc]
     gh.Heap(callbacks="later")  # type: ignore[arg-type]
     gh.Knobs(100, None).goal = 1.5  # type: ignore[assignment]
