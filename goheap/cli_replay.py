@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any
+from typing import Any, Literal
 
 from .errors import HeapError
 from .replay import DEATHS, MODES, Replay, replay
@@ -96,8 +96,10 @@ def run_replay(args: argparse.Namespace) -> int:
     except (HeapError, OSError, ValueError, TypeError, MemoryError) as e:
         print(f"goheap replay: {e}", file=sys.stderr)
         return 1
-    kinds = [kind for kind, wanted in (("gctrace", args.gctrace), ("scavtrace", args.scavtrace),
-                                       ("gcpacertrace", args.pacertrace)) if wanted]
+    flags: tuple[tuple[Literal["gctrace", "scavtrace", "gcpacertrace"], bool], ...] = (
+        ("gctrace", args.gctrace), ("scavtrace", args.scavtrace),
+        ("gcpacertrace", args.pacertrace))
+    kinds = [kind for kind, wanted in flags if wanted]
     if kinds:
         # Beside JSON the lines go where Go's runtime writes them.
         (sys.stderr if args.json else sys.stdout).write(r.gctrace(*kinds))

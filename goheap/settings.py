@@ -96,8 +96,9 @@ class Debug:
 
     def __post_init__(self) -> None:
         _bool("Debug", "clobber_free", self.clobber_free)
-        if isinstance(self.gc_every, bool) or not isinstance(self.gc_every, int):
+        if isinstance(self.gc_every, bool) or not hasattr(type(self.gc_every), "__index__"):
             raise TypeError(f"Debug: gc_every must be an int, not {type(self.gc_every).__name__!r}")
+        object.__setattr__(self, "gc_every", operator.index(self.gc_every))
         if not 0 <= self.gc_every <= 1 << 50:
             raise ValueError(f"Debug: gc_every must be 0..2**50, not {self.gc_every}")
 
