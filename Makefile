@@ -117,6 +117,7 @@ check-tools: build
 	        PEER_ARGS="--only '$$(cat tests/peer/required.txt)' --require $$(cat tests/peer/required.count)"; \
 	else echo "skipped: Go's own runtime tests (no go)"; fi
 	@GOHEAP_TOOLS=1 $(PY) -m pytest tests/long/test_gctrace_reader.py
+	@GOHEAP_TOOLS=1 $(PY) -m pytest -q tests/oracle/test_oracle.py -k go_again -rs
 	@$(MAKE) --no-print-directory -s model MODEL_ARGS=--quick
 	@if echo 'int main(void){return 0;}' | \
 	    $(CC) -fsanitize=address,undefined -x c - -o /dev/null 2>/dev/null; \

@@ -809,6 +809,10 @@ parse_op(parser *p, gh_op *op)
         op->code = GH_OP_DROP;
         return want_fields(p, 2, 2) && field_expr(p, 1, &op->a);
     }
+    if (is(w, "fin")) {
+        op->code = GH_OP_FIN;
+        return want_fields(p, 2, 2) && field_expr(p, 1, &op->a);
+    }
     if (is(w, "store")) {
         if (!want_fields(p, 3, 3) || !slot_field(p, 1, &op->a, &op->b)) {
             return false;

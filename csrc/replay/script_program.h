@@ -57,6 +57,7 @@ typedef enum gh_op_code {
     GH_OP_ALLOC_TYPE,  // a slot, type
     GH_OP_ALLOC_ARRAY, // a slot, type, b count
     GH_OP_DROP,        // a slot
+    GH_OP_FIN,         // a slot
     GH_OP_STORE,       // a slot, b field, c slot
     GH_OP_STORE_NIL,   // a slot, b field
     GH_OP_LOAD,        // a slot, b slot, c field

@@ -578,6 +578,37 @@ store(gh_script_run *r, const gh_slot *obj, int64_t word, const gh_slot *src,
 }
 
 static bool
+set_finalizer(gh_script_run *r, const gh_slot *slot, uint32_t column)
+{
+    bool set;
+    switch (gh_finalizer_set(r->m, slot, true, 0, &set)) {
+    case GH_OK:
+        return true;
+    case GH_ERR_STATE:
+        return stop(r, GH_SCRIPT_RUNTIME, column,
+                    "the object has a finalizer already");
+    case GH_ERR_NOMEM:
+        return out_of_memory(r, "a finalizer");
+    default:
+        return stop(r, GH_SCRIPT_RUNTIME, column, "fin of a slot that holds nil");
+    }
+}
+
+// run_finalizers lets those that wait do their nothing: the objects are let go.
+static void
+run_finalizers(gh_script_run *r)
+{
+    if (gh_call_count(r->heap) == 0) {
+        return;
+    }
+    gh_call c;
+    (void)gh_call_gather(r->heap);
+    while (gh_call_take(r->heap, &c)) {
+        gh_handle_drop(r->heap, c.handle);
+    }
+}
+
+static bool
 load(gh_script_run *r, const gh_op *op)
 {
     gh_slot *dst = NULL, *obj = NULL;
@@ -851,6 +882,9 @@ execute(gh_script_run *r, const gh_op *op, uint64_t *budget)
         }
         gh_clear(r->m, slot);
         return true;
+    case GH_OP_FIN:
+        return eval_slot(r, &op->a, &slot)
+               && set_finalizer(r, slot, op->a.column);
     case GH_OP_STORE:
         return eval_slot(r, &op->a, &slot) && eval(r, &op->b, &n)
                && eval_slot(r, &op->c, &src)
@@ -933,6 +967,7 @@ gh_script_run_step(gh_script_run *r, uint64_t max_ops, bool *finished,
             if (!execute(r, op, &budget)) {
                 break;
             }
+            run_finalizers(r);
             if (r->in_rounds) {
                 continue;  // the budget is used up
             }

@@ -24,6 +24,8 @@ def run(body, head="slots 8\n"):
     ("store 0.0 1", 3, "holds nil"),
     ("alloc 0 16 ptrs=0\nstore 0.2 0", 4, "outside the object"),
     ("alloc 0 16 ptrs=0\nload 1 0.9", 4, "outside the object"),
+    ("fin 0", 3, "holds nil"),
+    ("alloc 0 16 ptrs=0\nfin 0\nfin 0", 5, "has a finalizer already"),
     ("alloc 0 12 ptrs=0", 3, "no multiple of 8"),
     ("onp 1", 3, "P 1 is outside 0..0"),
     ("par 2 10", 3, "par takes 3 to 3 fields"),

@@ -1,5 +1,6 @@
 """The recorded scripts on our heap, held against what real Go did on them."""
 import os
+import shutil
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ def lane(name):
         return next(line.split()[1] for line in f if line.startswith("lane "))
 
 
-LANES = {"exact": 23, "pacer": 10, "multi": 2, "limit": 2, "concurrent": 2, "parallel": 1}
+LANES = {"exact": 23, "pacer": 11, "multi": 2, "limit": 2, "concurrent": 2, "parallel": 1}
 
 
 def goheap(*args):
@@ -37,6 +38,25 @@ def test_as_go(name, tmp_path):
     assert r.returncode == 0, r.stderr
     c = compare(os.path.join(HERE, "golden", name + ".json"), tmp_path / (name + ".json"),
                 "layout" if lane(name) == "exact" else "core")
+    assert c.returncode == 0, c.stdout
+
+
+@pytest.mark.skipif(not (os.environ.get("GOHEAP_TOOLS") and shutil.which("go")),
+                    reason="make check-tools, and Go")
+def test_finalizers_in_go_again(tmp_path):
+    """The golden is what the Go that is installed does now."""
+    oracle = tmp_path / "oracle"
+    subprocess.run(["sh", os.path.join(HERE, "build.sh"), str(oracle)], check=True)
+    env = {k: v for k, v in os.environ.items() if k not in ("GOGC", "GOMEMLIMIT")}
+    env |= {"GOMAXPROCS": "1", "GODEBUG": "cpu.avx512bw=off"}
+    script = os.path.join(HERE, "scripts", "finalizers.txt")
+    for _ in range(4):  # 3: the start state was not reached
+        r = subprocess.run([oracle, "-o", str(tmp_path / "go.json"), script], env=env)
+        if r.returncode != 3:
+            break
+    assert r.returncode == 0
+    assert goheap("run", script, "-o", str(tmp_path)).returncode == 0
+    c = compare(tmp_path / "go.json", tmp_path / "finalizers.json", "core")
     assert c.returncode == 0, c.stdout
 
 
