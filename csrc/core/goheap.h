@@ -442,6 +442,7 @@ void gh_sweep_all(gh_mut *m);
 void gh_sweep_some(gh_mut *m, uint64_t n);
 
 // Settings; they take effect at once. gh_set_gogc returns the old percentage.
+// Off means that no cycle runs when it returns: it waits for one that marks.
 int32_t gh_set_gogc(gh_mut *m, int32_t percent);  // < 0: off
 int64_t gh_set_memory_limit(gh_mut *m, int64_t limit);  // < 0: only asks
 // gh_set_procs: the caller's own P must stay, and every P whose holder stands

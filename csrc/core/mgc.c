@@ -482,6 +482,9 @@ gh_set_gogc(gh_mut *m, int32_t percent)
 {
     const int32_t old = gh_gcc_set_gc_percent(&m->heap->gcc, percent);
     gh_gc_commit(m->heap);
+    if (percent < 0 && m->heap->virt.on) {
+        gh_virtual_wait(m);  // off: none runs when this returns
+    }
     return old;
 }
 

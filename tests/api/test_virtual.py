@@ -111,6 +111,27 @@ def test_collect_waits_for_the_cycle_that_runs():
         assert cycle.n == n + 2 and cycle.forced and heap.phase == "off" and len(kept) == 50_000
 
 
+def test_turning_gogc_off_ends_the_cycle_that_runs():
+    """Go: setGCPercent waits for the mark phase, so that no collection runs after it."""
+    with gh.Heap(mode="virtual", gogc=50, policy=gh.Policy(min_heap="128KiB")) as heap:
+        kept = heap.new_many(Node, 50_000)
+        while heap.phase == "off":
+            heap.alloc(100)
+        n, now = heap.num_gc, heap.now_ns
+        heap.gogc = 80  # another percentage is no reason to wait
+        assert heap.phase == "mark" and heap.now_ns == now
+        heap.gogc = "off"
+        assert heap.phase == "off" and heap.num_gc == n + 1 and heap.now_ns > now
+        for _ in range(5_000):
+            heap.alloc(1000)
+        assert heap.num_gc == n + 1 and len(kept) == 50_000
+    with gh.Heap(mode="virtual") as heap:
+        heap.gc_start()
+        heap.gogc = "off"
+        assert heap.phase == "mark"  # nobody else marks a cycle driven by hand
+        heap.gc_finish()
+
+
 def test_by_hand_in_virtual_mode():
     with gh.Heap(mode="virtual", gogc="off") as heap:
         top = heap.graph({"A": ["B"], "B": []}, roots=["A"])
