@@ -29,6 +29,9 @@ enum {
     STACK_SCAN_GC = 2432,
     STACK_SCAN_FREEOS = 2456,
     STACK_SCAN_SCAVENGER = 64,  // more while the background scavenger has work
+    STACK_SCAN_P = 224,         // more for each P but the first: its mark worker,
+    STACK_SCAN_P_LESS = 16,     // and less for all of them
+    STACK_SCAN_PAR = 368,       // more in par: the worker, and who waits for it
     // For a tiny object a frame is smaller than usual, for a small one with
     // pointers larger.
     STACK_FRAME = 8,
@@ -282,13 +285,23 @@ log_event(gh_script_run *r, bool end)
     gh_pacer_get(r->heap, &e->pacer);
 }
 
+// stack_scan is what a cycle on procs Ps scans.
 static uint64_t
-stack_scan(gh_op_code code)
+stack_scan(uint64_t operation, int32_t procs)
+{
+    return procs == 1 ? operation
+                      : operation + (uint64_t)(procs - 1) * STACK_SCAN_P
+                            - STACK_SCAN_P_LESS;
+}
+
+static uint64_t
+operation_stack(gh_op_code code)
 {
     switch (code) {
     case GH_OP_GC:     return STACK_SCAN_GC;
     case GH_OP_FREEOS: return STACK_SCAN_FREEOS;
     case GH_OP_RANDOM: return STACK_SCAN_RANDOM;
+    case GH_OP_PAR:    return STACK_SCAN_ALLOC + STACK_SCAN_PAR;
     default:           return STACK_SCAN_ALLOC;
     }
 }
@@ -299,7 +312,7 @@ stack_scan(gh_op_code code)
 static inline void
 set_root_scan(gh_script_run *r, const gh_type *t, uint64_t size)
 {
-    uint64_t n = stack_scan(r->s->op[r->pc].code);
+    uint64_t n = stack_scan(operation_stack(r->s->op[r->pc].code), r->s->procs);
     n += r->scavenging ? STACK_SCAN_SCAVENGER : 0;
     gh_type_desc d = {0};
     if (t != NULL) {
@@ -1012,7 +1025,7 @@ gh_script_run_new_on(const gh_script *s, const gh_mem_ops *ops, void *ctx,
     }
     o.non_heap = NON_HEAP;
     o.globals_scan = GLOBALS_SCAN;
-    o.stack_scan = STACK_SCAN_START;
+    o.stack_scan = stack_scan(STACK_SCAN_START, s->procs);
     o.base_live = gh_script_base_live(s);
     o.model_workbufs = true;
     o.track_types = false;

@@ -140,6 +140,17 @@ def test_par_goes_back_to_its_p():
     assert r.data["addr"]["a"]["span"] == [0, 0] and r.data["addr"]["a"]["idx"] == [0, 4]
 
 
+def test_stacks_that_a_cycle_scans():
+    # As Go's interpreter: a worker's goroutine for each P, in par two more.
+    for procs, gc, alloc, par in ((1, 2432, 2512, 2880), (2, 2640, 2720, 3088),
+                                  (4, 3088, 3168, 3536)):
+        r = run("gc\ngogc 100\nrepeat i 300\nalloc 0 20000 noscan\nend\n"
+                "par 1 300 20000\nstats s", "procs %d\n" % procs)
+        stacks = [e["stack"] for e in r.gc_log if e["ev"] == "end"]
+        assert stacks[0] == gc and stacks[1] in (alloc, alloc + 64)
+        assert stacks[-1] in (par, par + 64)
+
+
 @pytest.mark.parametrize("par", ["par 0 10 64", "par 0-3 10 64", "par 2 0 64", "par 2 0-1 64"])
 def test_par_of_nothing(par):
     assert run(par + "\nstats s").stats["s"]["mem"]["Mallocs"] == 0
