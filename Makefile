@@ -115,7 +115,8 @@ check-tools: build
 	@if command -v go >/dev/null; then \
 	    $(MAKE) --no-print-directory peer \
 	        PEER_ARGS="--only '$$(cat tests/peer/required.txt)' --require $$(cat tests/peer/required.count)"; \
-	else echo "skipped: Go's own runtime tests (no go)"; fi
+	    GOHEAP_LONG=1 $(PY) -m pytest tests/traces; \
+	else echo "skipped: Go's own runtime tests, traces beside Go's parser (no go)"; fi
 	@GOHEAP_TOOLS=1 $(PY) -m pytest tests/long/test_gctrace_reader.py
 	@GOHEAP_TOOLS=1 $(PY) -m pytest -q tests/oracle/test_oracle.py -k go_again -rs
 	@$(MAKE) --no-print-directory -s model MODEL_ARGS=--quick

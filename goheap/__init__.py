@@ -15,6 +15,7 @@ from .watch import Event, EventLog
 from .final import Cleanup, WeakRef
 from .heap import Heap, address_of, cast, heap_of
 from .replay import Replay, replay
+from .trace import Trace
 from .script import Script, ScriptResult
 
 At = Ref | WeakRef | int | str  # where an object is: a handle, strong or weak, an address, a label
@@ -30,8 +31,8 @@ __all__ = [
     "int16", "int32", "int64", "int8", "Interface", "Knobs", "MemStats", "MemStatsDiff", "ObjectInfo",
     "OccupancyRow", "PageRun", "Policy", "Ptr", "Ref", "Replay", "replay", "RootInfo", "Roots",
     "Script", "ScriptError", "ScriptResult", "size_classes", "SizeClass", "sizeof", "Slice",
-    "Snapshot", "Span", "Step", "String", "Struct", "Table", "TraceError", "type_info", "TypeInfo",
-    "uint16", "uint32", "uint64", "uint8", "uintptr", "WeakRef", "Words",
+    "Snapshot", "Span", "Step", "String", "Struct", "Table", "Trace", "TraceError", "type_info",
+    "TypeInfo", "uint16", "uint32", "uint64", "uint8", "uintptr", "WeakRef", "Words",
     "words",
 ]
 __version__ = "0.1.0"

@@ -29,6 +29,7 @@ from .snapshot import (CacheInfo, CensusRow, Edge, OccupancyRow, PageRun, RootIn
 from .stats import (BySize, Explanation, GCCycle, Histogram, MemStats, MemStatsDiff, ObjectInfo, SizeClass, Step,
                     size_classes)
 from .table import Table
+from .trace import Trace
 from .types import StructMeta
 from .watch import Event, EventLog
 
@@ -41,8 +42,8 @@ __all__ = [
     "int16", "int32", "int64", "int8", "Interface", "Knobs", "MemStats", "MemStatsDiff", "ObjectInfo",
     "OccupancyRow", "PageRun", "Policy", "Ptr", "Ref", "Replay", "replay", "RootInfo", "Roots",
     "Script", "ScriptError", "ScriptResult", "size_classes", "SizeClass", "sizeof", "Slice", "Step",
-    "Snapshot", "Span", "String", "Struct", "Table", "TraceError", "type_info", "TypeInfo",
-    "uint16", "uint32", "uint64", "uint8", "uintptr", "WeakRef", "Words",
+    "Snapshot", "Span", "String", "Struct", "Table", "Trace", "TraceError", "type_info",
+    "TypeInfo", "uint16", "uint32", "uint64", "uint8", "uintptr", "WeakRef", "Words",
     "words",
 ]
 

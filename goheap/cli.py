@@ -1,4 +1,4 @@
-"""The command line: goheap run, classes, replay, demo."""
+"""The command line: goheap run, classes, replay, convert, demo."""
 from __future__ import annotations
 
 import argparse
@@ -7,6 +7,7 @@ import os
 import sys
 
 from . import GO_VERSION, Script, ScriptError, __version__, _core
+from .cli_convert import add_convert_parser
 from .cli_replay import add_replay_parser
 from .cli_report import add_report_parser
 from .demo import add_demo_parser
@@ -66,6 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--json", action="store_true")
     p.set_defaults(function=classes)
     add_replay_parser(sub)
+    add_convert_parser(sub)
     add_report_parser(sub)
     add_demo_parser(sub)
     args = ap.parse_args(argv)

@@ -18,7 +18,7 @@ from .aliases import Limit, Path, Percent, Progress
 from .errors import HeapError, TraceError
 from .settings import Costs, Knobs, Policy
 from .stats import GCCycle, trace_lines
-from .trace import ColumnReader, TraceFile
+from .trace import ColumnReader, Trace, TraceFile, open_source
 
 __all__ = ["Replay", "Sample", "replay"]
 
@@ -230,7 +230,7 @@ def _other_memory(trace: TraceFile) -> int | None:
 
 
 def replay(
-    source: Path,
+    source: Path | Trace,
     /,
     *,
     gogc: Percent | Literal["recorded"] = "recorded",
@@ -244,7 +244,8 @@ def replay(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Replay:
-    """Runs the history in a GHTRACE1 file once under the given settings.
+    """Runs a recorded history once under the given settings: a Trace, or the path of a
+    GHTRACE1 file or Go execution trace.
 
     "recorded" keeps what the recorded program ran with; None and "off" mean off.
     deaths says where in the interval that is known each object dies: at its
@@ -274,7 +275,7 @@ def replay(
         raise TypeError("progress must be callable or None, not "
                         f"{type(progress).__name__!r}")
 
-    with TraceFile(source) as trace:
+    with open_source(source) as trace:
         percent = _recorded_gogc(trace) if gogc == "recorded" else _percent(gogc)
         limit = (_recorded_limit(trace) if memory_limit == "recorded"
                  else _limit(memory_limit))

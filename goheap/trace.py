@@ -1,19 +1,29 @@
-"""GHTRACE1 files: the allocation history of a Go program, in columns.
+"""Recorded histories: GHTRACE1 files, and what becomes one.
 
-A file is 8 bytes of magic, the length of a JSON header, the header, and one
-zlib stream for each column. Opening one reads the header only; columns are read
-in pieces, so a file may be larger than memory.
+A GHTRACE1 file is 8 bytes of magic, the length of a JSON header, the header, and
+one zlib stream for each column. Opening one reads the header only; columns are read
+in pieces, so a file may be larger than memory. A Go execution trace is turned into
+one on the way in, in a file without a name.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import tempfile
 import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
 
+from . import _core, gotrace, tracewrite
+from .aliases import Path, Progress
 from .errors import TraceError
+from .types import TypeInfo
+
+__all__ = ["Trace"]
 
 MAGIC = b"GHTRACE1"
 PIECE = 1 << 17  # bytes, compressed and raw, that a reader handles at a time
@@ -43,9 +53,12 @@ def _whole(value: object, limit: int = 1 << 63) -> bool:
 class TraceFile:
     """An open recording: its header, checked, and readers of its columns."""
 
-    def __init__(self, path: str | os.PathLike[str], /) -> None:
+    def __init__(self, path: str | os.PathLike[str], /, *, fd: int = -1) -> None:
+        """fd, where given, is the file, and belongs to this object; path is its name."""
         self.path = os.fspath(path)
-        self._fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        if fd < 0:
+            fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        self._fd = fd
         try:
             self._read_header()
         except BaseException:
@@ -77,7 +90,7 @@ class TraceFile:
         size = os.fstat(self._fd).st_size
         start = self.read_at(0, 12)
         if start[:8] != MAGIC:
-            raise self.error("not a GHTRACE1 recording")
+            raise self.error("not a GHTRACE1 recording or Go execution trace")
         if len(start) < 12:
             raise self.error("the file ends before its header", len(start))
         length = int.from_bytes(start[8:12], "little")
@@ -226,3 +239,178 @@ class ColumnReader:
             f"{self.column.raw_bytes}",
             self._at,
         )
+
+
+# ---- opening whatever it is -----------------------------------------------------
+
+
+def _is_go(start: bytes) -> bool:
+    return start[:5] == b"go 1." or start[:2] == gotrace.GZIP
+
+
+def open_file(path: Path, progress: Progress | None = None) -> TraceFile:
+    """A recording of either kind; a Go execution trace is converted first."""
+    path = os.fspath(path)
+    fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        start = os.pread(fd, 8, 0)
+    except IsADirectoryError:
+        start = b""  # TraceFile says so
+    except BaseException:
+        os.close(fd)
+        raise
+    if not _is_go(start):
+        return TraceFile(path, fd=fd)
+    name = os.fsdecode(path)
+    with os.fdopen(fd, "rb") as file, tempfile.TemporaryFile() as out:
+        gotrace.convert(file, name, out, progress=progress)
+        out.flush()
+        return TraceFile(name, fd=os.dup(out.fileno()))
+
+
+@contextmanager
+def open_source(source: Path | Trace, progress: Progress | None = None
+                ) -> Iterator[TraceFile]:
+    """The open recording of a path or a Trace; closed afterwards only if opened here."""
+    if isinstance(source, Trace):
+        yield source._opened()
+        return
+    file = open_file(source, progress)
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+class Trace:
+    """A recorded history: a Go execution trace (1.23 to 1.26), GHTRACE1, or columns of
+    your own. Read in pieces, never loaded whole.
+
+    info is what the recording says of itself: settings and figures of the recorded run,
+    counts of events, duration_ns, forced_cycles (the cycles, from 0, that the program
+    asked for). repairs counts by kind what had to be put right; empty for a sound one.
+
+    >>> import importlib.resources
+    >>> from goheap import Trace
+    >>> folder = importlib.resources.files("goheap") / "data"
+    >>> with Trace.open(folder / "compile-json.gogc20.ghtrace") as t:
+    ...     t.info["counts"]["gc_end"], t.info["GOGC"], t.repairs
+    (32, '20', {})
+    """
+
+    __slots__ = ("_file", "_path", "__weakref__")
+
+    def __init__(self) -> None:
+        raise TypeError("Trace: make one with Trace.open or Trace.from_columns")
+
+    @classmethod
+    def _of(cls, file: TraceFile, path: str | None) -> Self:
+        self = cls.__new__(cls)
+        self._file: TraceFile | None = file
+        self._path = path
+        return self
+
+    @classmethod
+    def open(cls, path: Path, /, *, progress: Progress | None = None) -> Self:
+        """Opens a GHTRACE1 file or a Go execution trace, gzip or not. A Go trace is
+        converted first: progress is called with (bytes read, bytes in all).
+
+        OSError: it can't be read. TraceError: damaged, not a recording, or one of a
+        version that isn't read, with .path and .offset (of the unzipped bytes).
+        """
+        if progress is not None and not callable(progress):
+            raise TypeError(f"progress must be callable or None, not "
+                            f"{type(progress).__name__!r}")
+        return cls._of(open_file(path, progress), os.fsdecode(path))
+
+    def _opened(self) -> TraceFile:
+        if self._file is None:
+            raise ValueError("Trace: it is closed")
+        return self._file
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """Settings and figures of the recorded run, as far as it said."""
+        h = self._opened().header
+        run = h.get("run")
+        keys = ("source", "generations", "source_trace_bytes", "duration_ns", "counts",
+                "bytes", "forced_cycles", "note", "info")
+        known = {k: h[k] for k in keys if k in h}
+        return MappingProxyType({**known, **(run if isinstance(run, dict) else {})})
+
+    @property
+    def repairs(self) -> dict[str, int]:
+        """How often each kind of repair was made."""
+        found = self._opened().header.get("anomalies")
+        return {str(k): v for k, v in found.items() if isinstance(v, int)} \
+            if isinstance(found, dict) else {}
+
+    @property
+    def types(self) -> tuple[TypeInfo, ...]:
+        """The types of the objects, number 0 for those without. A recording has no masks,
+        only where the last pointer ends: gcmask is all ones up to there."""
+        return tuple(TypeInfo(name, size, 8 if ptrdata else 1, ptrdata,
+                              _mask(ptrdata), ())
+                     for name, size, ptrdata, _ in self._opened().types)
+
+    def save(self, path: Path, /) -> None:
+        """Writes it as GHTRACE1. The file appears when it is complete."""
+        file = self._opened()
+
+        def write(out: Any) -> None:
+            at = 0
+            while data := file.read_at(at, 1 << 17):
+                out.write(data)
+                at += len(data)
+
+        tracewrite.replace(path, write)
+
+    def close(self) -> None:
+        """Lets go of the file; again does nothing."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def __enter__(self) -> Self:
+        self._opened()
+        return self
+
+    def __exit__(self, t: type[BaseException] | None, v: BaseException | None,
+                 tb: TracebackType | None, /) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_file", None) is not None:
+            self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._path is None:
+            raise TypeError("Trace: one made of columns must be saved before it is pickled")
+        return _reopen, (self._path,)
+
+    def __repr__(self) -> str:
+        if self._file is None:
+            return "<Trace, closed>"
+        counts = self._file.header.get("counts")
+        n = counts.get("alloc", 0) if isinstance(counts, dict) else 0
+        return f"<Trace of {n} allocations, {self._path or 'made of columns'}>"
+
+
+def convert(path: Path, out: Path, *, stats: Mapping[str, Any] | None = None,
+            note: str = "", progress: Progress | None = None) -> None:
+    """Turns the Go execution trace at path into a GHTRACE1 file at out; stats is what is
+    known of the recorded run. The file appears when it is complete."""
+    with open(path, "rb") as file:
+        if not _is_go(os.pread(file.fileno(), 8, 0)):
+            raise TraceError("not a Go execution trace", os.fsdecode(path), 0)
+        tracewrite.replace(out, lambda to: gotrace.convert(
+            file, os.fsdecode(path), to, stats=stats, note=note, progress=progress))
+
+
+def _reopen(path: str) -> Trace:
+    return Trace.open(path)
+
+
+def _mask(ptrdata: int) -> bytes:
+    words = min(ptrdata, 1 << 20) // 8
+    return ((1 << words) - 1).to_bytes((words + 7) // 8, "little")

@@ -13,6 +13,7 @@
 
 #include "faults.h"
 #include "replaytype.h"
+#include "tracetype.h"
 #include "script.h"
 
 // Operations between two looks at signals: some tens of milliseconds at worst
@@ -222,6 +223,7 @@ module_exec(PyObject *module)
         || heap_type_init(module, state) < 0
         || roots_type_init(module, state) < 0
         || final_types_init(module, state) < 0 || replay_type_init(module) < 0
+        || trace_type_init(module) < 0
         || add_costs(module) < 0) {
         return -1;
     }

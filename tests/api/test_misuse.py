@@ -133,6 +133,7 @@ def sample_path():
     with tempfile.NamedTemporaryFile(suffix=".ghtrace", delete=False) as f:
         f.write(sample_history().file())
     atexit.register(os.unlink, f.name)
+    atexit.register(lambda: os.path.exists(f.name + ".saved") and os.unlink(f.name + ".saved"))
     return f.name
 
 
@@ -183,6 +184,7 @@ INSTANCES = {
     "Replay": lambda env: sample_replay(),
     "Histogram": lambda env: gh.Heap().metrics()["/gc/pauses:seconds"],
     "Knobs": lambda env: gh.Knobs(100, None),
+    "Trace": lambda env: gh.Trace.open(sample_path()),
 }
 
 # Plain values: immutable records of Python objects, with nothing of C behind them. Their
@@ -339,6 +341,9 @@ PARAMETERS = {
     "text": ("text", lambda env: SCRIPT),
     "path": ("path", lambda env: os.devnull),
     "source": ("path", lambda env: sample_path()),
+    "Trace.open path": ("path", lambda env: sample_path()),
+    "Trace.open progress": ("function", lambda env: None),  # asked of Go's traces only
+    "Trace.save path": ("path", lambda env: sample_path() + ".saved"),
     "progress": ("callable", lambda env: None),
     "seed": ("seed", lambda env: 0),
     "pointers": ("flag", lambda env: False),
@@ -425,8 +430,9 @@ KINDS["field owner"] = {"None": (OK, *TYPE), "foreign": (OK,), "closed": CLOSED,
                         "else": (*TYPE, AttributeError)}
 KINDS["never"] = {"else": (*TYPE, AttributeError)}
 
-# Right, but of no use here.
-SLOW = {("Heap.new_many", "2**31"), ("Heap.roots", "2**31")}  # each cycle looks at so many roots
+# Right, but of no use here: each cycle looks at so many roots; a file in this folder.
+SLOW = {("Heap.new_many", "2**31"), ("Heap.roots", "2**31"), ("Trace.save", "Text"),
+        ("Trace.save", "bytes")}
 
 # Not called, each for a reason.
 LEFT_OUT = {
