@@ -1,4 +1,4 @@
-"""The command line: goheap run, classes, replay, convert, demo."""
+"""The command line: goheap run, classes, replay, convert, report, calibrate, demo."""
 from __future__ import annotations
 
 import argparse
@@ -7,6 +7,7 @@ import os
 import sys
 
 from . import GO_VERSION, Script, ScriptError, __version__, _core
+from .cli_calibrate import add_calibrate_parser
 from .cli_convert import add_convert_parser
 from .cli_replay import add_replay_parser
 from .cli_report import add_report_parser
@@ -69,6 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     add_replay_parser(sub)
     add_convert_parser(sub)
     add_report_parser(sub)
+    add_calibrate_parser(sub)
     add_demo_parser(sub)
     args = ap.parse_args(argv)
     status: int = args.function(args)

@@ -8,6 +8,7 @@ import sys
 from typing import Any, Literal
 
 from .errors import HeapError
+from .settings import Costs
 from .replay import DEATHS, MODES, Replay, replay
 
 
@@ -62,6 +63,9 @@ def add_replay_parser(subparsers: Any) -> None:
     p.add_argument("--json", action="store_true", help="print one JSON object")
     p.add_argument("--deaths", choices=DEATHS, default="drawn",
                    help="where in the known interval an object dies")
+    p.add_argument("--costs", choices=("shipped", "measured"), default="shipped",
+                   help="the virtual clock's prices: the same everywhere (default), or "
+                        "measured on this machine (see goheap calibrate)")
     p.add_argument("--seed", type=int, default=0, metavar="N",
                    help="of drawn deaths")
     p.set_defaults(function=run_replay)
@@ -84,6 +88,7 @@ def _text(r: Replay) -> str:
         ("peak RSS", _mib(r.peak_rss_bytes)),
         ("GC CPU", "%.2f%%" % (100 * r.gc_cpu_fraction)),
         ("longest pause", "%.3f ms" % (r.longest_pause_ns / 1e6)),
+        ("costs", "as shipped" if r.costs == Costs() else r.costs),
     )
     return "".join("%-14s%s\n" % row for row in rows)
 
@@ -92,7 +97,8 @@ def run_replay(args: argparse.Namespace) -> int:
     """0: done; 1: a file or a setting was wrong."""
     try:
         r = replay(args.file, gogc=args.gogc, memory_limit=args.memory_limit,
-                   procs=args.procs, mode=args.mode, deaths=args.deaths, seed=args.seed)
+                   procs=args.procs, mode=args.mode, deaths=args.deaths, seed=args.seed,
+                   costs=Costs() if args.costs == "shipped" else Costs.measured())
     except (HeapError, OSError, ValueError, TypeError, MemoryError) as e:
         print(f"goheap replay: {e}", file=sys.stderr)
         return 1

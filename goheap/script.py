@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from . import _core
 from .aliases import Path
+from .settings import Costs
 
 __all__ = ["Script", "ScriptResult"]
 
@@ -20,6 +21,7 @@ class ScriptResult:
         self.stats: dict[str, Any] = data["stats"]
         self.gc_log: list[dict[str, Any]] = data["gc_log"] or []
         self.data: dict[str, Any] = data
+        self.costs = Costs()  # scripts run on the clock's shipped prices
 
     def to_json(self) -> str:
         """As tests/oracle/SCHEMA.md says."""

@@ -105,7 +105,8 @@ class Debug:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """The virtual clock's prices in ns, shipped: the same everywhere.
+    """The virtual clock's prices in ns. The shipped ones, which are the defaults, are the same
+    everywhere, so figures are too; every result names the ones it was made with.
 
     alloc: an allocation; alloc_byte: a byte of the slot handed out; scan_byte: a byte of
     scan work; sweep_page: a page swept; page_fault: a page first used; stop: stopping or
@@ -128,6 +129,14 @@ class Costs:
             if not (math.isfinite(v) and 0 <= v <= 1e12):
                 raise ValueError(f"Costs: {f.name} must be 0..1e12 ns, not {v!r}")
             object.__setattr__(self, f.name, float(v))
+
+    @classmethod
+    def measured(cls) -> Self:
+        """Prices measured on this machine, to four digits: no longer the same everywhere, nor
+        in two runs. Takes a second or two; what is measured is the core's own work of each
+        kind."""
+        return cls(**{f.name: float(f"{price:.4g}") for f, price in zip(
+            dataclasses.fields(cls), _core.calibrate())})
 
 
 _MAX_BYTES = 1 << 50

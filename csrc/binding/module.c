@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "calibrate.h"
 #include "faults.h"
 #include "replaytype.h"
 #include "tracetype.h"
@@ -162,15 +163,32 @@ core_portable_kernels(PyObject *module, PyObject *on)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+prices(const gh_costs *c)
+{
+    return Py_BuildValue("(dddddd)", c->alloc, c->alloc_byte, c->scan_byte,
+                         c->sweep_page, c->page_fault, c->stop);
+}
+
+// calibrate(): the prices, in the order of COSTS, measured on this machine.
+static PyObject *
+core_calibrate(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    gh_costs c;
+    gh_status st;
+    Py_BEGIN_ALLOW_THREADS
+    st = gh_calibrate(&c);
+    Py_END_ALLOW_THREADS
+    return st != GH_OK ? PyErr_NoMemory() : prices(&c);
+}
+
 // add_costs adds COSTS, the prices that a heap has by default.
 static int
 add_costs(PyObject *module)
 {
     gh_costs c;
     gh_costs_init(&c);
-    PyObject *costs = Py_BuildValue("(dddddd)", c.alloc, c.alloc_byte,
-                                    c.scan_byte, c.sweep_page, c.page_fault,
-                                    c.stop);
+    PyObject *costs = prices(&c);
     if (costs == NULL || PyModule_AddObjectRef(module, "COSTS", costs) < 0) {
         Py_XDECREF(costs);
         return -1;
@@ -194,6 +212,7 @@ static PyMethodDef methods[] = {
     {"address_of", ref_address_of, METH_O, address_of_doc},
     {"sizeof", ref_sizeof, METH_O, NULL},
     {"size", core_size, METH_VARARGS, NULL},
+    {"calibrate", core_calibrate, METH_NOARGS, NULL},
     {"portable_kernels", core_portable_kernels, METH_O, NULL},
     {"fault_begin", core_fault_begin, METH_VARARGS, NULL},
     {"fault_end", core_fault_end, METH_NOARGS, NULL},

@@ -83,6 +83,8 @@ AROUND = {
     'heap.metrics()["/gc/heap/live:bytes"]': "heap.collect()\nassert {} > 0",
     "heap.gctrace()": "heap.collect()\nassert {}.startswith('gc 1 @')",
     'heap.gctrace("scavtrace", "gcpacertrace")': "heap.collect()\nassert 'scav' in {}",
+    "gh.Heap(costs=gh.Costs(scan_byte=2))": "assert {}.costs.scan_byte == 2",
+    "gh.Costs.measured()": "assert {}.stop > 0",
     "b - a": "a = heap.stats()\nheap.alloc(100)\nb = heap.stats()\n"
              "assert ({}).total_alloc == 112",
     "heap.gogc = 50": "{}\nassert heap.gogc == 50",
@@ -123,6 +125,7 @@ AROUND = {
 # Lines for a shell, and what they must print.
 SHELL = {
     "goheap run x.txt --json": '"Mallocs"',
+    "goheap calibrate": "an allocation",
     "goheap replay app.ghtrace --pacertrace": "pacer: assist ratio=",
     "goheap replay app.ghtrace --gogc 200 --gctrace": "gc 1 @",
 }

@@ -104,6 +104,11 @@ def metrics(heap: gh.Heap) -> None:
     assert_type(figure.buckets, tuple[float, ...])
 
 
+def prices() -> None:
+    assert_type(gh.Costs.measured(), gh.Costs)
+    assert_type(gh.Script("goheap-script 1\n").run().costs, gh.Costs)
+
+
 def lines(heap: gh.Heap) -> None:
     assert_type(heap.gctrace("scavtrace", "gcpacertrace"), str)
     assert_type(heap.collect().gctrace(), str)
@@ -147,6 +152,7 @@ def main() -> None:
     tables()
     scripts()
     callbacks()
+    prices()
     errors()
 
 
