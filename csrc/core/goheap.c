@@ -11,7 +11,9 @@
 #include "mbarrier.h"
 #include "special.h"
 #include "mgc.h"
+#include "mgcbg.h"
 #include "mgcvirtual.h"
+#include "safepoint.h"
 #include "mgcmark.h"
 #include "mgcmark_greenteagc.h"
 #include "mgcwork.h"
@@ -100,7 +102,9 @@ options_are_valid(const gh_options *opt)
            && opt->debug.struct_size == sizeof(opt->debug)
            && opt->costs.struct_size == sizeof(opt->costs) && opt->gogc >= -1
            && opt->memory_limit >= 0 && opt->procs >= 1
-           && opt->procs <= GH_MAX_PROCS && opt->mode <= GH_MODE_VIRTUAL
+           && opt->procs <= GH_MAX_PROCS && opt->mode <= GH_MODE_CONCURRENT
+           && (opt->mode != GH_MODE_CONCURRENT
+               || opt->policy.marker == GH_MARKER_OBJECTS)
            && opt->address_space >= GH_HEAP_ARENA_BYTES
            && opt->address_space <= (uint64_t)1 << 46
            && opt->base_live < GH_MAX_ALLOC
@@ -205,6 +209,27 @@ take_ballast(gh_heap *h)
 static const uint64_t all_pointers_mask[1] = {1};
 
 static void
+free_locks(gh_heap *h)
+{
+    gh_cond_fini(&h->cond);
+    gh_cond_fini(&h->conc.bg_cond);
+    gh_mutex_fini(&h->roots_lock);
+    gh_mutex_fini(&h->lock);
+    gh_mutex_fini(&h->conc.work_lock);
+    gh_mutex_fini(&h->heap_lock);
+}
+
+static bool
+somebody_inside(gh_heap *h)
+{
+    bool inside = atomic_load(&h->busy) != 0;
+    for (int32_t i = 0; h->concurrent && i < h->procs; i++) {
+        inside |= atomic_load(&h->conc.of[i]->status) != GH_P_IDLE;
+    }
+    return inside;
+}
+
+static void
 window_unref(gh_window *w)
 {
     gh_lock(&w->lock);
@@ -225,9 +250,12 @@ static uint64_t
 scav_release(void *arg, uint64_t n, int64_t *ns)
 {
     gh_heap *h = arg;
+    const int64_t began = h->concurrent ? gh_nanotime() : 0;
     const uint64_t released = gh_pagealloc_scavenge(&h->pages, n, false);
-    *ns = (int64_t)(h->opt.costs.page_fault
-                    * (double)(released / GH_PAGE_SIZE));
+    *ns = h->concurrent
+              ? gh_nanotime() - began
+              : (int64_t)(h->opt.costs.page_fault
+                          * (double)(released / GH_PAGE_SIZE));
     return released;
 }
 
@@ -256,6 +284,14 @@ gh_heap_new(const gh_options *opt, gh_heap **out)
         return GH_ERR_NOMEM;
     }
     h->opt = *opt;
+    h->concurrent = opt->mode == GH_MODE_CONCURRENT;
+    if (h->concurrent) {
+        // Time passes by itself.
+        h->opt.costs = (gh_costs){.struct_size = sizeof(gh_costs)};
+    }
+    gh_mutex_init_recursive(&h->heap_lock);
+    gh_mutex_init(&h->conc.work_lock);
+    gh_cond_init(&h->conc.bg_cond);
     gh_mutex_init(&h->lock);
     gh_mutex_init(&h->roots_lock);
     gh_calls_init(&h->calls);
@@ -280,7 +316,10 @@ gh_heap_new(const gh_options *opt, gh_heap **out)
     if (st != GH_OK) {
         goto fail;
     }
-    st = gh_procs_init(h, opt->procs);
+    st = h->concurrent ? gh_conc_init(h) : GH_OK;
+    if (st == GH_OK) {
+        st = gh_procs_init(h, opt->procs);
+    }
     if (st == GH_OK) {
         const gh_type_desc all = {
             .name = "unsafe.Pointer",
@@ -315,10 +354,8 @@ gh_heap_new(const gh_options *opt, gh_heap **out)
 fail:
     gh_persistent_fini(&h->persistent);
     window_unref(h->window);
-    gh_cond_fini(&h->cond);
+    free_locks(h);
     gh_calls_fini(&h->calls);
-    gh_mutex_fini(&h->roots_lock);
-    gh_mutex_fini(&h->lock);
     free(h);
     return st;
 }
@@ -377,7 +414,9 @@ gh_heap_free(gh_heap *h)
         return;
     }
     GH_THROW_IF(h->sig != GH_HEAP_SIG, "gh_heap_free: not a heap");
-    GH_THROW_IF(atomic_load(&h->busy) != 0, "gh_heap_free: somebody is inside");
+    gh_bg_end(h);
+    GH_THROW_IF(!h->forked && somebody_inside(h),
+                "gh_heap_free: somebody is inside");
     h->sig = GH_SIG_DEAD;
     gh_window *w = h->window;
     gh_lock(&w->lock);
@@ -411,6 +450,9 @@ gh_heap_free(gh_heap *h)
     }
     gh_greentea_free(h);
     gh_gcwork_fini(h, &h->work);
+    if (h->concurrent) {
+        gh_conc_fini(h);
+    }
     free(h->grey.at);
     gh_specials_fini(h);
     gh_handles_fini(&h->handles);
@@ -419,11 +461,25 @@ gh_heap_free(gh_heap *h)
     gh_persistent_fini(&h->persistent);
     window_unref(w);
     free(h->cycle_log);
-    gh_cond_fini(&h->cond);
+    free_locks(h);
     gh_calls_fini(&h->calls);
-    gh_mutex_fini(&h->roots_lock);
-    gh_mutex_fini(&h->lock);
     free(h);
+}
+
+void
+gh_heap_forked(gh_heap *h)
+{
+    h->forked = true;
+    // Whoever held one is not in this process.
+    gh_mutex_init(&h->lock);
+    gh_mutex_init(&h->roots_lock);
+    gh_mutex_init(&h->window->lock);
+    gh_mutex_init(&h->calls.lock);
+    gh_mutex_init(&h->conc.work_lock);
+    gh_mutex_init_recursive(&h->heap_lock);
+    gh_cond_init(&h->cond);
+    gh_cond_init(&h->conc.bg_cond);
+    h->waiters = 0;
 }
 
 // ---- root slots ----------------------------------------------------------------------
@@ -497,7 +553,10 @@ gh_slots_len(const gh_slots *b)
 gh_status
 gh_handle_new(gh_mut *m, uint32_t *out)
 {
-    return gh_handles_alloc(&m->heap->handles, out);
+    gh_lock_heap(m->heap);
+    const gh_status st = gh_handles_alloc(&m->heap->handles, out);
+    gh_unlock_heap(m->heap);
+    return st;
 }
 
 void
@@ -516,7 +575,7 @@ void
 gh_set(gh_mut *m, gh_slot *dst, const gh_slot *src)
 {
     GH_ASSERT(m->sig == GH_P_SIG);
-    gh_slot_write(m, dst, src->word);
+    gh_slot_write(m, dst, gh_word_load(&src->word));
 }
 
 void
@@ -540,21 +599,26 @@ gh_addr(const gh_heap *h, const gh_slot *slot)
     return gh_addr_of_word(h, slot->word);
 }
 
-// live_object finds the allocated object that contains p: its span, slot and
-// the address where its data begins. NULL if there is none.
-static gh_mspan *
-live_object(gh_heap *h, uintptr_t p, unsigned *index, uintptr_t *data)
+static bool
+is_live(const gh_heap *h, const gh_mspan *s, unsigned index)
 {
-    gh_mspan *s = gh_find_object(h, p, index);
-    if (s == NULL) {
-        return NULL;
-    }
     if (s->sweepgen == h->sweepgen - 2 || s->sweepgen == h->sweepgen + 1) {
         // Not swept yet: what is unmarked is dead already.
-        if (!gh_mspan_is_marked(&h->bm, s, *index)) {
-            return NULL;
-        }
-    } else if (!gh_mspan_is_allocated(&h->bm, s, *index)) {
+        return gh_mspan_is_marked(&h->bm, s, index);
+    }
+    return gh_mspan_is_allocated(&h->bm, s, index);
+}
+
+// live_object finds the allocated object that contains p: its span, slot and
+// the address where its data begins. NULL if there is none. held: a slot holds
+// it, so where other mutators run beside this one nothing is asked that they
+// change.
+static gh_mspan *
+live_object(gh_heap *h, uintptr_t p, bool held, unsigned *index,
+            uintptr_t *data)
+{
+    gh_mspan *s = gh_find_object(h, p, index);
+    if (s == NULL || (!(held && h->concurrent) && !is_live(h, s, *index))) {
         return NULL;
     }
     *data = gh_mspan_obj_base(s, *index);
@@ -615,7 +679,10 @@ describe(gh_heap *h, const gh_mspan *s, unsigned index, uintptr_t data,
     if (s->meta == NULL) {
         return;
     }
-    const gh_objmeta meta = s->meta[index];
+    const gh_objmeta meta = {
+        s->meta[index].type,
+        __atomic_load_n(&s->meta[index].count, __ATOMIC_RELAXED),
+    };
     if (meta.type == GH_TYPE_TINY_BLOCK) {
         unsigned start, size;
         tiny_part(meta.count, (unsigned)(p - data), &start, &size);
@@ -629,13 +696,14 @@ describe(gh_heap *h, const gh_mspan *s, unsigned index, uintptr_t data,
     out->type_id = meta.type;
     out->count = meta.count;
     out->size = meta.count;
-    if (meta.type >= 2 && meta.type < h->types.len) {
-        out->size = h->types.table[meta.type]->size * meta.count;
+    const gh_type *t = gh_type_by_id(h, meta.type);
+    if (t != NULL) {
+        out->size = t->size * meta.count;
     }
 }
 
 static gh_status
-object_at_word(gh_heap *h, uintptr_t p, gh_object *out)
+object_at_word(gh_heap *h, uintptr_t p, bool held, gh_object *out)
 {
     if (p == gh_zerobase(h)) {
         *out = (gh_object){.addr = gh_addr_show(h, p),
@@ -644,7 +712,7 @@ object_at_word(gh_heap *h, uintptr_t p, gh_object *out)
     }
     unsigned index;
     uintptr_t data;
-    const gh_mspan *s = live_object(h, p, &index, &data);
+    const gh_mspan *s = live_object(h, p, held, &index, &data);
     if (s == NULL) {
         return GH_ERR_BADPTR;
     }
@@ -655,27 +723,38 @@ object_at_word(gh_heap *h, uintptr_t p, gh_object *out)
 gh_status
 gh_object_at(gh_heap *h, const gh_slot *slot, gh_object *out)
 {
-    return object_at_word(h, slot->word, out);
+    return object_at_word(h, gh_word_load(&slot->word), true, out);
 }
 
 gh_status
 gh_object_at_addr(gh_heap *h, uint64_t addr, gh_object *out)
 {
-    return object_at_word(h, h->base + (uintptr_t)(addr - GH_ADDR_BASE), out);
+    return object_at_word(h, h->base + (uintptr_t)(addr - GH_ADDR_BASE), false,
+                          out);
+}
+
+// slot_write_weak is gh_slot_write of a pointer that may come from nowhere: the
+// object lives, but while a cycle marks nothing else need keep it.
+static void
+slot_write_weak(gh_mut *m, gh_slot *dst, uintptr_t v)
+{
+    if (m->slow) {
+        gh_barrier_word(m, gh_word_load(&dst->word), v);
+    }
+    gh_word_put(&dst->word, v);
 }
 
 gh_status
 gh_addr_to_slot(gh_mut *m, gh_slot *dst, uint64_t addr)
 {
     gh_object o;
+    gh_stop_world(m);
     gh_status st = gh_object_at_addr(m->heap, addr, &o);
     if (st == GH_OK) {
-        const uintptr_t p = m->heap->base + (uintptr_t)(addr - GH_ADDR_BASE);
-        if (m->heap->phase == GH_PHASE_MARK) {
-            gh_shade(m, p);  // nothing else may lead there
-        }
-        gh_slot_write(m, dst, p);
+        slot_write_weak(m, dst,
+                        m->heap->base + (uintptr_t)(addr - GH_ADDR_BASE));
     }
+    gh_start_world(m);
     return st;
 }
 
@@ -720,7 +799,11 @@ gh_status
 gh_type_new(gh_mut *m, const gh_type_desc *desc, const gh_type **out)
 {
     gh_heap *h = m->heap;
-    return gh_gotype_new(&h->types, &h->persistent, &h->other_sys, desc, out);
+    gh_lock_heap(h);
+    const gh_status st =
+        gh_gotype_new(&h->types, &h->persistent, &h->other_sys, desc, out);
+    gh_unlock_heap(h);
+    return st;
 }
 
 void
@@ -745,7 +828,11 @@ gh_type_id(const gh_type *t)
 const gh_type *
 gh_type_by_id(const gh_heap *h, uint32_t id)
 {
-    return id < 2 || id >= h->types.len ? NULL : h->types.table[id];
+    gh_lock_heap((gh_heap *)h);
+    const gh_type *t =
+        id < 2 || id >= h->types.len ? NULL : h->types.table[id];
+    gh_unlock_heap((gh_heap *)h);
+    return t;
 }
 
 // ---- words --------------------------------------------------------------------------------------
@@ -756,16 +843,17 @@ static gh_status
 find_word(gh_heap *h, const gh_slot *obj, uint64_t word, bool any,
           uintptr_t **out)
 {
-    if (obj->word == 0) {
+    const uintptr_t v = gh_word_load(&obj->word);
+    if (v == 0) {
         return GH_ERR_BADPTR;
     }
     unsigned index;
-    const gh_mspan *s = gh_find_object(h, obj->word, &index);
+    const gh_mspan *s = gh_find_object(h, v, &index);
     if (s == NULL) {
-        return obj->word == gh_zerobase(h) ? GH_ERR_INVAL : GH_ERR_BADPTR;
+        return v == gh_zerobase(h) ? GH_ERR_INVAL : GH_ERR_BADPTR;
     }
     const uintptr_t base = gh_mspan_obj_base(s, index);
-    const uint64_t off = obj->word - base;
+    const uint64_t off = v - base;
     if (word >= s->elemsize / GH_PTR_SIZE || off % GH_PTR_SIZE != 0
         || off + word * GH_PTR_SIZE + GH_PTR_SIZE > s->elemsize) {
         return GH_ERR_INVAL;
@@ -774,7 +862,7 @@ find_word(gh_heap *h, const gh_slot *obj, uint64_t word, bool any,
         && (gh_slot_ptr_mask(h, s, index, off / GH_PTR_SIZE + word) & 1) == 0) {
         return GH_ERR_INVAL;
     }
-    *out = (uintptr_t *)obj->word + word;
+    *out = (uintptr_t *)v + word;
     return GH_OK;
 }
 
@@ -791,7 +879,7 @@ gh_load(gh_mut *m, gh_slot *dst, const gh_slot *obj, uint64_t word)
     uintptr_t *w;
     gh_status st = find_word(m->heap, obj, word, false, &w);
     if (st == GH_OK) {
-        gh_slot_write(m, dst, *w);
+        gh_slot_write(m, dst, gh_word_load(w));
     }
     return st;
 }
@@ -805,11 +893,14 @@ gh_load_any(gh_mut *m, gh_slot *dst, const gh_slot *obj, uint64_t word)
         return st;
     }
     gh_object o;
-    if (*w != 0 && object_at_word(m->heap, *w, &o) != GH_OK) {
-        return GH_ERR_BADPTR;
+    gh_stop_world(m);
+    if (*w != 0 && object_at_word(m->heap, *w, false, &o) != GH_OK) {
+        st = GH_ERR_BADPTR;
+    } else {
+        slot_write_weak(m, dst, *w);
     }
-    gh_slot_write(m, dst, *w);
-    return GH_OK;
+    gh_start_world(m);
+    return st;
 }
 
 static gh_status
@@ -819,7 +910,7 @@ store_word(gh_mut *m, const gh_slot *obj, uint64_t word, const gh_slot *src,
     uintptr_t *w;
     gh_status st = find_word(m->heap, obj, word, any, &w);
     if (st == GH_OK) {
-        gh_word_write(m, w, src == NULL ? 0 : src->word);
+        gh_word_write(m, w, src == NULL ? 0 : gh_word_load(&src->word));
     }
     return st;
 }
@@ -949,7 +1040,7 @@ gh_walk_objects(gh_heap *h, bool (*fn)(void *arg, const gh_object *o),
                 unsigned index;
                 uintptr_t data;
                 const uintptr_t p = gh_mspan_obj_base(s, i) + head;
-                if (live_object(h, p, &index, &data) != NULL) {
+                if (live_object(h, p, false, &index, &data) != NULL) {
                     gh_object o;
                     describe(h, s, i, data, p, &o);
                     if (!fn(arg, &o)) {
@@ -980,7 +1071,9 @@ void
 gh_listen(gh_mut *m, uint32_t mask, void (*fn)(void *arg, const gh_event *e),
           void *arg)
 {
+    gh_stop_world(m);
     m->heap->listen_mask = fn == NULL ? 0 : mask;
     m->heap->listener = fn;
     m->heap->listener_arg = arg;
+    gh_start_world(m);
 }

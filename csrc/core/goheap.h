@@ -14,8 +14,13 @@
 // object, so no unrooted pointer ever leaves the core.
 //
 // Mutators: whoever works on a heap holds one of its Ps, from gh_enter to
-// gh_leave. Functions that take a gh_mut * are called by its holder. In this
-// version one mutator is inside a heap at a time, whatever its number of Ps.
+// gh_leave. Functions that take a gh_mut * are called by its holder. In the
+// repeatable modes (GH_MODE_STW, GH_MODE_VIRTUAL) one mutator is inside a heap at
+// a time, whatever its number of Ps. In GH_MODE_CONCURRENT as many are as there
+// are Ps; then functions that take a gh_heap * and walk it, or ask for anything
+// but what a slot holds, and those that attach something to an object (labels,
+// finalizers, cleanups, weak pointers, pins) are called between gh_stop_world and
+// gh_start_world. GH_MARKER_GREENTEA is not in that mode (GH_ERR_INVAL).
 //
 // State: all of it hangs off a gh_heap. The core has no mutable globals, so any
 // number of heaps may live in one process.
@@ -84,7 +89,8 @@ const gh_mem_ops *gh_mem_fault_ops(void);
 typedef enum gh_mode {
     GH_MODE_STW = 0,     // GODEBUG=gcstoptheworld=2, on the virtual clock
     GH_MODE_VIRTUAL,     // cycles beside the program, on the virtual clock
-    GH_MODE_CONCURRENT,  // not in this version: refused with GH_ERR_INVAL
+    GH_MODE_CONCURRENT,  // cycles beside the program, by threads of the heap's
+                         // own; several mutators at once; the real clock
 } gh_mode;
 
 // gh_marker is who marks. The same objects live with each.
@@ -187,6 +193,10 @@ GH_NODISCARD gh_status gh_heap_new(const gh_options *opt, gh_heap **out);
 // gh_heap_free gives back every byte the heap took, but objects that a pin
 // shows (gh_pin) stay mapped until the last pin goes. Nobody may be inside.
 void gh_heap_free(gh_heap *h);
+// gh_heap_forked is called in the child of a fork, before all else, on a heap
+// that somebody was inside of, or whose threads stayed behind. gh_heap_free is
+// then all that may be done with it.
+void gh_heap_forked(gh_heap *h);
 
 #define GH_ANY_P (-1)
 
@@ -206,6 +216,11 @@ void gh_around_cycles(gh_mut *m, void (*fn)(void *arg, bool begins), void *arg);
 // that has waited 10 ms and takes it back. Returns whether it did.
 bool gh_poll(gh_mut *m);
 void gh_leave(gh_mut *m);
+// gh_stop_world makes every other mutator, and the collector, stand still until
+// gh_start_world; calls nest. Long runs must poll for it to get anywhere. In the
+// repeatable modes nobody else is inside, and it does nothing.
+void gh_stop_world(gh_mut *m);
+void gh_start_world(gh_mut *m);
 // gh_switch_p goes on as the holder of P number p, as a goroutine that is
 // scheduled elsewhere. *m changes.
 GH_NODISCARD gh_status gh_switch_p(gh_mut **m, int32_t p);

@@ -8,8 +8,14 @@
 // Go: mheap.go (mheap_), mgc.go (work), mstats.go (memstats), mcache.go,
 // mcentral.go, runtime2.go (p).
 //
-// Whoever holds a P of the heap has all of it: one mutator is inside at a time
-// [lock:world], and cycles run on its thread. Fields say so where it is not so.
+// In the repeatable modes, whoever holds a P of the heap has all of it: one
+// mutator is inside at a time [lock:world], and cycles run on its thread. Fields
+// say so where it is not so.
+//
+// In GH_MODE_CONCURRENT the holder of a P has that P, its mcache and the spans in
+// it. All else is under heap_lock [lock:heap], or the world is stopped. The phase
+// and sweepgen change only while it is. Locks are taken in this order: lock,
+// heap_lock, roots_lock, the window's lock, work_lock.
 
 #ifndef HEAP_H
 #define HEAP_H
@@ -102,13 +108,15 @@ struct gh_mut {
     // under gc_every.
     bool slow;
     uint32_t parked;  // holders of it that stand back in gh_poll: several may
-    // Called around automatic cycles; NULL: nobody asked.
-    // Of GH_MODE_VIRTUAL: what it may allocate before it has to mark (below zero: a
-    // debt), its assist time not yet handed on, and when it last did something.
+    // What it may allocate before it has to mark (below zero: a debt), its assist
+    // time not yet handed on, and, in GH_MODE_VIRTUAL, when it last did something.
     int64_t assist_bytes, assist_ns;
     double event_ns;
+    // Called around waits and automatic cycles; NULL: nobody asked.
     void (*around)(void *arg, bool begins);
     void *around_arg;
+    uint32_t outside;        // how often around was called to begin, and not to end
+    struct gh_pconc *conc;   // of GH_MODE_CONCURRENT, else NULL
     gh_mcache mcache;
     gh_page_cache pcache;
     // Root of an object that has been allocated and is in no slot yet.
@@ -145,6 +153,74 @@ typedef struct gh_gcwork {
     bool overflowed;    // an object was marked and not queued
     uint64_t nbufs;     // ever obtained and not given back
 } gh_gcwork;
+
+// gh_pconc is the rest of a P in GH_MODE_CONCURRENT: see safepoint.h, mgcpar.h.
+// It is made with the first P of its number and stays when that ends: who looks
+// for a free P may look at it at any time.
+typedef enum gh_p_status {
+    GH_P_IDLE,
+    GH_P_HELD,     // by a mutator or a worker
+    GH_P_STOPPED,  // the world is being stopped
+    GH_P_DEAD,
+} gh_p_status;
+
+#define GH_WB_ENTRIES 512u
+
+typedef struct gh_pconc {
+    _Atomic uint32_t status;  // gh_p_status
+    _Atomic uint32_t turn;    // +1 whenever somebody takes it
+    // Under the heap's lock:
+    bool stopped_held;        // STOPPED, and then its holder goes on
+    bool flush_wanted;        // its holder is to hand on what it has marked
+    // The holder's:
+    int64_t polled_ns;        // the first poll at which somebody waited, or 0
+    int64_t fractional_ns;    // marked in this cycle by fractional workers
+    gh_gcwork work;           // its grey objects
+    uint64_t bytes_marked, scan_work;  // not yet in the heap's sums
+    uint32_t nwb;             // the barrier's buffer: pointers to be shaded
+    uintptr_t wb[GH_WB_ENTRIES];
+} gh_pconc;
+
+// gh_claim is a worker that waits for a P; in its frame.
+typedef struct gh_claim {
+    struct gh_claim *next;
+    int32_t want;             // the number, or GH_ANY_P
+    gh_p *granted;
+} gh_claim;
+
+// gh_conc is what else GH_MODE_CONCURRENT needs: see safepoint.h, mgcpar.h,
+// mgcbg.h.
+typedef struct gh_conc {
+    int64_t birth_ns;         // gh_nanotime when the clock was 0
+    gh_pconc **of;            // by number of the P; NULL: never made
+    // Stopping, and who waits: under the heap's lock.
+    _Atomic bool stopping;    // written under it
+    _Atomic(gh_p *) stopper;  // whose holder stops the world
+    uint32_t stop_depth;      // the stopper's
+    int64_t stop_ns;          // when it began to stop
+    int64_t stood_ns;         // when all stood
+    uint32_t mutators_waiting;  // atomic too: read by workers
+    gh_claim *claims;
+    bool flushed;             // a holder had something to hand on
+    // Grey objects that no P has, and roots not yet looked at [lock:work].
+    gh_mutex work_lock;
+    gh_workbuf *full, *spare;
+    gh_slots *root_block;     // cursor: the next slot to look at
+    size_t root_slot;
+    uint32_t root_handle, root_handles;
+    _Atomic bool has_full, has_roots;
+    _Atomic bool overflowed;  // an object was marked and not queued
+    _Atomic uint32_t hungry;  // workers that found nothing
+    _Atomic uint32_t active;  // Ps that mark
+    // The background.
+    _Atomic bool marking;     // a cycle is between begin and end
+    _Atomic bool ending;      // somebody looks whether it is over
+    _Atomic uint32_t done;    // num_gc, for who has no P
+    _Atomic bool quit;
+    gh_cond bg_cond;          // with the heap's lock
+    struct gh_bg *bg;         // threads; NULL: none yet
+    uint64_t stops;           // how often the world was stopped
+} gh_conc;
 
 // gh_labels finds an object by the name that a client gave it: see special.h.
 typedef struct gh_label_link {
@@ -208,6 +284,8 @@ struct gh_heap {
     gh_bitmaps bm;
     gh_phase phase;
     uint32_t sweepgen;
+    bool concurrent;         // opt.mode == GH_MODE_CONCURRENT
+    bool forked;             // gh_heap_forked was called
 
     gh_options opt;
     gh_mem mem;
@@ -236,9 +314,12 @@ struct gh_heap {
     int32_t last_p;
     _Atomic uint32_t busy;   // 1: somebody is inside. The fast way in and out
     gh_p *inside;            // the P that is held; the holder's to read
+    // Reasons to look at what lock guards: waiting threads, stops.
     _Atomic uint32_t waiters;
     gh_mutex lock;           // guards waiting for cond; also turn
     gh_cond cond;
+    gh_mutex heap_lock;      // recursive; of GH_MODE_CONCURRENT
+    gh_conc conc;
     _Atomic uint64_t turn;   // +1 whenever somebody comes in
     int64_t entered_ns;      // gh_nanotime when the holder came in, or 0
 
@@ -347,7 +428,7 @@ static inline gh_mspan *
 gh_span_of(const gh_heap *h, uintptr_t p)
 {
     const uintptr_t off = p - h->base;
-    if (off >= h->mapped_bytes) {
+    if (off >= __atomic_load_n(&h->mapped_bytes, __ATOMIC_RELAXED)) {
         return NULL;
     }
     gh_mspan *s = h->spans[off >> GH_PAGE_SHIFT];
@@ -374,6 +455,48 @@ static inline gh_heap_arena *
 gh_arena_of(const gh_heap *h, uintptr_t p)
 {
     return h->arenas[(p - h->base) >> GH_HEAP_ARENA_SHIFT];
+}
+
+// gh_lock_heap takes what is neither a P's nor changed in stops only [lock:heap].
+// In the repeatable modes the holder of a P has it already.
+static inline void
+gh_lock_heap(gh_heap *h)
+{
+    if (GH_UNLIKELY(h->concurrent)) {
+        gh_lock(&h->heap_lock);
+    }
+}
+
+static inline void
+gh_unlock_heap(gh_heap *h)
+{
+    if (GH_UNLIKELY(h->concurrent)) {
+        gh_unlock(&h->heap_lock);
+    }
+}
+
+// gh_clock_sync moves the clock of a concurrent heap to the present, which is
+// what nobody pays for there. Under heap_lock.
+static inline void
+gh_clock_sync(gh_heap *h)
+{
+    if (GH_UNLIKELY(h->concurrent)) {
+        h->clock_ns = (double)(gh_nanotime() - h->conc.birth_ns);
+    }
+}
+
+// A word that several threads read and write: a slot, a word of an object. What
+// was written before a pointer was stored is seen by who loads it.
+static inline uintptr_t
+gh_word_load(const uintptr_t *word)
+{
+    return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+static inline void
+gh_word_put(uintptr_t *word, uintptr_t v)
+{
+    __atomic_store_n(word, v, __ATOMIC_RELEASE);
 }
 
 // gh_allocs_slowly is what `slow` of every P is to be.

@@ -1,10 +1,11 @@
 // lock.c: POSIX threads behind lock.h.
 
-#define _POSIX_C_SOURCE 200809L  // clock_gettime
+#define _POSIX_C_SOURCE 200809L  // clock_gettime, recursive mutexes, sigset_t
 
 #include "lock.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <time.h>
 
 #include "ghassert.h"
@@ -13,6 +14,18 @@ void
 gh_mutex_init(gh_mutex *m)
 {
     GH_THROW_IF(pthread_mutex_init(&m->m, NULL) != 0, "mutex init failed");
+}
+
+void
+gh_mutex_init_recursive(gh_mutex *m)
+{
+    pthread_mutexattr_t a;
+    GH_THROW_IF(pthread_mutexattr_init(&a) != 0
+                    || pthread_mutexattr_settype(&a, PTHREAD_MUTEX_RECURSIVE)
+                           != 0
+                    || pthread_mutex_init(&m->m, &a) != 0,
+                "mutex init failed");
+    (void)pthread_mutexattr_destroy(&a);
 }
 
 void
@@ -72,6 +85,23 @@ void
 gh_cond_broadcast(gh_cond *c)
 {
     GH_THROW_IF(pthread_cond_broadcast(&c->c) != 0, "cond broadcast failed");
+}
+
+bool
+gh_thread_start(gh_thread *t, void *(*fn)(void *arg), void *arg)
+{
+    sigset_t all, before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    const bool ok = pthread_create(&t->id, NULL, fn, arg) == 0;
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return ok;
+}
+
+void
+gh_thread_join(gh_thread *t)
+{
+    GH_THROW_IF(pthread_join(t->id, NULL) != 0, "thread join failed");
 }
 
 int64_t

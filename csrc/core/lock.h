@@ -1,4 +1,4 @@
-// lock.h: mutexes, condition variables and the monotonic clock.
+// lock.h: mutexes, condition variables, threads and the monotonic clock.
 //
 // Layer 1. Includes goheap.h. The only core header that includes an OS header:
 // the types have to be whole where they are embedded.
@@ -23,6 +23,8 @@ typedef struct gh_cond {
 } gh_cond;
 
 void gh_mutex_init(gh_mutex *m);
+// gh_mutex_init_recursive makes one that its holder may lock again.
+void gh_mutex_init_recursive(gh_mutex *m);
 void gh_mutex_fini(gh_mutex *m);
 void gh_lock(gh_mutex *m);
 void gh_unlock(gh_mutex *m);
@@ -34,6 +36,14 @@ void gh_cond_wait(gh_cond *c, gh_mutex *m);
 // gh_cond_wait_until the same, at most until gh_nanotime is end.
 void gh_cond_wait_until(gh_cond *c, gh_mutex *m, int64_t end);
 void gh_cond_broadcast(gh_cond *c);
+
+// gh_thread_start runs fn(arg) on a thread that takes no signals: those are for
+// the program's own threads. False if the system refused.
+typedef struct gh_thread {
+    pthread_t id;
+} gh_thread;
+bool gh_thread_start(gh_thread *t, void *(*fn)(void *arg), void *arg);
+void gh_thread_join(gh_thread *t);
 
 // gh_nanotime is the monotonic clock in ns. No figure of a heap comes from it
 // in the repeatable modes: it only paces the hand-over of a heap.

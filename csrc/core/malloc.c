@@ -4,7 +4,9 @@
 
 #include "mbarrier.h"
 #include "mgc.h"
+#include "mgcbg.h"
 #include "mgcvirtual.h"
+#include "safepoint.h"
 
 // next_free_slow is next_free when a look at alloc_cache isn't enough.
 static __attribute__((noinline)) gh_status
@@ -15,7 +17,9 @@ next_free_slow(gh_p *p, uint8_t spc, unsigned *index)
     if (i == s->nelems) {
         GH_THROW_IF(s->alloc_count != s->nelems,
                     "s.allocCount != s.nelems && freeIndex == s.nelems");
+        gh_lock_heap(p->heap);
         gh_status st = gh_mcache_refill(p, spc);
+        gh_unlock_heap(p->heap);
         if (st != GH_OK) {
             return st;
         }
@@ -55,13 +59,9 @@ next_free(gh_p *p, uint8_t spc, gh_mspan **span, unsigned *index,
 static gh_status
 cycle_around(gh_p *p)
 {
-    if (p->around != NULL) {
-        p->around(p->around_arg, true);
-    }
+    gh_outside(p, true);
     const gh_status st = gh_gc_cycle(p, false);
-    if (p->around != NULL) {
-        p->around(p->around_arg, false);
-    }
+    gh_outside(p, false);
     return st;
 }
 
@@ -70,6 +70,10 @@ cycle_around(gh_p *p)
 static void
 auto_cycle(gh_p *p)
 {
+    if (p->heap->concurrent) {
+        gh_bg_after_refill(p);
+        return;
+    }
     if (p->heap->opt.mode == GH_MODE_VIRTUAL) {
         gh_virtual_tick(p->heap, p);
         if (gh_gc_should_start(p->heap)) {
@@ -91,8 +95,8 @@ auto_cycle(gh_p *p)
 static void
 publish(gh_p *p, gh_slot *slot, uintptr_t v, bool test_trigger)
 {
-    if (GH_UNLIKELY(test_trigger) && (gh_gc_should_start(p->heap)
-                                      || p->heap->opt.mode != GH_MODE_STW)) {
+    if (GH_UNLIKELY(test_trigger)
+        && (p->heap->opt.mode != GH_MODE_STW || gh_gc_should_start(p->heap))) {
         p->pending.word = v;
         auto_cycle(p);
         p->pending.word = 0;
@@ -110,7 +114,10 @@ note_tiny_part(gh_mspan *s, unsigned index, unsigned off, unsigned size,
     if (first) {
         s->meta[index] = (gh_objmeta){GH_TYPE_TINY_BLOCK, 0};
     }
-    s->meta[index].count |= 1u << off | 1u << (16 + off + size - 1);
+    // Only the P that has the block writes it; others may look at it.
+    uint32_t *parts = &s->meta[index].count;
+    __atomic_store_n(parts, *parts | 1u << off | 1u << (16 + off + size - 1),
+                     __ATOMIC_RELAXED);
 }
 
 static gh_status
@@ -248,7 +255,9 @@ alloc_large(gh_p *p, gh_slot *slot, const gh_type *t, uint64_t n, uint64_t size)
 {
     const bool noscan = t == NULL || gh_type_noscan(t);
     gh_mspan *s;
+    gh_lock_heap(p->heap);
     gh_status st = gh_mcache_alloc_large(p, size, noscan, &s);
+    gh_unlock_heap(p->heap);
     if (st != GH_OK) {
         return st;
     }
@@ -265,14 +274,15 @@ alloc_large(gh_p *p, gh_slot *slot, const gh_type *t, uint64_t n, uint64_t size)
     if (GH_UNLIKELY(p->slow)) {
         gh_mark_new(p, s, 0);
     }
-    if (gh_gc_should_start(p->heap) || p->heap->opt.mode != GH_MODE_STW) {
+    if (p->heap->opt.mode != GH_MODE_STW || gh_gc_should_start(p->heap)) {
         auto_cycle(p);
     }
     if (s->needzero) {
         memset((void *)s->base, 0, s->elemsize);
     }
     if (!noscan) {
-        s->large_type = t;
+        // A marker that sees the type sees zeros, or what the barrier shaded.
+        __atomic_store_n(&s->large_type, t, __ATOMIC_RELEASE);
         p->mcache.scan_alloc += s->elemsize;
     }
     gh_slot_write(p, slot, s->base);
@@ -337,10 +347,10 @@ static __attribute__((noinline)) bool
 collect_for_room(gh_mut *m)
 {
     gh_heap *h = m->heap;
-    if (h->mem.hard_limit == UINT64_MAX) {
+    if (h->mem.hard_limit == UINT64_MAX || gh_is_stopper(m)) {
         return false;
     }
-    if (h->opt.mode == GH_MODE_VIRTUAL ? gh_gc(m) != GH_OK
+    if (h->opt.mode != GH_MODE_STW ? gh_gc(m) != GH_OK
                                        : cycle_around(m) != GH_OK) {
         return false;
     }
@@ -353,19 +363,17 @@ static void
 collect_now(gh_mut *m)
 {
     gh_heap *h = m->heap;
-    if (++h->allocs_asked % h->opt.debug.gc_every != 0 || h->by_hand) {
+    if (__atomic_add_fetch(&h->allocs_asked, 1, __ATOMIC_RELAXED)
+                % h->opt.debug.gc_every != 0
+        || h->by_hand) {
         return;
     }
-    if (m->around != NULL) {
-        m->around(m->around_arg, true);
-    }
+    gh_outside(m, true);
     // Benign if there is no memory for it: counted in gc_skips.
     if (gh_gc(m) != GH_OK) {
-        GH_ASSERT(h->phase == GH_PHASE_OFF);
+        GH_ASSERT(h->phase == GH_PHASE_OFF || h->concurrent);
     }
-    if (m->around != NULL) {
-        m->around(m->around_arg, false);
-    }
+    gh_outside(m, false);
 }
 
 // before_slow_alloc is what comes before an allocation of that many bytes of a P
@@ -376,7 +384,11 @@ before_slow_alloc(gh_mut *m, uint64_t bytes)
     if (m->heap->opt.debug.gc_every != 0) {
         collect_now(m);
     }
-    gh_virtual_charge(m, bytes);
+    if (m->heap->concurrent) {
+        gh_bg_charge(m, bytes);
+    } else {
+        gh_virtual_charge(m, bytes);
+    }
 }
 
 gh_status

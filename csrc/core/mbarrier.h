@@ -10,8 +10,9 @@
 // into a slot need not be: it came from a slot, from an object whose own words
 // have the barrier, or is new and therefore marked.
 //
-// Shading marks an object and queues it if it has pointers. There is no buffer in
-// between [diff:barrier.buffer]: one mutator is inside at a time [lock:world].
+// Shading marks an object and queues it if it has pointers. In the repeatable
+// modes there is no buffer in between [diff:barrier.buffer]; in GH_MODE_CONCURRENT
+// each P has one (mgcpar.h).
 
 #ifndef MBARRIER_H
 #define MBARRIER_H
@@ -35,9 +36,9 @@ static inline void
 gh_slot_write(gh_p *p, gh_slot *slot, uintptr_t v)
 {
     if (GH_UNLIKELY(p->slow)) {
-        gh_barrier_slot(p, slot->word);
+        gh_barrier_slot(p, gh_word_load(&slot->word));
     }
-    slot->word = v;
+    gh_word_put(&slot->word, v);
 }
 
 // gh_word_write makes a word of an object hold v.
@@ -45,9 +46,9 @@ static inline void
 gh_word_write(gh_p *p, uintptr_t *word, uintptr_t v)
 {
     if (GH_UNLIKELY(p->slow)) {
-        gh_barrier_word(p, *word, v);
+        gh_barrier_word(p, gh_word_load(word), v);
     }
-    *word = v;
+    gh_word_put(word, v);
 }
 
 // Declared here since allocation needs no more of that marker.
@@ -63,6 +64,12 @@ gh_mark_new(gh_p *p, gh_mspan *s, unsigned index)
         return;
     }
     uint64_t *word = &gh_mspan_mark_bits(&h->bm, s)[index / 64];
+    if (h->concurrent) {
+        // Workers set other bits of the word.
+        __atomic_fetch_or(word, (uint64_t)1 << (index % 64), __ATOMIC_RELAXED);
+        p->conc->bytes_marked += s->elemsize;
+        return;
+    }
     *word |= (uint64_t)1 << (index % 64);
     h->bytes_marked += s->elemsize;
     s->page_marked = true;

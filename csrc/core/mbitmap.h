@@ -100,7 +100,8 @@ gh_mspan_is_allocated(const gh_bitmaps *b, const gh_mspan *s, unsigned i)
 static inline bool
 gh_mspan_is_marked(const gh_bitmaps *b, const gh_mspan *s, unsigned i)
 {
-    return (gh_mspan_mark_bits(b, s)[i / 64] >> (i % 64) & 1) != 0;
+    const uint64_t *word = &gh_mspan_mark_bits(b, s)[i / 64];
+    return (__atomic_load_n(word, __ATOMIC_RELAXED) >> (i % 64) & 1) != 0;
 }
 
 // gh_mspan_refill_alloc_cache loads the group of 64 slots that contains index,
@@ -122,9 +123,10 @@ gh_ptr_bits_get(const gh_bitmaps *b, uintptr_t p, unsigned nwords)
     const uintptr_t bit = (p - b->window) / GH_PTR_SIZE;
     const unsigned shift = (unsigned)(bit % 64);
     const uint64_t *w = b->ptr_bits + bit / 64;
-    uint64_t mask = w[0] >> shift;
+    // The owner of a neighbour may be writing its own bits of the word.
+    uint64_t mask = __atomic_load_n(&w[0], __ATOMIC_RELAXED) >> shift;
     if (shift + nwords > 64) {
-        mask |= w[1] << (64 - shift);
+        mask |= __atomic_load_n(&w[1], __ATOMIC_RELAXED) << (64 - shift);
     }
     return nwords == 64 ? mask : mask & (((uint64_t)1 << nwords) - 1);
 }
@@ -138,9 +140,13 @@ gh_ptr_bits_set(gh_bitmaps *b, uintptr_t p, unsigned nwords, uint64_t mask)
     uint64_t *w = b->ptr_bits + bit / 64;
     const uint64_t keep = nwords == 64 ? ~(uint64_t)0
                                        : ((uint64_t)1 << nwords) - 1;
-    w[0] = (w[0] & ~(keep << shift)) | mask << shift;
+    // One P writes the words of a span; markers read them.
+    __atomic_store_n(&w[0], (w[0] & ~(keep << shift)) | mask << shift,
+                     __ATOMIC_RELAXED);
     if (shift + nwords > 64) {
-        w[1] = (w[1] & ~(keep >> (64 - shift))) | mask >> (64 - shift);
+        __atomic_store_n(&w[1],
+                         (w[1] & ~(keep >> (64 - shift))) | mask >> (64 - shift),
+                         __ATOMIC_RELAXED);
     }
 }
 

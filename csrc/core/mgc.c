@@ -6,13 +6,16 @@
 
 #include "cpustats.h"
 #include "mcache.h"
+#include "mgcbg.h"
 #include "mgcmark.h"
 #include "mgcmark_greenteagc.h"
+#include "mgcpar.h"
 #include "mgcsweep.h"
 #include "mgcvirtual.h"
 #include "mgcwork.h"
 #include "mheap.h"
 #include "proc.h"
+#include "safepoint.h"
 
 static void
 set_phase(gh_heap *h, gh_phase phase)
@@ -61,6 +64,9 @@ reserve(gh_heap *h)
     }
     if (st == GH_OK && h->gt != NULL) {
         st = gh_greentea_prepare(h);
+    }
+    if (st == GH_OK && h->concurrent) {
+        st = gh_par_prepare(h);
     }
     return st;
 }
@@ -166,6 +172,30 @@ count_allocs(const gh_heap *h)
     return n;
 }
 
+// stop_began is the time when the present stop began, and pay_stop its end: on
+// the virtual clock it has a price, on the real one it has passed.
+static int64_t
+stop_began(const gh_heap *h)
+{
+    return h->concurrent ? h->conc.stop_ns - h->conc.birth_ns
+                         : (int64_t)h->clock_ns;
+}
+
+// until_stood is how long that took until all Ps stood.
+static int64_t
+until_stood(const gh_heap *h)
+{
+    return h->concurrent ? h->conc.stood_ns - h->conc.stop_ns
+                         : (int64_t)h->opt.costs.stop;
+}
+
+static void
+pay_stop(gh_heap *h)
+{
+    h->clock_ns += h->opt.costs.stop;
+    gh_clock_sync(h);
+}
+
 // begin_cycle stops the world for sweep termination and turns marking on. The
 // roots are not marked yet. GH_ERR_NOMEM: the cycle did not begin.
 static gh_status
@@ -188,11 +218,11 @@ begin_cycle(gh_p *p, bool forced, gh_marking by)
         .heap_start = h->gcc.heap_live,
         .trigger = h->gcc.heap_live,
         .allocs = count_allocs(h),
-        .start_ns = (int64_t)h->clock_ns,
+        .start_ns = stop_began(h),
     };
     gh_emit(h, GH_EV_GC_START, p->id, 0, h->gcc.heap_live, 0);
     gh_cpu_mutator(h, 1);
-    h->clock_ns += h->opt.costs.stop;
+    pay_stop(h);
     sweep_termination(h);
     gh_scav_wake(&h->scavenger, (int64_t)h->clock_ns);
     h->cycles_started++;
@@ -209,9 +239,10 @@ begin_cycle(gh_p *p, bool forced, gh_marking by)
     };
     set_phase(h, GH_PHASE_MARK);
     borrow_workbufs(p);
+    gh_clock_sync(h);
     h->rec.mark_start_ns = (int64_t)h->clock_ns;
     h->rec.pause_ns[0] = h->rec.mark_start_ns - h->rec.start_ns;
-    gh_cpu_pause(h, (int64_t)h->opt.costs.stop, h->rec.pause_ns[0]);
+    gh_cpu_pause(h, until_stood(h), h->rec.pause_ns[0]);
     h->bytes_marked = h->opt.base_live;
     h->gcc.globals_scan = h->globals_scan;
     gh_limiter_finish_gc(&h->limiter, (int64_t)h->clock_ns);
@@ -237,7 +268,7 @@ end_cycle(gh_p *p)
                      + h->gcc.stack_scan_work);
         h->clock_ns += scanned * cost->scan_byte / (double)h->procs;
     }
-    rec->mark_end_ns = (int64_t)h->clock_ns;
+    rec->mark_end_ns = stop_began(h);
 
     rec->pacer.expected = h->gcc.last_heap_scan + h->gcc.last_stack_scan
                           + h->gcc.globals_scan;
@@ -263,18 +294,22 @@ end_cycle(gh_p *p)
         gh_greentea_trim(h);
     }
     set_phase(h, GH_PHASE_OFF);
-    h->clock_ns += cost->stop;
+    pay_stop(h);
     gc_sweep(h);
     if (h->sweep_drained) {
         h->clock_ns += cost->sweep_page * (double)h->pages_swept;
     }
     gh_gc_commit(h);
 
+    if (h->concurrent) {
+        flush_after_cycle(p);  // it takes time that is the stop's
+        gh_clock_sync(h);
+    }
     rec->end_ns = (int64_t)h->clock_ns;
     gh_limiter_finish_gc(&h->limiter, rec->end_ns);
     rec->limited = gh_limiter_limiting(&h->limiter);
     rec->pause_ns[1] = rec->end_ns - rec->mark_end_ns;
-    gh_cpu_pause(h, (int64_t)cost->stop, rec->pause_ns[1]);
+    gh_cpu_pause(h, until_stood(h), rec->pause_ns[1]);
     if (stopped) {
         rec->background_ns = (rec->mark_end_ns - rec->mark_start_ns) * h->procs;
     } else {
@@ -297,7 +332,9 @@ end_cycle(gh_p *p)
     h->num_gc++;
     h->num_forced_gc += rec->forced;
     gh_scav_index_next_gen(&h->pages.scav);
-    flush_after_cycle(p);
+    if (!h->concurrent) {
+        flush_after_cycle(p);
+    }
     rec->heap_inuse = h->gcc.heap_in_use.bytes;
     rec->heap_free = h->gcc.heap_free.bytes;
     rec->heap_released = h->gcc.heap_released.bytes;
@@ -318,11 +355,27 @@ set_roots_marking(gh_heap *h, bool on)
     gh_unlock(&h->window->lock);
 }
 
+// begin_par readies marking by several. Globals and stacks are figures here, and
+// no work.
+static void
+begin_par(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    h->gcc.globals_scan_work += h->globals_scan;
+    h->gcc.stack_scan_work += h->stack_scan;
+    gh_par_begin(p);
+}
+
 gh_status
 gh_gc_cycle(gh_p *p, bool forced)
 {
     gh_status st = begin_cycle(p, forced, GH_MARKING_STOPPED);
-    if (st == GH_OK) {
+    if (st == GH_OK && p->heap->concurrent) {
+        // No thread can be made: this one marks alone.
+        begin_par(p);
+        gh_par_end(p);
+        end_cycle(p);
+    } else if (st == GH_OK) {
         gh_gc_mark(p->heap);
         end_cycle(p);
     }
@@ -334,8 +387,13 @@ gh_gc_begin_marking(gh_p *p, bool forced, gh_marking by)
 {
     gh_status st = begin_cycle(p, forced, by);
     if (st == GH_OK) {
-        set_roots_marking(p->heap, true);
-        gh_gc_mark_roots(p->heap);
+        gh_heap *h = p->heap;
+        set_roots_marking(h, true);
+        if (h->concurrent) {
+            begin_par(p);
+        } else {
+            gh_gc_mark_roots(h);
+        }
     }
     return st;
 }
@@ -344,6 +402,13 @@ void
 gh_gc_end_marking(gh_p *p)
 {
     gh_heap *h = p->heap;
+    if (h->concurrent) {
+        gh_par_end(p);
+        // What is freed from here on holds only what is marked.
+        set_roots_marking(h, false);
+        end_cycle(p);
+        return;
+    }
     // Nobody else is inside: what was freed until now is shaded here.
     set_roots_marking(h, false);
     h->strong_from_weak_block = true;
@@ -359,7 +424,7 @@ gh_status
 gh_gc_start(gh_mut *m)
 {
     gh_heap *h = m->heap;
-    if (h->phase != GH_PHASE_OFF) {
+    if (h->phase != GH_PHASE_OFF || h->concurrent) {
         return GH_ERR_STATE;
     }
     gh_sweep_all(m);
@@ -432,6 +497,8 @@ gh_gc(gh_mut *m)
     if (m->heap->opt.mode == GH_MODE_STW) {
         gh_sweep_all(m);
         st = gh_gc_cycle(m, true);
+    } else if (m->heap->concurrent) {
+        st = gh_bg_collect(m);
     } else {
         // The caller waits: for the cycle that runs, then for its own.
         gh_virtual_wait(m);
@@ -459,6 +526,9 @@ void
 gh_sweep_all(gh_mut *m)
 {
     while (gh_sweepone(m->heap) != GH_SWEEP_NOTHING) {
+        if (m->heap->concurrent) {
+            gh_safepoint(m);
+        }
     }
 }
 
@@ -468,11 +538,13 @@ gh_free_os_memory(gh_mut *m)
     gh_status st = gh_gc(m);
     if (st == GH_OK) {
         gh_heap *h = m->heap;
+        gh_stop_world(m);
         const uint64_t released = gh_mheap_scavenge(h, UINT64_MAX);
         h->sweep.forced = gh_scav_state_of(h);
         h->sweep.forced.released_eager = released;
         h->sweep.forced.forced = true;
         gh_mheap_trim(m->heap);
+        gh_start_world(m);
     }
     return st;
 }
@@ -480,10 +552,14 @@ gh_free_os_memory(gh_mut *m)
 int32_t
 gh_set_gogc(gh_mut *m, int32_t percent)
 {
+    gh_stop_world(m);
     const int32_t old = gh_gcc_set_gc_percent(&m->heap->gcc, percent);
     gh_gc_commit(m->heap);
+    gh_start_world(m);
     if (percent < 0 && m->heap->virt.on) {
         gh_virtual_wait(m);  // off: none runs when this returns
+    } else if (percent < 0 && m->heap->concurrent) {
+        gh_bg_wait(m);
     }
     return old;
 }
@@ -491,25 +567,31 @@ gh_set_gogc(gh_mut *m, int32_t percent)
 int64_t
 gh_set_memory_limit(gh_mut *m, int64_t limit)
 {
+    gh_stop_world(m);
     const int64_t old = gh_gcc_set_memory_limit(&m->heap->gcc, limit);
     if (limit >= 0 && limit != old) {
         gh_gc_commit(m->heap);
     }
+    gh_start_world(m);
     return old;
 }
 
 void
 gh_set_next_cycle(gh_mut *m, uint64_t goal, uint64_t trigger)
 {
+    gh_stop_world(m);
     gh_gcc_set_next_cycle(&m->heap->gcc, goal, trigger);
     gh_gc_commit(m->heap);
+    gh_start_world(m);
 }
 
 void
 gh_set_root_scan(gh_mut *m, uint64_t globals, uint64_t stacks)
 {
+    gh_lock_heap(m->heap);
     m->heap->globals_scan = globals;
     m->heap->stack_scan = stacks;
+    gh_unlock_heap(m->heap);
 }
 
 gh_phase
@@ -533,13 +615,17 @@ gh_memory_limit(const gh_heap *h)
 int64_t
 gh_now(const gh_heap *h)
 {
-    return (int64_t)h->clock_ns;
+    return h->concurrent ? gh_nanotime() - h->conc.birth_ns
+                         : (int64_t)h->clock_ns;
 }
 
 void
 gh_clock_set(gh_mut *m, int64_t now)
 {
     gh_heap *h = m->heap;
+    if (h->concurrent) {
+        return;
+    }
     h->clock_external = true;
     if ((double)now > h->clock_ns) {
         h->clock_ns = (double)now;
@@ -556,6 +642,9 @@ void
 gh_advance(gh_mut *m, int64_t ns)
 {
     gh_heap *h = m->heap;
+    if (h->concurrent) {
+        return;
+    }
     if (h->opt.mode != GH_MODE_VIRTUAL) {
         gh_cpu_mutator(h, 1);
         h->clock_ns += (double)ns;
@@ -584,8 +673,10 @@ gh_cycle_get(const gh_heap *h, uint64_t i, gh_cycle *out)
     }
     *out = h->cycle_log[i];
     if (i == h->num_gc - 1) {
+        gh_lock_heap((gh_heap *)h);
         out->swept_bytes = h->swept_bytes;  // its sweep may go on
         out->sweep = h->sweep;
+        gh_unlock_heap((gh_heap *)h);
     }
     return GH_OK;
 }

@@ -6,6 +6,7 @@
 
 #include "mbarrier.h"
 #include "mgcmark_greenteagc.h"
+#include "mgcpar.h"
 #include "mgcmark_scan.h"
 #include "mgcwork.h"
 #include "special.h"
@@ -218,6 +219,10 @@ mark_all_specials(gh_mark *k, bool scan, bool rescan)
 void
 gh_gc_mark_finalized(gh_heap *h, const gh_mspan *s, unsigned index)
 {
+    if (h->concurrent) {
+        gh_par_mark_finalized(atomic_load(&h->conc.stopper), s, index);
+        return;
+    }
     gh_mark k = gh_mark_open(h);
     mark_finalized(&k, s, index, false);
     gh_mark_close(&k);
@@ -291,6 +296,10 @@ gh_gc_mark_roots(gh_heap *h)
 void
 gh_shade(gh_p *p, uintptr_t v)
 {
+    if (p->heap->concurrent) {
+        gh_par_shade(p, v);
+        return;
+    }
     if (v == 0) {
         return;
     }
@@ -479,6 +488,16 @@ gh_gc_queue_grey(gh_heap *h)
     *q = (gh_grey_list){0};
 }
 
+static void
+walk_bufs(const gh_workbuf *b, void (*fn)(void *arg, uintptr_t v), void *arg)
+{
+    for (; b != NULL; b = b->below) {
+        for (size_t i = 0; i < b->n; i++) {
+            fn(arg, b->obj[i]);
+        }
+    }
+}
+
 typedef struct span_walk {
     const gh_heap *h;
     void (*fn)(void *arg, uintptr_t v);
@@ -510,9 +529,11 @@ gh_gc_walk_grey(const gh_heap *h, void (*fn)(void *arg, uintptr_t v), void *arg)
     for (size_t i = 0; i < q->n; i++) {
         fn(arg, q->at[(q->head + i) % q->cap]);
     }
-    for (const gh_workbuf *b = h->work.top; b != NULL; b = b->below) {
-        for (size_t i = 0; i < b->n; i++) {
-            fn(arg, b->obj[i]);
+    walk_bufs(h->work.top, fn, arg);
+    if (h->concurrent) {
+        walk_bufs(h->conc.full, fn, arg);
+        for (int32_t i = 0; i < h->procs; i++) {
+            walk_bufs(h->conc.of[i]->work.top, fn, arg);
         }
     }
 }

@@ -173,14 +173,15 @@ gh_scan_tiled(gh_mark *k, const gh_type *t, uintptr_t data, uintptr_t from,
 static inline void
 gh_scan_oblet(gh_mark *k, const gh_mspan *s, uintptr_t v, gh_words_fn fn)
 {
-    if (s->large_type == NULL) {
+    const gh_type *t = __atomic_load_n(&s->large_type, __ATOMIC_ACQUIRE);
+    if (t == NULL) {
         return;  // being made: all zero
     }
     const uintptr_t end = s->base + s->elemsize;
     const uintptr_t limit =
         end - v < GH_MAX_OBLET_BYTES ? end : v + GH_MAX_OBLET_BYTES;
     const uintptr_t last =
-        gh_scan_tiled(k, s->large_type, s->base, v, limit, fn);
+        gh_scan_tiled(k, t, s->base, v, limit, fn);
     if (last != 0) {
         k->scan_work += last - v;
     }

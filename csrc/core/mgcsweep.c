@@ -185,8 +185,8 @@ note_end(gh_heap *h)
     gh_scav_take_trace(&h->scavenger, &h->sweep.scav);
 }
 
-uint64_t
-gh_sweepone(gh_heap *h)
+static uint64_t
+sweepone(gh_heap *h)
 {
     if (h->sweep_drained) {
         return GH_SWEEP_NOTHING;
@@ -211,6 +211,15 @@ gh_sweepone(gh_heap *h)
         return 0;
     }
     h->reclaim_credit += npages;
+    return npages;
+}
+
+uint64_t
+gh_sweepone(gh_heap *h)
+{
+    gh_lock_heap(h);
+    const uint64_t npages = sweepone(h);
+    gh_unlock_heap(h);
     return npages;
 }
 

@@ -2,6 +2,20 @@
 
 #include "mgcwork.h"
 
+// take_shared takes one that no P has; NULL: there is none.
+static gh_workbuf *
+take_shared(gh_heap *h)
+{
+    gh_conc *c = &h->conc;
+    gh_lock(&c->work_lock);
+    gh_workbuf *b = c->spare;
+    if (b != NULL) {
+        c->spare = b->below;
+    }
+    gh_unlock(&c->work_lock);
+    return b;
+}
+
 static gh_status
 new_buf(gh_heap *h, gh_gcwork *w, gh_workbuf **out)
 {
@@ -9,13 +23,18 @@ new_buf(gh_heap *h, gh_gcwork *w, gh_workbuf **out)
     if (b != NULL) {
         w->empty = b->below;
     } else {
-        void *mem;
-        gh_status st = gh_sys_alloc(&h->mem, GH_WORKBUF_BYTES, &h->gc_misc_sys,
-                                    &mem);
-        if (st != GH_OK) {
-            return st;
+        b = h->concurrent ? take_shared(h) : NULL;
+        if (b == NULL) {
+            void *mem;
+            gh_lock_heap(h);
+            gh_status st = gh_sys_alloc(&h->mem, GH_WORKBUF_BYTES,
+                                        &h->gc_misc_sys, &mem);
+            gh_unlock_heap(h);
+            if (st != GH_OK) {
+                return st;
+            }
+            b = mem;
         }
-        b = mem;
         w->nbufs++;
     }
     b->n = 0;
@@ -31,6 +50,13 @@ gh_gcwork_prepare(gh_heap *h, gh_gcwork *w)
         return GH_OK;
     }
     return new_buf(h, w, &w->top);
+}
+
+gh_workbuf *
+gh_gcwork_take(gh_heap *h, gh_gcwork *w)
+{
+    gh_workbuf *b;
+    return new_buf(h, w, &b) == GH_OK ? b : NULL;
 }
 
 bool
@@ -64,6 +90,17 @@ free_buf(gh_heap *h, gh_gcwork *w, gh_workbuf *b)
     gh_sys_free(&h->mem, b, GH_WORKBUF_BYTES, GH_WORKBUF_BYTES,
                 &h->gc_misc_sys);
     w->nbufs--;
+}
+
+void
+gh_gcwork_free_list(gh_heap *h, gh_workbuf *b)
+{
+    while (b != NULL) {
+        gh_workbuf *below = b->below;
+        gh_sys_free(&h->mem, b, GH_WORKBUF_BYTES, GH_WORKBUF_BYTES,
+                    &h->gc_misc_sys);
+        b = below;
+    }
 }
 
 void

@@ -23,6 +23,8 @@
 #define GH_WORKBUF_BYTES   ((size_t)64 << 10)
 #define GH_WORKBUF_ENTRIES ((GH_WORKBUF_BYTES - 16) / sizeof(uintptr_t))
 
+// nbufs of a queue counts the buffers in it. In GH_MODE_CONCURRENT each P has a
+// queue of its own, and the heap has buffers that are in none: see mgcpar.h.
 struct gh_workbuf {
     gh_workbuf *below;  // next older buffer, full
     size_t n;           // entries in it, while it isn't on top
@@ -36,6 +38,11 @@ GH_NODISCARD gh_status gh_gcwork_prepare(gh_heap *h, gh_gcwork *w);
 bool gh_gcwork_push_buf(gh_heap *h, gh_gcwork *w);
 // gh_gcwork_pop_buf drops the empty top buffer; false at the bottom.
 bool gh_gcwork_pop_buf(gh_gcwork *w);
+// gh_gcwork_take takes an empty buffer out of w, or from where w gets them; NULL
+// when there is none to be had.
+gh_workbuf *gh_gcwork_take(gh_heap *h, gh_gcwork *w);
+// gh_gcwork_free_list gives back buffers that no queue counts.
+void gh_gcwork_free_list(gh_heap *h, gh_workbuf *b);
 // gh_gcwork_trim gives back all buffers but one; gh_gcwork_fini all of them.
 void gh_gcwork_trim(gh_heap *h, gh_gcwork *w);
 void gh_gcwork_fini(gh_heap *h, gh_gcwork *w);

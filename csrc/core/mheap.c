@@ -181,7 +181,8 @@ add_arena(gh_heap *h)
     }
     h->arenas[i] = arena;
     h->narenas = i + 1;
-    h->mapped_bytes = h->narenas * GH_HEAP_ARENA_BYTES;
+    __atomic_store_n(&h->mapped_bytes, h->narenas * GH_HEAP_ARENA_BYTES,
+                     __ATOMIC_RELEASE);
     return GH_OK;
 }
 

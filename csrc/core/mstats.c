@@ -6,6 +6,19 @@
 
 #include "proc.h"
 
+// Gauges are asked of a const heap.
+static void
+lock(const gh_heap *h)
+{
+    gh_lock_heap((gh_heap *)h);
+}
+
+static void
+unlock(const gh_heap *h)
+{
+    gh_unlock_heap((gh_heap *)h);
+}
+
 // unflushed adds what mcaches have handed out and not counted; returns its
 // bytes.
 static uint64_t
@@ -99,19 +112,23 @@ gh_stats_of(const gh_heap *h, gh_memstats *out)
 void
 gh_stats(gh_mut *m, gh_memstats *out)
 {
+    gh_stop_world(m);
     gh_drain_handles(m);
     gh_stats_of(m->heap, out);
+    gh_start_world(m);
 }
 
 void
 gh_read_mem_stats(gh_mut *m, gh_memstats *out)
 {
+    gh_stop_world(m);
     // Go stops the world for it, which takes no time on the virtual clock.
     gh_time_histogram_record(&m->heap->stopping_other, 0);
     gh_time_histogram_record(&m->heap->stopped_other, 0);
     gh_drain_handles(m);
     gh_flush_p(m, GH_ANY_P);
     gh_stats_of(m->heap, out);
+    gh_start_world(m);
 }
 
 // Go: readMemStatsSlow. What spans and bitmaps say of allocs, frees and pages.
@@ -119,6 +136,7 @@ void
 gh_stats_slow(gh_mut *m, gh_memstats *out)
 {
     gh_heap *h = m->heap;
+    gh_stop_world(m);
     gh_stats_of(h, out);
     uint64_t live_bytes = h->opt.base_live, live = h->opt.base_live > 0;
     uint64_t inuse = h->opt.base_live;
@@ -147,11 +165,13 @@ gh_stats_slow(gh_mut *m, gh_memstats *out)
     for (unsigned i = 1; i < 61; i++) {
         out->by_size[i].frees = out->by_size[i].mallocs - by_class[i];
     }
+    gh_start_world(m);
 }
 
 void
 gh_pacer_get(const gh_heap *h, gh_pacer_stats *out)
 {
+    lock(h);
     const gh_gc_controller *c = &h->gcc;
     *out = (gh_pacer_stats){
         .heap_live = c->heap_live,
@@ -176,6 +196,7 @@ gh_pacer_get(const gh_heap *h, gh_pacer_stats *out)
         .scav_gc_percent_goal = GH_INFINITE,
     };
     out->trigger = gh_gcc_trigger(c, &out->heap_goal);
+    unlock(h);
 }
 
 void
@@ -215,25 +236,37 @@ gh_counts_get(gh_heap *h, gh_counts *out)
 uint64_t
 gh_heap_live(const gh_heap *h)
 {
-    return h->gcc.heap_live;
+    lock(h);
+    const uint64_t v = h->gcc.heap_live;
+    unlock(h);
+    return v;
 }
 
 uint64_t
 gh_heap_goal(const gh_heap *h)
 {
-    return gh_gcc_heap_goal(&h->gcc);
+    lock(h);
+    const uint64_t v = gh_gcc_heap_goal(&h->gcc);
+    unlock(h);
+    return v;
 }
 
 uint64_t
 gh_trigger(const gh_heap *h)
 {
-    return gh_gcc_trigger(&h->gcc, NULL);
+    lock(h);
+    const uint64_t v = gh_gcc_trigger(&h->gcc, NULL);
+    unlock(h);
+    return v;
 }
 
 uint64_t
 gh_heap_inuse(const gh_heap *h)
 {
-    return h->gcc.heap_in_use.bytes;
+    lock(h);
+    const uint64_t v = h->gcc.heap_in_use.bytes;
+    unlock(h);
+    return v;
 }
 
 uint64_t
@@ -245,5 +278,8 @@ gh_hard_limit(const gh_heap *h)
 uint64_t
 gh_mapped_ready(const gh_heap *h)
 {
-    return h->mem.mapped_ready;
+    lock(h);
+    const uint64_t v = h->mem.mapped_ready;
+    unlock(h);
+    return v;
 }

@@ -9,6 +9,8 @@
 #include "mbarrier.h"
 #include "mcache.h"
 #include "mcleanup.h"
+#include "mgcbg.h"
+#include "safepoint.h"
 
 // A mutator that somebody waits for gives way at a poll after this long.
 #define HAND_OVER_NS 10000000
@@ -27,6 +29,13 @@ new_p(gh_heap *h, int32_t id, gh_p **out)
     p->id = id;
     p->slow = gh_allocs_slowly(h);
     gh_mcache_init(p);
+    if (h->concurrent) {
+        st = gh_conc_add_p(p);
+        if (st != GH_OK) {
+            gh_fixalloc_free(&h->cachealloc, p);
+            return st;
+        }
+    }
     p->sig = GH_P_SIG;
     *out = p;
     return GH_OK;
@@ -38,6 +47,9 @@ destroy_p(gh_heap *h, gh_p *p)
     gh_mcache_release_all(p);
     gh_page_cache_flush(&p->pcache, &h->pages);
     gh_cleanups_flush_p(h, p);
+    if (h->concurrent) {
+        gh_conc_remove_p(p);
+    }
     p->sig = GH_SIG_DEAD;
     gh_fixalloc_free(&h->cachealloc, p);
 }
@@ -66,7 +78,7 @@ gh_procresize(gh_heap *h, int32_t n)
         gh_status st = new_p(h, i, &h->allp[i]);
         if (st != GH_OK) {
             while (i-- > old) {
-                gh_fixalloc_free(&h->cachealloc, h->allp[i]);
+                destroy_p(h, h->allp[i]);
             }
             return st;
         }
@@ -84,7 +96,7 @@ gh_procresize(gh_heap *h, int32_t n)
     if (old > 0 && h->phase == GH_PHASE_OFF) {
         gh_limiter_reset_capacity(&h->limiter, (int64_t)h->clock_ns, n);
     }
-    h->procs = n;
+    __atomic_store_n(&h->procs, n, __ATOMIC_RELEASE);
     if (h->last_p >= n) {
         h->last_p = 0;
     }
@@ -154,8 +166,13 @@ free_dying(gh_p *p)
         if (!b->dead) {
             continue;
         }
-        for (size_t i = 0; marking && i < b->n; i++) {
+        for (size_t i = 0; marking && !b->shaded && i < b->n; i++) {
             gh_shade(p, b->slot[i].word);
+        }
+        b->shaded = true;
+        if (marking && h->concurrent) {
+            atomic_store(&h->has_dying, true);
+            continue;  // a worker may be looking at it
         }
         gh_slots_unlink(h, b);
         free(b);
@@ -168,6 +185,13 @@ void
 gh_drain_handles(gh_p *p)
 {
     gh_heap *h = p->heap;
+    if (GH_UNLIKELY(h->concurrent)) {
+        if (!gh_handles_has_pending(&h->handles)
+            && !atomic_load_explicit(&h->has_dying, memory_order_relaxed)) {
+            return;
+        }
+        gh_lock(&h->heap_lock);
+    }
     uint32_t id = gh_handles_take_pending(&h->handles);
     const bool marking = h->phase == GH_PHASE_MARK;
     while (id != 0) {
@@ -175,12 +199,13 @@ gh_drain_handles(gh_p *p)
         if (GH_UNLIKELY(marking)) {
             gh_shade(p, slot->word);
         }
-        slot->word = 0;
+        gh_word_put(&slot->word, 0);
         id = gh_handles_release(&h->handles, id);
     }
     if (GH_UNLIKELY(atomic_load_explicit(&h->has_dying, memory_order_relaxed))) {
         free_dying(p);
     }
+    gh_unlock_heap(h);
 }
 
 static bool
@@ -249,6 +274,9 @@ come_in(gh_heap *h, int32_t p, gh_mut **out)
 gh_status
 gh_enter(gh_heap *h, int32_t p, gh_mut **out)
 {
+    if (GH_UNLIKELY(h->concurrent)) {
+        return gh_conc_enter(h, p, -1, out);
+    }
     if (!try_gate(h)) {
         (void)wait_gate(h, -1);
     }
@@ -258,6 +286,9 @@ gh_enter(gh_heap *h, int32_t p, gh_mut **out)
 gh_status
 gh_enter_until(gh_heap *h, int32_t p, int64_t ns, gh_mut **out)
 {
+    if (GH_UNLIKELY(h->concurrent)) {
+        return gh_conc_enter(h, p, ns > 0 ? ns : 0, out);
+    }
     if (!try_gate(h) && !wait_gate(h, ns > 0 ? ns : 0)) {
         return GH_AGAIN;
     }
@@ -274,6 +305,9 @@ gh_around_cycles(gh_mut *m, void (*fn)(void *arg, bool begins), void *arg)
 gh_status
 gh_try_enter(gh_heap *h, int32_t p, gh_mut **out)
 {
+    if (GH_UNLIKELY(h->concurrent)) {
+        return gh_conc_enter(h, p, 0, out);
+    }
     if (!try_gate(h)) {
         return GH_AGAIN;
     }
@@ -284,6 +318,10 @@ void
 gh_leave(gh_mut *m)
 {
     gh_heap *h = m->heap;
+    if (GH_UNLIKELY(h->concurrent)) {
+        gh_conc_leave(m);
+        return;
+    }
     GH_ASSERT(h->inside == m);
     h->inside = NULL;
     m->around = NULL;
@@ -297,6 +335,9 @@ gh_poll(gh_mut *m)
     if (GH_LIKELY(atomic_load_explicit(&h->waiters, memory_order_relaxed)
                   == 0)) {
         return false;
+    }
+    if (h->concurrent) {
+        return gh_conc_poll(m);
     }
     // The clock is read only while somebody waits: the first such poll starts
     // the count.
@@ -333,6 +374,9 @@ gh_status
 gh_switch_p(gh_mut **m, int32_t p)
 {
     gh_heap *h = (*m)->heap;
+    if (h->concurrent) {
+        return gh_conc_switch(m, p);
+    }
     if (p < 0 || p >= h->procs) {
         return GH_ERR_INVAL;
     }
@@ -354,38 +398,55 @@ gh_mut_p(const gh_mut *m)
     return m->id;
 }
 
+// may_resize: nobody counts on a P that would end.
+static bool
+may_resize(const gh_mut *m, int32_t procs)
+{
+    const gh_heap *h = m->heap;
+    bool may = m->id < procs;
+    for (int32_t i = procs; i < h->procs; i++) {
+        may &= h->allp[i]->parked == 0
+               && !(h->concurrent && h->conc.of[i]->stopped_held);
+    }
+    return may;
+}
+
 gh_status
 gh_set_procs(gh_mut *m, int32_t procs)
 {
+    gh_heap *h = m->heap;
     if (procs < 1 || procs > GH_MAX_PROCS) {
         return GH_ERR_INVAL;
     }
-    if (m->id >= procs) {
-        return GH_ERR_STATE;
+    gh_stop_world(m);
+    while (h->concurrent && h->phase != GH_PHASE_OFF) {
+        gh_start_world(m);
+        gh_bg_wait(m);
+        gh_stop_world(m);
     }
-    for (int32_t i = procs; i < m->heap->procs; i++) {
-        if (m->heap->allp[i]->parked != 0) {
-            return GH_ERR_STATE;
-        }
-    }
-    return gh_procresize(m->heap, procs);
+    const gh_status st = may_resize(m, procs) ? gh_procresize(h, procs)
+                                              : GH_ERR_STATE;
+    gh_start_world(m);
+    return st;
 }
 
 int32_t
 gh_procs(const gh_heap *h)
 {
-    return h->procs;
+    return __atomic_load_n(&h->procs, __ATOMIC_ACQUIRE);
 }
 
 void
 gh_flush_p(gh_mut *m, int32_t p)
 {
     gh_heap *h = m->heap;
+    gh_stop_world(m);
     for (int32_t i = 0; i < h->procs; i++) {
         if (p == GH_ANY_P || p == i) {
             gh_mcache_release_all(h->allp[i]);
         }
     }
+    gh_start_world(m);
 }
 
 void

@@ -33,7 +33,9 @@
 struct gh_slots {
     uint32_t sig;
     _Atomic(gh_heap *) heap;  // NULL: it has ended
-    bool dead;  // freed while a cycle marked; guarded by the heap's roots_lock
+    // Freed while a cycle marked, and what it holds has been shaded; both guarded
+    // by the heap's roots_lock.
+    bool dead, shaded;
     gh_slots *next, *prev;  // list of the heap's blocks
     size_t n;
     gh_slot slot[];
@@ -96,11 +98,17 @@ gh_handles_link(const gh_handles *t, uint32_t id)
 // gh_handles_push_pending may be called by any thread.
 void gh_handles_push_pending(gh_handles *t, uint32_t id);
 
+static inline bool
+gh_handles_has_pending(const gh_handles *t)
+{
+    return atomic_load_explicit(&t->pending, memory_order_relaxed) != 0;
+}
+
 // gh_handles_take_pending empties the pending list and returns its head.
 static inline uint32_t
 gh_handles_take_pending(gh_handles *t)
 {
-    if (atomic_load_explicit(&t->pending, memory_order_relaxed) == 0) {
+    if (!gh_handles_has_pending(t)) {
         return 0;
     }
     return atomic_exchange_explicit(&t->pending, 0, memory_order_acquire);

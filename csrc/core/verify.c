@@ -209,8 +209,8 @@ static void
 check_root(checker *k, const char *what, uintptr_t v)
 {
     gh_object o;
-    const gh_slot slot = {v};
-    if (v != 0 && gh_object_at(k->h, &slot, &o) != GH_OK) {
+    if (v != 0
+        && gh_object_at_addr(k->h, gh_addr_of_word(k->h, v), &o) != GH_OK) {
         complain(k, "[inv:roots.live] a %s holds 0x%" PRIx64
                     ", where no object is", what, gh_addr_of_word(k->h, v));
     }
@@ -428,6 +428,23 @@ trace_roots(tracer *t)
     }
 }
 
+// trace_buffers follows what a concurrent cycle has in hand beside its queues.
+static void
+trace_buffers(tracer *t)
+{
+    const gh_heap *h = t->h;
+    for (int32_t p = 0; p < h->procs; p++) {
+        const gh_pconc *c = h->conc.of[p];
+        for (uint32_t i = 0; i < c->nwb; i++) {
+            trace_visit(t, c->wb[i]);
+            trace_rest(t);
+        }
+    }
+    if (atomic_load(&h->conc.has_roots)) {
+        trace_roots(t);  // some of them are still to be looked at
+    }
+}
+
 // trace_one follows one grey object, or the one of a grey piece.
 static void
 trace_one(void *arg, uintptr_t v)
@@ -445,7 +462,8 @@ static void
 check_colours(checker *k)
 {
     gh_heap *h = k->h;
-    if (h->phase != GH_PHASE_MARK || h->work.overflowed) {
+    if (h->phase != GH_PHASE_MARK || h->work.overflowed
+        || atomic_load(&h->conc.overflowed)) {
         return;
     }
     const size_t words = h->bm.mapped;
@@ -455,6 +473,9 @@ check_colours(checker *k)
         memcpy(will.seen, h->bm.area[h->bm.mark_area], words * sizeof(uint64_t));
         // What the queue alone would still mark.
         gh_gc_walk_grey(h, trace_one, &will);
+        if (h->concurrent) {
+            trace_buffers(&will);
+        }
         trace_roots(&must);
         for (size_t i = 0; i < words && !will.lost && !must.lost; i++) {
             const uint64_t bad = must.seen[i] & ~will.seen[i];
@@ -597,6 +618,7 @@ size_t
 gh_verify(gh_mut *m, void (*report)(void *arg, const char *line), void *arg)
 {
     gh_heap *h = m->heap;
+    gh_stop_world(m);
     gh_drain_handles(m);
     checker k = {.h = h, .report = report, .arg = arg};
     for (size_t w = 0; w < h->narenas * (GH_PAGES_PER_ARENA / 64); w++) {
@@ -646,5 +668,6 @@ gh_verify(gh_mut *m, void (*report)(void *arg, const char *line), void *arg)
     check_colours(&k);
     check_sums(&k);
     (void)gh_pagealloc_check(&h->pages, relay, &k);
+    gh_start_world(m);
     return k.found;
 }

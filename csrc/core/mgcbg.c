@@ -1,0 +1,625 @@
+// mgcbg.c: workers, assists, sweeper and scavenger. See mgcbg.h.
+
+#include "mgcbg.h"
+
+#include <stdlib.h>
+
+#include "mgc.h"
+#include "mgcpar.h"
+#include "mgcsweep.h"
+#include "proc.h"
+#include "safepoint.h"
+
+#define MAX_WORKERS 64
+#define MS 1000000
+// Scan work between two looks at whether somebody wants the P: some 30 us.
+#define SLICE_WORK ((uint64_t)64 << 10)
+// Spans that the sweeper takes at a time.
+#define SWEEP_BATCH 16
+#define SWEEP_REST 20000
+#define FORCE_GC_NS (120000 * (int64_t)MS)
+
+typedef struct worker {
+    gh_heap *h;
+    gh_thread thread;
+    int32_t id;
+    uint32_t turn;        // of P number id, when this worker last looked
+} worker;
+
+struct gh_bg {
+    int32_t n;            // workers
+    bool sweeper;
+    gh_thread sweep_thread;
+    worker worker[];
+};
+
+static int64_t
+since_birth(const gh_heap *h)
+{
+    return gh_nanotime() - h->conc.birth_ns;
+}
+
+static bool
+marking(const gh_heap *h)
+{
+    return atomic_load(&h->conc.marking);
+}
+
+static bool
+quitting(const gh_heap *h)
+{
+    return atomic_load(&h->conc.quit);
+}
+
+// wake_background has every thread of the background look anew.
+static void
+wake_background(gh_heap *h)
+{
+    gh_lock(&h->lock);
+    gh_cond_broadcast(&h->conc.bg_cond);
+    gh_cond_broadcast(&h->cond);
+    gh_unlock(&h->lock);
+}
+
+// doze waits for a wake, at most ns.
+static void
+doze(gh_heap *h, int64_t ns)
+{
+    gh_lock(&h->lock);
+    if (!quitting(h)) {
+        gh_cond_wait_until(&h->conc.bg_cond, &h->lock, gh_nanotime() + ns);
+    }
+    gh_unlock(&h->lock);
+}
+
+// ---- marking by turns --------------------------------------------------------------
+
+// settle hands p's sums on. background: by a worker, whose scan work becomes
+// credit for the mutators.
+static void
+settle(gh_p *p, bool background)
+{
+    gh_heap *h = p->heap;
+    gh_lock(&h->heap_lock);
+    const uint64_t work = gh_par_settle(p);
+    if (background) {
+        h->gcc.bg_scan_credit += (int64_t)work;
+    }
+    gh_unlock(&h->heap_lock);
+}
+
+static bool
+nothing_left(const gh_heap *h)
+{
+    return atomic_load(&h->conc.active) == 0 && !gh_par_has_work(h);
+}
+
+// end_if_over ends the cycle if nothing is grey any more. The holder of p marks
+// no longer. Go: gcMarkDone.
+static void
+end_if_over(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    gh_conc *c = &h->conc;
+    bool nobody = false;
+    if (!marking(h) || !nothing_left(h)
+        || !atomic_compare_exchange_strong(&c->ending, &nobody, true)) {
+        return;
+    }
+    bool over = false;
+    if (!gh_flush_all(p) && nothing_left(h)) {
+        gh_stop_world(p);
+        gh_drain_handles(p);
+        bool left = gh_par_has_work(h);
+        for (int32_t i = 0; i < h->procs; i++) {
+            left |= gh_par_flush(h->allp[i]);
+        }
+        if (!left && h->phase == GH_PHASE_MARK) {
+            gh_gc_end_marking(p);
+            atomic_store(&c->marking, false);
+            atomic_store(&c->done, h->num_gc);
+            over = true;
+        }
+        gh_start_world(p);
+    }
+    atomic_store(&c->ending, false);
+    if (over || gh_par_has_work(h)) {
+        wake_background(h);
+    }
+}
+
+// ---- workers ---------------------------------------------------------------------------
+
+static int64_t
+fractional_time(const gh_p *p, int64_t began)
+{
+    return p->conc->fractional_ns + gh_nanotime() - began;
+}
+
+static bool
+share_is_over(gh_p *p, int64_t began)
+{
+    gh_heap *h = p->heap;
+    gh_lock(&h->heap_lock);
+    const bool over = gh_gcc_fractional_is_over(&h->gcc, since_birth(h),
+                                                fractional_time(p, began));
+    gh_unlock(&h->heap_lock);
+    return over;
+}
+
+// run marks on p as a worker of that kind, and gives p back.
+static void
+run(gh_p *p, gh_worker kind)
+{
+    gh_heap *h = p->heap;
+    gh_conc *c = &h->conc;
+    const int64_t began = gh_nanotime();
+    bool empty = false;
+    atomic_fetch_add(&c->active, 1);
+    while (!quitting(h) && marking(h)) {
+        empty = gh_par_drain(p, SLICE_WORK);
+        settle(p, true);
+        if (empty) {
+            break;
+        }
+        if (atomic_load(&c->hungry) > 0) {
+            gh_par_share(p);
+            wake_background(h);
+        }
+        gh_safepoint(p);
+        if ((kind == GH_WORKER_IDLE && gh_p_is_wanted(h))
+            || (kind == GH_WORKER_FRACTIONAL && share_is_over(p, began))) {
+            break;
+        }
+    }
+    // What it leaves is for the others.
+    (void)gh_par_flush(p);
+    atomic_fetch_sub(&c->active, 1);
+    const int64_t ns = gh_nanotime() - began;
+    gh_lock(&h->heap_lock);
+    if (kind == GH_WORKER_FRACTIONAL) {
+        p->conc->fractional_ns += ns;
+    }
+    if (kind == GH_WORKER_IDLE) {
+        gh_limiter_add_idle_time(&h->limiter, ns);
+    }
+    gh_gcc_worker_stop(&h->gcc, kind, ns);
+    if (gh_limiter_need_update(&h->limiter, since_birth(h))) {
+        gh_limiter_update(&h->limiter, since_birth(h));
+    }
+    gh_unlock(&h->heap_lock);
+    if (!quitting(h)) {
+        end_if_over(p);
+    }
+    gh_unclaim_p(p);
+}
+
+// pick asks the pacer what the worker is to do now, if anything.
+static gh_worker
+pick(worker *w)
+{
+    gh_heap *h = w->h;
+    gh_worker kind = GH_WORKER_NONE;
+    gh_lock(&h->heap_lock);
+    if (h->phase == GH_PHASE_MARK) {
+        gh_gc_controller *g = &h->gcc;
+        const bool own = w->id < h->procs;
+        if (g->dedicated_mark_workers_needed > 0 || own) {
+            kind = gh_gcc_pick_worker(
+                g, since_birth(h), own ? h->conc.of[w->id]->fractional_ns : 0);
+        }
+        if (kind == GH_WORKER_FRACTIONAL && !own) {
+            kind = GH_WORKER_NONE;
+        }
+        if (kind == GH_WORKER_NONE && own) {
+            // A P is idle if nobody took it since the last look.
+            const uint32_t turn = atomic_load(&h->conc.of[w->id]->turn);
+            if (turn == w->turn && gh_gcc_add_idle_mark_worker(g)) {
+                kind = GH_WORKER_IDLE;
+            }
+            w->turn = turn;
+        }
+    }
+    gh_unlock(&h->heap_lock);
+    return kind;
+}
+
+static void
+give_back_place(gh_heap *h, gh_worker kind)
+{
+    gh_lock(&h->heap_lock);
+    gh_gcc_worker_stop(&h->gcc, kind, 0);
+    gh_unlock(&h->heap_lock);
+}
+
+// mark_a_while does one thing that this worker can do in the cycle.
+static void
+mark_a_while(worker *w)
+{
+    gh_heap *h = w->h;
+    if (!gh_par_has_work(h)) {
+        gh_p *p = nothing_left(h) ? gh_claim_p(h, GH_ANY_P, MS) : NULL;
+        if (p != NULL) {
+            end_if_over(p);
+            gh_unclaim_p(p);
+        }
+        if (!marking(h) || gh_par_has_work(h)) {
+            return;
+        }
+        atomic_fetch_add(&h->conc.hungry, 1);
+        doze(h, MS);
+        atomic_fetch_sub(&h->conc.hungry, 1);
+        return;
+    }
+    const gh_worker kind = pick(w);
+    if (kind == GH_WORKER_NONE) {
+        doze(h, MS);
+        return;
+    }
+    gh_p *p = kind == GH_WORKER_DEDICATED  ? gh_claim_p(h, GH_ANY_P, 10 * MS)
+              : kind == GH_WORKER_IDLE     ? gh_claim_p(h, w->id, 0)
+                                           : gh_claim_p(h, w->id, 10 * MS);
+    if (p == NULL) {
+        give_back_place(h, kind);
+        if (kind == GH_WORKER_IDLE) {
+            doze(h, MS);
+        }
+        return;
+    }
+    run(p, kind);
+}
+
+static void *
+worker_main(void *arg)
+{
+    worker *w = arg;
+    gh_heap *h = w->h;
+    while (!quitting(h)) {
+        if (marking(h)) {
+            mark_a_while(w);
+        } else {
+            gh_lock(&h->lock);
+            while (!quitting(h) && !marking(h)) {
+                gh_cond_wait(&h->conc.bg_cond, &h->lock);
+            }
+            gh_unlock(&h->lock);
+        }
+    }
+    return NULL;
+}
+
+// ---- sweeper, scavenger, timer --------------------------------------------------------------
+
+// sweep_some sweeps a few spans; false if there are none.
+static bool
+sweep_some(gh_heap *h)
+{
+    bool more = true;
+    gh_lock(&h->heap_lock);
+    for (int i = 0; i < SWEEP_BATCH && more; i++) {
+        more = gh_sweepone(h) != GH_SWEEP_NOTHING;
+    }
+    gh_unlock(&h->heap_lock);
+    return more;
+}
+
+// scavenge does what is due, and returns when it wants to be called again.
+static int64_t
+scavenge(gh_heap *h)
+{
+    gh_scavenger *s = &h->scavenger;
+    int64_t next = GH_SCAV_NEVER;
+    gh_lock(&h->heap_lock);
+    if (h->opt.policy.scavenger) {
+        gh_clock_sync(h);
+        const int64_t now = (int64_t)h->clock_ns;
+        gh_scav_serve(s, now);
+        if (s->state != GH_SCAV_PARKED) {
+            next = s->until <= now ? gh_scav_step(s, now, h->procs) : s->until;
+        }
+    }
+    gh_unlock(&h->heap_lock);
+    return next;
+}
+
+static bool
+is_time_for_cycle(gh_heap *h)
+{
+    gh_lock(&h->heap_lock);
+    const bool due = h->phase == GH_PHASE_OFF && h->gcc.gc_percent >= 0
+                     && h->last_gc_ns != 0
+                     && since_birth(h) - (int64_t)h->last_gc_ns > FORCE_GC_NS;
+    gh_unlock(&h->heap_lock);
+    return due;
+}
+
+static gh_status start(gh_p *p, bool forced, uint32_t cycle, gh_marking by);
+
+static void *
+sweeper_main(void *arg)
+{
+    gh_heap *h = arg;
+    while (!quitting(h)) {
+        if (sweep_some(h)) {
+            doze(h, SWEEP_REST);  // mutators want heap_lock too
+            continue;
+        }
+        const int64_t next = scavenge(h);
+        if (is_time_for_cycle(h)) {
+            gh_p *p = gh_claim_p(h, GH_ANY_P, MS);
+            if (p != NULL) {
+                // Benign if it can't begin: the next look tries again.
+                if (start(p, false, 0, GH_MARKING_PERIODIC) != GH_OK) {
+                    GH_ASSERT(h->phase == GH_PHASE_OFF);
+                }
+                gh_unclaim_p(p);
+            }
+        }
+        const int64_t ns = next - since_birth(h);
+        if (ns > 0) {
+            doze(h, ns < 100 * MS ? ns : 100 * MS);
+        }
+    }
+    return NULL;
+}
+
+// ---- threads ----------------------------------------------------------------------------------
+
+// make_threads makes those that are not there yet; the world is stopped. It
+// returns whether there is a worker.
+static bool
+make_threads(gh_heap *h)
+{
+    struct gh_bg *bg = h->conc.bg;
+    if (bg == NULL) {
+        bg = calloc(1, sizeof(*bg) + MAX_WORKERS * sizeof(bg->worker[0]));
+        if (bg == NULL) {
+            return false;
+        }
+        h->conc.bg = bg;
+    }
+    const int32_t want = h->procs < MAX_WORKERS ? h->procs : MAX_WORKERS;
+    while (bg->n < want) {
+        worker *w = &bg->worker[bg->n];
+        *w = (worker){.h = h, .id = bg->n};
+        if (!gh_thread_start(&w->thread, worker_main, w)) {
+            break;
+        }
+        bg->n++;
+    }
+    if (!bg->sweeper && bg->n > 0) {
+        // Without it mutators and the next cycle sweep.
+        bg->sweeper = gh_thread_start(&bg->sweep_thread, sweeper_main, h);
+    }
+    return bg->n > 0;
+}
+
+void
+gh_bg_end(gh_heap *h)
+{
+    struct gh_bg *bg = h->conc.bg;
+    if (bg == NULL) {
+        return;
+    }
+    atomic_store(&h->conc.quit, true);
+    if (!h->forked) {
+        wake_background(h);
+        for (int32_t i = 0; i < bg->n; i++) {
+            gh_thread_join(&bg->worker[i].thread);
+        }
+        if (bg->sweeper) {
+            gh_thread_join(&bg->sweep_thread);
+        }
+    }
+    free(bg);
+    h->conc.bg = NULL;
+}
+
+// ---- beginning a cycle ---------------------------------------------------------------------------
+
+// is_wanted: forced by who wants cycle number `cycle` begun, or by the trigger.
+static bool
+is_wanted(const gh_heap *h, bool forced, uint32_t cycle, gh_marking by)
+{
+    if (h->phase != GH_PHASE_OFF) {
+        return false;
+    }
+    if (forced) {
+        return (int32_t)(cycle - h->cycles_started) > 0;
+    }
+    return by == GH_MARKING_PERIODIC || gh_gc_should_start(h);
+}
+
+// start begins a cycle, if it is still wanted then. Go: gcStart.
+static gh_status
+start(gh_p *p, bool forced, uint32_t cycle, gh_marking by)
+{
+    gh_heap *h = p->heap;
+    // What is unswept holds the world up if it is swept in the stop.
+    while (gh_sweepone(h) != GH_SWEEP_NOTHING) {
+        gh_safepoint(p);
+    }
+    gh_stop_world(p);
+    gh_status st = GH_OK;
+    bool begun = false;
+    if (is_wanted(h, forced, cycle, by)) {
+        if (!make_threads(h)) {
+            st = gh_gc_cycle(p, forced);
+            atomic_store(&h->conc.done, h->num_gc);
+        } else {
+            st = gh_gc_begin_marking(p, forced, by);
+            begun = st == GH_OK;
+        }
+    }
+    if (begun) {
+        for (int32_t i = 0; i < h->procs; i++) {
+            h->allp[i]->conc->fractional_ns = 0;
+            h->allp[i]->assist_bytes = 0;
+            h->allp[i]->assist_ns = 0;
+        }
+        atomic_store(&h->conc.marking, true);
+    }
+    gh_start_world(p);
+    if (begun) {
+        wake_background(h);
+    }
+    return st;
+}
+
+void
+gh_bg_after_refill(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    gh_safepoint(p);
+    if (h->phase != GH_PHASE_OFF) {
+        return;
+    }
+    gh_lock(&h->heap_lock);
+    const bool wanted = gh_gc_should_start(h);
+    if (wanted) {
+        gh_emit(h, GH_EV_TRIGGER, p->id, 0, h->gcc.heap_live, 0);
+    }
+    gh_unlock(&h->heap_lock);
+    if (wanted && start(p, false, 0, GH_MARKING_BACKGROUND) != GH_OK) {
+        return;  // benign: counted in gc_skips, and tried again
+    }
+}
+
+// ---- waiting -----------------------------------------------------------------------------------------
+
+// wait_done waits until n cycles have ended.
+static void
+wait_done(gh_p *p, uint32_t n)
+{
+    gh_heap *h = p->heap;
+    if ((int32_t)(atomic_load(&h->conc.done) - n) >= 0) {
+        return;
+    }
+    gh_yield_begin(p);
+    gh_lock(&h->lock);
+    while ((int32_t)(atomic_load(&h->conc.done) - n) < 0) {
+        gh_cond_wait(&h->cond, &h->lock);
+    }
+    gh_unlock(&h->lock);
+    gh_yield_end(p);
+}
+
+void
+gh_bg_wait(gh_p *p)
+{
+    // Who holds a P sees the phase as it is: it changes in stops.
+    if (p->heap->phase != GH_PHASE_OFF) {
+        wait_done(p, p->heap->num_gc + 1);
+    }
+}
+
+gh_status
+gh_bg_collect(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    const uint32_t n = h->cycles_started;
+    wait_done(p, n);
+    const gh_status st = start(p, true, n + 1, GH_MARKING_BACKGROUND);
+    if (st == GH_OK) {
+        wait_done(p, n + 1);
+    }
+    return st;
+}
+
+// ---- assists --------------------------------------------------------------------------------------------
+
+static bool
+limiting(gh_heap *h)
+{
+    return gh_limiter_limiting(&h->limiter);
+}
+
+// take_credit pays as much of p's debt as the workers have done in advance, and
+// returns the scan work that is still to be done.
+static int64_t
+take_credit(gh_p *p)
+{
+    gh_gc_controller *g = &p->heap->gcc;
+    int64_t work;
+    gh_lock(&p->heap->heap_lock);
+    const int64_t paid = gh_gcc_assist_work(g, -p->assist_bytes, &work);
+    if (g->bg_scan_credit > 0) {
+        p->assist_bytes += gh_gcc_steal_credit(g, paid, &work);
+    }
+    gh_unlock(&p->heap->heap_lock);
+    return work;
+}
+
+// wait_credit waits until p owes nothing, or no longer has to.
+static void
+wait_credit(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    while (h->phase == GH_PHASE_MARK && p->assist_bytes < 0 && !limiting(h)) {
+        gh_yield_begin(p);
+        gh_lock(&h->lock);
+        if (marking(h)) {
+            gh_cond_wait_until(&h->cond, &h->lock, gh_nanotime() + MS / 4);
+        }
+        gh_unlock(&h->lock);
+        gh_yield_end(p);
+        if (p->assist_bytes < 0 && h->phase == GH_PHASE_MARK) {
+            (void)take_credit(p);
+        }
+    }
+}
+
+// assist pays p's debt. Go: gcAssistAlloc.
+static void
+assist(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    gh_conc *c = &h->conc;
+    if (limiting(h)) {
+        return;  // the debt stays
+    }
+    const int64_t work = take_credit(p);
+    if (work <= 0) {
+        return;
+    }
+    const int64_t began = gh_nanotime();
+    atomic_fetch_add(&c->active, 1);
+    bool empty = false;
+    for (int64_t left = work; left > 0 && !empty && h->phase == GH_PHASE_MARK;
+         left -= (int64_t)SLICE_WORK) {
+        empty = gh_par_drain(p, left < (int64_t)SLICE_WORK ? (uint64_t)left
+                                                           : SLICE_WORK);
+        if (atomic_load(&c->hungry) > 0) {
+            gh_par_share(p);
+        }
+        gh_safepoint(p);
+    }
+    atomic_fetch_sub(&c->active, 1);
+    const int64_t ns = gh_nanotime() - began;
+    gh_lock(&h->heap_lock);
+    const int64_t done = (int64_t)gh_par_settle(p);
+    gh_limiter_add_assist_time(&h->limiter, ns);
+    if (gh_gcc_add_assist_time(&h->gcc, &p->assist_ns, ns)) {
+        gh_limiter_update(&h->limiter, since_birth(h));
+    }
+    if (done > 0) {
+        p->assist_bytes += gh_gcc_assist_pay(&h->gcc, done);
+    }
+    gh_unlock(&h->heap_lock);
+    if (p->assist_bytes < 0) {
+        wait_credit(p);
+    }
+}
+
+void
+gh_bg_charge(gh_p *p, uint64_t bytes)
+{
+    (void)gh_conc_poll(p);
+    if (p->heap->phase != GH_PHASE_MARK || gh_is_stopper(p)) {
+        return;  // who has stopped the world would wait for ever
+    }
+    p->assist_bytes -= (int64_t)bytes;
+    if (p->assist_bytes < 0) {
+        assist(p);
+    }
+}

@@ -1,0 +1,556 @@
+// mgcpar.c: marking by several threads at once. See mgcpar.h.
+
+#include "mgcpar.h"
+
+#include "mbarrier.h"
+#include "mgcmark.h"
+#include "mgcmark_scan.h"
+#include "mgcwork.h"
+#include "special.h"
+
+// Depth of the ring between queue and scan.
+#define RING 16u
+// Root slots that one takes at a time.
+#define ROOT_STRETCH 2048u
+// Entries that are worth to be given away.
+#define MIN_SHARE 32u
+
+// ---- words ---------------------------------------------------------------------------
+
+// first sets a mark bit; whether it was clear. Most edges lead to marked
+// objects: those cost a load.
+static inline bool
+first(uint64_t *word, uint64_t bit)
+{
+    return (__atomic_load_n(word, __ATOMIC_RELAXED) & bit) == 0
+           && (__atomic_fetch_or(word, bit, __ATOMIC_RELAXED) & bit) == 0;
+}
+
+static inline void
+queue(gh_mark *k, uintptr_t v, bool room)
+{
+    if (GH_LIKELY(room)) {
+        *k->sp++ = v;
+    } else {
+        atomic_store(&k->h->conc.overflowed, true);
+    }
+}
+
+GH_RARE void
+par_large(gh_mark *k, uintptr_t v, const gh_pageinfo *pi, bool room)
+{
+    const gh_mspan *s = gh_span_of_unchecked(k->h, v);
+    if (v >= s->limit || !first(&k->marks[pi->bits], 1)) {
+        return;
+    }
+    k->bytes_marked += s->elemsize;
+    if (!gh_spanclass_noscan(pi->spanclass)) {
+        queue(k, s->base, room);
+    }
+}
+
+static inline void
+par_word(gh_mark *k, uintptr_t v, bool room)
+{
+    const uintptr_t off = v - k->base;
+    if (off >= k->mapped) {
+        return;  // nil, the zero-size object, or in an arena newer than this cycle
+    }
+    const gh_pageinfo *pi = &k->pageinfo[off >> GH_PAGE_SHIFT];
+    const uint64_t in_span = (off & (GH_PAGE_SIZE - 1))
+                             + ((uint64_t)pi->page << GH_PAGE_SHIFT);
+    const uint32_t i = (uint32_t)((in_span * pi->div_mul) >> 32);
+    if (GH_UNLIKELY(i >= pi->nelems)) {
+        return;
+    }
+    const uint64_t elemsize = pi->elemsize;
+    if (GH_UNLIKELY(elemsize == 0)) {
+        par_large(k, v, pi, room);
+        return;
+    }
+    if (first(&k->marks[pi->bits + i / 64], (uint64_t)1 << (i % 64))) {
+        k->bytes_marked += elemsize;
+        if (!gh_spanclass_noscan(pi->spanclass)) {
+            queue(k, v - in_span + (uint64_t)i * elemsize, room);
+        }
+    }
+}
+
+// par_words is the gh_words_fn of this marker.
+static inline __attribute__((always_inline)) void
+par_words(gh_mark *k, const uintptr_t *p, uint64_t mask)
+{
+    const bool room = gh_mark_room(k);
+    for (; mask != 0; mask &= mask - 1) {
+        par_word(k, gh_word_load(&p[gh_ctz64(mask)]), room);
+    }
+}
+
+static void
+scan_object(gh_mark *k, uintptr_t v)
+{
+    gh_scan_object(k, v, par_words);
+}
+
+// ---- a P's queue -----------------------------------------------------------------------
+
+static gh_mark
+open_p(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    gh_gcwork *w = &p->conc->work;
+    gh_workbuf *top = w->top;
+    return (gh_mark){
+        .h = h,
+        .w = w,
+        .base = h->base,
+        .mapped = __atomic_load_n(&h->mapped_bytes, __ATOMIC_ACQUIRE),
+        .pageinfo = h->pageinfo,
+        .marks = h->bm.area[h->bm.mark_area],
+        .sp = top->obj + top->n,
+        .end = top->obj + GH_WORKBUF_ENTRIES,
+    };
+}
+
+static void
+close_p(gh_p *p, gh_mark *k)
+{
+    k->w->top->n = (size_t)(k->sp - k->w->top->obj);
+    p->conc->bytes_marked += k->bytes_marked;
+    p->conc->scan_work += k->scan_work;
+}
+
+// shade_buffer empties the barrier's buffer into the queue.
+static void
+shade_buffer(gh_p *p)
+{
+    gh_pconc *c = p->conc;
+    if (c->nwb == 0) {
+        return;
+    }
+    gh_mark k = open_p(p);
+    for (uint32_t i = 0; i < c->nwb; i++) {
+        par_word(&k, c->wb[i], gh_mark_room(&k));
+    }
+    c->nwb = 0;
+    close_p(p, &k);
+}
+
+void
+gh_par_shade(gh_p *p, uintptr_t v)
+{
+    gh_pconc *c = p->conc;
+    if (v == 0) {
+        return;
+    }
+    if (c->nwb == GH_WB_ENTRIES) {
+        shade_buffer(p);
+    }
+    c->wb[c->nwb++] = v;
+}
+
+uint64_t
+gh_par_settle(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    gh_pconc *c = p->conc;
+    const uint64_t work = c->scan_work;
+    h->bytes_marked += c->bytes_marked;
+    h->gcc.heap_scan_work += work;
+    c->bytes_marked = 0;
+    c->scan_work = 0;
+    return work;
+}
+
+// ---- the heap's list ----------------------------------------------------------------------
+
+static void
+push_full(gh_heap *h, gh_workbuf *b)
+{
+    b->below = h->conc.full;
+    h->conc.full = b;
+    atomic_store(&h->conc.has_full, true);
+}
+
+// keep_spare gives an empty buffer back to the heap.
+static void
+keep_spare(gh_heap *h, gh_gcwork *w, gh_workbuf *b)
+{
+    b->n = 0;
+    b->below = h->conc.spare;
+    h->conc.spare = b;
+    w->nbufs--;
+}
+
+bool
+gh_par_flush(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    gh_gcwork *w = &p->conc->work;
+    if (w->top == NULL) {
+        return false;  // no cycle yet
+    }
+    shade_buffer(p);
+    if (w->top->n == 0 && w->top->below == NULL) {
+        return false;
+    }
+    gh_workbuf *empty = w->top->n == 0 ? NULL : gh_gcwork_take(h, w);
+    gh_lock(&h->conc.work_lock);
+    gh_workbuf *b = w->top;
+    if (b->n == 0) {
+        b = b->below;
+        w->top->below = NULL;
+    } else if (empty != NULL) {
+        w->top = empty;
+    } else {
+        // It keeps the top one: who ends the cycle drains it there.
+        b = b->below;
+        w->top->below = NULL;
+    }
+    while (b != NULL) {
+        gh_workbuf *below = b->below;
+        push_full(h, b);
+        w->nbufs--;
+        b = below;
+    }
+    gh_unlock(&h->conc.work_lock);
+    return true;
+}
+
+void
+gh_par_share(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    gh_gcwork *w = &p->conc->work;
+    if (atomic_load_explicit(&h->conc.has_full, memory_order_relaxed)) {
+        return;
+    }
+    gh_workbuf *b = w->top->below;
+    if (b != NULL) {
+        w->top->below = b->below;
+        b->below = NULL;
+    } else if (w->top->n >= MIN_SHARE) {
+        // The older half, which leads to more.
+        b = gh_gcwork_take(h, w);
+        if (b == NULL) {
+            return;
+        }
+        const size_t half = w->top->n / 2, rest = w->top->n - half;
+        for (size_t i = 0; i < half; i++) {
+            b->obj[i] = w->top->obj[i];
+        }
+        for (size_t i = 0; i < rest; i++) {
+            w->top->obj[i] = w->top->obj[half + i];
+        }
+        b->n = half;
+        w->top->n = rest;
+    } else {
+        return;
+    }
+    gh_lock(&h->conc.work_lock);
+    push_full(h, b);
+    w->nbufs--;
+    gh_unlock(&h->conc.work_lock);
+}
+
+// take_full makes a buffer of the heap's list the top one of p, whose queue is
+// empty.
+static bool
+take_full(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    gh_conc *c = &h->conc;
+    gh_gcwork *w = &p->conc->work;
+    if (!atomic_load(&c->has_full)) {
+        return false;
+    }
+    gh_lock(&c->work_lock);
+    gh_workbuf *b = c->full;
+    if (b != NULL) {
+        c->full = b->below;
+        if (c->full == NULL) {
+            atomic_store(&c->has_full, false);
+        }
+        b->below = NULL;
+        w->nbufs++;
+        keep_spare(h, w, w->top);
+        w->top = b;
+    }
+    gh_unlock(&c->work_lock);
+    return b != NULL;
+}
+
+// ---- roots ------------------------------------------------------------------------------------
+
+// next_slots finds the next stretch of root slots; 0: there is none.
+static size_t
+next_slots(gh_heap *h, const gh_slot **slots)
+{
+    gh_conc *c = &h->conc;
+    size_t n = 0;
+    gh_lock(&h->roots_lock);
+    while (c->root_block != NULL && n == 0) {
+        gh_slots *b = c->root_block;
+        if (c->root_slot == b->n) {
+            c->root_block = b->next;
+            c->root_slot = 0;
+            continue;
+        }
+        n = b->n - c->root_slot < ROOT_STRETCH ? b->n - c->root_slot
+                                               : ROOT_STRETCH;
+        *slots = b->slot + c->root_slot;
+        c->root_slot += n;
+    }
+    if (n == 0 && c->root_handle < c->root_handles) {
+        *slots = gh_handles_slot(&h->handles, c->root_handle + 1);
+        n = c->root_handles - c->root_handle;
+        if (n > GH_HANDLE_CHUNK) {
+            n = GH_HANDLE_CHUNK;
+        }
+        c->root_handle += (uint32_t)n;
+    }
+    if (n == 0) {
+        atomic_store(&c->has_roots, false);
+    }
+    gh_unlock(&h->roots_lock);
+    return n;
+}
+
+static bool
+mark_some_roots(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    const gh_slot *slots;
+    if (!atomic_load(&h->conc.has_roots)) {
+        return false;
+    }
+    const size_t n = next_slots(h, &slots);
+    gh_mark k = open_p(p);
+    for (size_t i = 0; i < n; i++) {
+        par_word(&k, gh_word_load(&slots[i].word), gh_mark_room(&k));
+    }
+    close_p(p, &k);
+    return n > 0;
+}
+
+gh_status
+gh_par_prepare(gh_heap *h)
+{
+    for (int32_t i = 0; i < h->procs; i++) {
+        gh_status st = gh_gcwork_prepare(h, &h->allp[i]->conc->work);
+        if (st != GH_OK) {
+            return st;
+        }
+    }
+    return GH_OK;
+}
+
+// mark_finalized: as in mgcmark.c.
+static void
+mark_finalized(gh_p *p, const gh_mspan *s, unsigned index, bool again)
+{
+    if (!gh_spanclass_noscan(s->spanclass)) {
+        gh_mark k = open_p(p);
+        k.bytes_marked += again ? 0 : s->elemsize;
+        scan_object(&k, gh_mspan_obj_base(s, index));
+        close_p(p, &k);
+    }
+}
+
+void
+gh_par_mark_finalized(gh_p *p, const gh_mspan *s, unsigned index)
+{
+    mark_finalized(p, s, index, false);
+}
+
+// mark_specials: as mark_all_specials in mgcmark.c. Go: markrootSpans.
+static void
+mark_specials(gh_p *p, bool again)
+{
+    gh_heap *h = p->heap;
+    for (size_t w = 0; w < h->narenas * (GH_PAGES_PER_ARENA / 64); w++) {
+        const gh_heap_arena *ha = h->arenas[w / (GH_PAGES_PER_ARENA / 64)];
+        uint64_t bits = ha->page_specials[w % (GH_PAGES_PER_ARENA / 64)];
+        for (; bits != 0; bits &= bits - 1) {
+            const gh_mspan *s = h->spans[w * 64 + gh_ctz64(bits)];
+            for (const gh_special *x = s->specials; x != NULL; x = x->next) {
+                if (x->kind == GH_SPECIAL_FINALIZER) {
+                    mark_finalized(
+                        p, s,
+                        gh_mspan_obj_index(s, s->base + (uintptr_t)x->offset),
+                        again);
+                } else if (x->kind == GH_SPECIAL_WEAK) {
+                    gh_par_shade(p, ((const gh_weak *)x)->box);
+                }
+            }
+        }
+    }
+}
+
+void
+gh_par_begin(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    gh_conc *c = &h->conc;
+    atomic_store(&c->overflowed, false);
+    for (int32_t i = 0; i < h->procs; i++) {
+        const gh_p *q = h->allp[i];
+        gh_par_shade(p, q->mcache.tiny);  // Go: gcMarkTinyAllocs
+        gh_par_shade(p, q->pending.word);
+    }
+    gh_lock(&h->window->lock);
+    for (const gh_pin *pin = h->window->pins; pin != NULL; pin = pin->next) {
+        gh_par_shade(p, pin->slot.word);
+    }
+    gh_unlock(&h->window->lock);
+    mark_specials(p, false);
+    gh_lock(&h->roots_lock);
+    c->root_block = h->blocks;
+    c->root_slot = 0;
+    c->root_handle = 0;
+    c->root_handles = h->handles.made;
+    atomic_store(&c->has_roots, true);
+    gh_unlock(&h->roots_lock);
+    (void)gh_par_flush(p);
+}
+
+// ---- draining ------------------------------------------------------------------------------------
+
+// drain_queue scans p's own queue until it is empty or k has done work. An
+// object is scanned some objects after it left the queue: its memory arrives
+// meanwhile.
+static void
+drain_queue(gh_mark *k, uint64_t work)
+{
+    uintptr_t ring[RING] = {0};
+    unsigned head = 0, inflight = 0;
+    while (k->scan_work < work) {
+        uintptr_t in = 0;
+        if (GH_LIKELY(k->sp > k->w->top->obj)) {
+            in = *--k->sp;
+            __builtin_prefetch((const void *)in);
+            __builtin_prefetch(k->h->bm.ptr_bits + (in - k->base) / 512);
+            inflight++;
+        } else if (gh_mark_pop_buf(k)) {
+            continue;
+        }
+        const uintptr_t v = ring[head];
+        ring[head] = in;
+        head = (head + 1) % RING;
+        if (v == 0) {
+            if (inflight == 0) {
+                return;
+            }
+            continue;
+        }
+        inflight--;
+        scan_object(k, v);
+    }
+    for (unsigned i = 0; i < RING; i++) {
+        const uintptr_t v = ring[(head + RING - 1 - i) % RING];
+        if (v != 0) {
+            queue(k, v, gh_mark_room(k));
+        }
+    }
+}
+
+static bool
+queue_is_empty(const gh_p *p)
+{
+    const gh_workbuf *top = p->conc->work.top;
+    return top->n == 0 && top->below == NULL;
+}
+
+bool
+gh_par_drain(gh_p *p, uint64_t work)
+{
+    uint64_t done = 0;
+    for (;;) {
+        shade_buffer(p);
+        if (queue_is_empty(p) && !take_full(p) && !mark_some_roots(p)) {
+            return true;
+        }
+        gh_mark k = open_p(p);
+        drain_queue(&k, work - done);
+        done += k.scan_work;
+        close_p(p, &k);
+        if (done >= work) {
+            return false;
+        }
+    }
+}
+
+// ---- the end --------------------------------------------------------------------------------------
+
+static void
+drain_here(gh_p *p)
+{
+    while (!gh_par_drain(p, UINT64_MAX)) {
+    }
+}
+
+// rescan scans every marked object that holds pointers, once, and every one with
+// a finalizer.
+static void
+rescan(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    mark_specials(p, true);
+    drain_here(p);
+    for (size_t w = 0; w < h->narenas * (GH_PAGES_PER_ARENA / 64); w++) {
+        const gh_heap_arena *ha = h->arenas[w / (GH_PAGES_PER_ARENA / 64)];
+        uint64_t bits = ha->page_in_use[w % (GH_PAGES_PER_ARENA / 64)];
+        for (; bits != 0; bits &= bits - 1) {
+            const gh_mspan *s = h->spans[w * 64 + gh_ctz64(bits)];
+            if (gh_spanclass_noscan(s->spanclass)) {
+                continue;
+            }
+            for (unsigned i = 0; i < s->nelems; i++) {
+                if (gh_mspan_is_marked(&h->bm, s, i)) {
+                    gh_mark k = open_p(p);
+                    scan_object(&k, gh_mspan_obj_base(s, i));
+                    close_p(p, &k);
+                    drain_here(p);
+                }
+            }
+        }
+    }
+}
+
+void
+gh_par_end(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    gh_conc *c = &h->conc;
+    for (int32_t i = 0; i < h->procs; i++) {
+        drain_here(h->allp[i]);
+        (void)gh_par_settle(h->allp[i]);
+    }
+    if (atomic_load(&c->overflowed)) {
+        // As drain_all in mgcmark.c: until a pass finds nothing new.
+        uint64_t before;
+        do {
+            atomic_store(&c->overflowed, false);
+            before = h->bytes_marked;
+            h->gcc.heap_scan_work = 0;
+            rescan(p);
+            (void)gh_par_settle(p);
+        } while (h->bytes_marked != before || atomic_load(&c->overflowed));
+    }
+    for (int32_t i = 0; i < h->procs; i++) {
+        gh_gcwork_trim(h, &h->allp[i]->conc->work);
+    }
+    gh_lock(&c->work_lock);
+    gh_workbuf *b = c->spare;
+    c->spare = NULL;
+    gh_unlock(&c->work_lock);
+    gh_gcwork_free_list(h, b);
+}
+
+void
+gh_par_fini(gh_heap *h)
+{
+    gh_gcwork_free_list(h, h->conc.full);
+    gh_gcwork_free_list(h, h->conc.spare);
+    h->conc.full = h->conc.spare = NULL;
+}

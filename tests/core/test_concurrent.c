@@ -1,0 +1,272 @@
+// test_concurrent.c: GH_MODE_CONCURRENT. Threads that allocate, store, load and
+// drop at once while cycles run beside them; cycles by themselves; the world
+// stopped; settings; ends in the middle of a cycle. Short enough for every run;
+// `test_concurrent SECONDS` goes on for so long.
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "goheap.h"
+#include "heap.h"
+
+enum { THREADS = 4, SLOTS = 64, SHARED = 128 };
+
+static void
+say(void *arg, const char *line)
+{
+    (void)arg;
+    (void)fprintf(stderr, "%s\n", line);
+}
+
+// A node is two pointers and two words that belong together.
+static const uint64_t node_mask[1] = {3};
+static const gh_type_desc node_desc = {
+    .name = "node", .size = 48, .align = 8, .ptrdata = 16, .mask = node_mask};
+
+typedef struct world {
+    gh_heap *h;
+    const gh_type *node;
+    gh_slots *shared;
+    atomic_bool stop;
+    atomic_ullong steps;
+    int64_t until_ns;
+} world;
+
+typedef struct job {
+    world *w;
+    uint64_t seed;
+    int steps;
+} job;
+
+static uint64_t
+draw(uint64_t *seed, uint64_t n)
+{
+    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+    return (*seed >> 33) % n;
+}
+
+static gh_heap *
+new_heap(int32_t procs, int32_t gogc, gh_mut **m)
+{
+    gh_options opt;
+    gh_options_init(&opt);
+    opt.mode = GH_MODE_CONCURRENT;
+    opt.procs = procs;
+    opt.gogc = gogc;
+    opt.policy.min_heap = 256 << 10;
+    opt.policy.eager_sweep = false;
+    opt.debug.clobber_free = true;
+    gh_heap *h;
+    CHECK(gh_heap_new(&opt, &h) == GH_OK);
+    CHECK(gh_enter(h, 0, m) == GH_OK);
+    return h;
+}
+
+static void
+make_node(gh_mut *m, const gh_type *t, gh_slot *slot, uint64_t key)
+{
+    CHECK(gh_new(m, slot, t, 1) == GH_OK);
+    uint64_t *words = gh_data(slot);
+    CHECK_EQ(words[0], 0);
+    CHECK_EQ(words[1], 0);
+    words[2] = key;
+    words[3] = key * 3;
+}
+
+// check_node: what a slot holds is a node that nobody freed.
+static void
+check_node(const gh_slot *slot)
+{
+    const uint64_t *words = gh_data(slot);
+    if (words != NULL) {
+        CHECK_EQ(words[3], words[2] * 3);
+    }
+}
+
+static void
+step(job *j, gh_mut *m, gh_slots *own)
+{
+    world *w = j->w;
+    gh_slot *a = gh_slots_at(own, draw(&j->seed, SLOTS));
+    gh_slot *b = gh_slots_at(own, draw(&j->seed, SLOTS));
+    gh_slot *s = gh_slots_at(w->shared, draw(&j->seed, SHARED));
+    switch (draw(&j->seed, 12)) {
+    case 0:
+    case 1:
+    case 2:
+        make_node(m, w->node, a, j->seed >> 8);
+        break;
+    case 3:
+    case 4:
+        if (a->word != 0) {
+            CHECK(gh_store(m, a, draw(&j->seed, 2), b) == GH_OK);
+        }
+        break;
+    case 5:
+    case 6:
+        if (a->word != 0) {
+            CHECK(gh_load(m, b, a, draw(&j->seed, 2)) == GH_OK);
+            check_node(b);
+        }
+        break;
+    case 7:
+        gh_set(m, s, a);
+        break;
+    case 8:
+        gh_set(m, a, s);
+        check_node(a);
+        break;
+    case 9:
+        gh_clear(m, a);
+        break;
+    case 10: {
+        // Garbage of every size, for spans to come and go.
+        gh_slot *g = gh_slots_at(own, SLOTS);
+        CHECK(gh_alloc(m, g, draw(&j->seed, 60) == 0 ? 60000
+                                                     : draw(&j->seed, 900))
+              == GH_OK);
+        break;
+    }
+    default:
+        (void)gh_poll(m);
+        break;
+    }
+}
+
+static void *
+work(void *arg)
+{
+    job *j = arg;
+    world *w = j->w;
+    gh_heap *h = w->h;
+    gh_slots *own = NULL;
+    gh_pin *pin[8] = {0};
+    uint32_t handle[16] = {0};
+    CHECK(gh_slots_new(h, SLOTS + 1, &own) == GH_OK);
+    for (int i = 0; j->steps > 0 ? i < j->steps
+                                 : gh_nanotime() < w->until_ns; i++) {
+        gh_mut *m;
+        CHECK(gh_enter(h, draw(&j->seed, 8) == 0
+                              ? (int32_t)draw(&j->seed, (uint64_t)gh_procs(h))
+                              : GH_ANY_P,
+                       &m)
+              == GH_OK);
+        for (int k = 0; k < 200; k++) {
+            step(j, m, own);
+        }
+        const size_t x = draw(&j->seed, 16), y = draw(&j->seed, SLOTS);
+        if (handle[x] == 0) {
+            CHECK(gh_handle_new(m, &handle[x]) == GH_OK);
+            gh_set(m, gh_handle_slot(h, handle[x]), gh_slots_at(own, y));
+        } else {
+            check_node(gh_handle_slot(h, handle[x]));
+        }
+        if (pin[x % 8] == NULL && gh_slots_at(own, y)->word != 0) {
+            CHECK(gh_pin_new(m, gh_slots_at(own, y), &pin[x % 8]) == GH_OK);
+        }
+        switch (draw(&j->seed, 300)) {
+        case 0:
+        case 1:
+        case 2:
+            CHECK(gh_gc(m) == GH_OK);
+            break;
+        case 3:
+            CHECK(gh_verify(m, say, NULL) == 0);
+            break;
+        case 4: {
+            gh_memstats s;
+            gh_read_mem_stats(m, &s);
+            CHECK(s.mallocs >= s.frees);
+            break;
+        }
+        case 5:
+            (void)gh_set_gogc(m, (int32_t)draw(&j->seed, 200));
+            break;
+        default:
+            break;
+        }
+        gh_leave(m);
+        // What needs no P: drops, in the middle of whatever the others do.
+        if (draw(&j->seed, 3) == 0 && handle[x] != 0) {
+            gh_handle_drop(h, handle[x]);
+            handle[x] = 0;
+        }
+        gh_pin_free(pin[y % 8]);
+        pin[y % 8] = NULL;
+        if (draw(&j->seed, 20) == 0) {
+            gh_slots_free(own);
+            CHECK(gh_slots_new(h, SLOTS + 1, &own) == GH_OK);
+        }
+        atomic_fetch_add(&w->steps, 1);
+    }
+    for (size_t i = 0; i < 16; i++) {
+        if (handle[i] != 0) {
+            gh_handle_drop(h, handle[i]);
+        }
+        gh_pin_free(pin[i % 8]);
+        pin[i % 8] = NULL;
+    }
+    gh_slots_free(own);
+    return NULL;
+}
+
+// stress lets threads do all they can; nothing is lost, and in the end nothing
+// is left.
+static void
+stress(int32_t procs, int steps, int seconds, bool quiet)
+{
+    gh_mut *m;
+    world w = {.h = new_heap(procs, 50, &m)};
+    CHECK(gh_type_new(m, &node_desc, &w.node) == GH_OK);
+    CHECK(gh_slots_new(w.h, SHARED, &w.shared) == GH_OK);
+    gh_leave(m);
+    w.until_ns = gh_nanotime() + (int64_t)seconds * 1000000000;
+    job jobs[THREADS];
+    pthread_t id[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        jobs[i] = (job){&w, (uint64_t)i + 1, steps};
+        CHECK(pthread_create(&id[i], NULL, work, &jobs[i]) == 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        CHECK(pthread_join(id[i], NULL) == 0);
+    }
+    CHECK(gh_enter(w.h, 0, &m) == GH_OK);
+    CHECK(gh_verify(m, say, NULL) == 0);
+    for (size_t i = 0; i < SHARED; i++) {
+        check_node(gh_slots_at(w.shared, i));
+    }
+    gh_slots_free(w.shared);
+    CHECK(gh_gc(m) == GH_OK);
+    CHECK(gh_gc(m) == GH_OK);
+    CHECK(gh_verify(m, say, NULL) == 0);
+    gh_memstats s;
+    gh_stats(m, &s);
+    CHECK_EQ(s.heap_objects, 0);
+    if (!quiet) {
+        printf("%d Ps: %llu steps, %u cycles, %llu stops\n", procs,
+               atomic_load(&w.steps), s.num_gc,
+               (unsigned long long)w.h->conc.stops);
+    }
+    gh_leave(m);
+    gh_heap_free(w.h);
+}
+
+int
+main(int argc, char **argv)
+{
+    if (argc > 1) {
+        for (int32_t procs = 1; procs <= 8; procs *= 2) {
+            stress(procs, 0, atoi(argv[1]), false);
+        }
+        return 0;
+    }
+    stress(1, 300, 0, true);
+    stress(2, 300, 0, true);
+    stress(3, 300, 0, true);
+    stress(4, 300, 0, true);
+    return 0;
+}
