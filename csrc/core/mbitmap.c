@@ -109,7 +109,7 @@ grow(gh_bitmaps *b, gh_mem *mem)
     }
     if (b->meta != NULL) {
         const size_t meta_bytes = (size_t)MAP_WORDS * 64 * sizeof(gh_objmeta);
-        st = gh_sys_map_ready(mem, b->meta + (size_t)b->mapped * 64, meta_bytes, b->stat);
+        st = gh_sys_map_own(mem, b->meta + (size_t)b->mapped * 64, meta_bytes);
         if (st != GH_OK) {
             unmap_ready(b, mem, a, bytes);
             unmap_ready(b, mem, bb, bytes);

@@ -42,7 +42,7 @@ typedef struct gh_bitmaps {
     uint64_t *area[2];      // alloc and mark bits
     uint8_t mark_area;      // of every span that is swept
     uint64_t *ptr_bits;     // bit (address - window) / 8
-    gh_objmeta *meta;       // 64 entries a bit word; NULL: not kept
+    gh_objmeta *meta;       // 64 entries a bit word; NULL: not kept. Not in *stat
     uintptr_t window;
     uint32_t next;          // first word never handed out
     uint32_t mapped;        // words mapped in both areas

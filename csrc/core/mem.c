@@ -111,6 +111,20 @@ gh_sys_map_ready(gh_mem *m, void *v, size_t n, gh_sysstat *stat)
     return st;
 }
 
+gh_status
+gh_sys_map_own(gh_mem *m, void *v, size_t n)
+{
+    GH_ASSERT(n % GH_PHYS_PAGE_SIZE == 0);
+    if (n > gh_sys_room(m) || m->ops->map(m->ctx, v, n) != 0) {
+        return GH_ERR_NOMEM;
+    }
+    m->own += n;
+    if (m->hard_limit != UINT64_MAX) {
+        m->hard_limit -= n;
+    }
+    return GH_OK;
+}
+
 void
 gh_sys_used(gh_mem *m, void *v, size_t n, size_t prepared)
 {

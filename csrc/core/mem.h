@@ -45,6 +45,7 @@ typedef struct gh_mem {
     void *ctx;              // passed to every op
     uint64_t mapped_ready;  // bytes in state Ready (Go: gcController.mappedReady)
     uint64_t hard_limit;    // more than that is refused by who asks gh_sys_room
+    uint64_t own;           // Ready, but in no figure: see gh_sys_map_own
 } gh_mem;
 
 // gh_sys_room is how many bytes more may become Ready.
@@ -76,6 +77,10 @@ GH_NODISCARD gh_status gh_sys_map(gh_mem *m, void *v, size_t n,
 // gh_sys_map_ready is gh_sys_map and gh_sys_used, within hard_limit.
 GH_NODISCARD gh_status gh_sys_map_ready(gh_mem *m, void *v, size_t n,
                                         gh_sysstat *stat);
+// gh_sys_map_own maps what Go has no counterpart of: it is Ready, yet in no Sys and
+// in no mapped_ready, so that goals and limits are Go's. hard_limit counts it, by
+// shrinking [diff:mem.own].
+GH_NODISCARD gh_status gh_sys_map_own(gh_mem *m, void *v, size_t n);
 // prepared is how many of the n bytes were Prepared; the rest was Ready.
 void gh_sys_used(gh_mem *m, void *v, size_t n, size_t prepared);
 // gh_sys_unused gives the pages back. On an error nothing has changed.

@@ -272,7 +272,8 @@ gh_heap_inuse(const gh_heap *h)
 uint64_t
 gh_hard_limit(const gh_heap *h)
 {
-    return h->mem.hard_limit;
+    return h->mem.hard_limit == UINT64_MAX ? UINT64_MAX
+                                           : h->mem.hard_limit + h->mem.own;
 }
 
 uint64_t

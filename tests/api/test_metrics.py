@@ -187,7 +187,7 @@ def test_settings_and_their_off():
 
 
 def test_the_limiter_and_the_scavenger_show():
-    heap = gh.Heap(mode="virtual", memory_limit="3MiB", costs=gh.Costs(scan_byte=50))
+    heap = gh.Heap(mode="virtual", memory_limit="1MiB", costs=gh.Costs(scan_byte=50))
     with heap:
         more = heap.new_many(Node, 20_000)
         for _ in range(3000):

@@ -279,6 +279,41 @@ test_books_below_zero(void)
     CHECK_EQ(WTERMSIG(status), SIGABRT);
 }
 
+// What Go has no counterpart of is in no figure, but hard_limit counts it.
+static void
+test_own(void)
+{
+    gh_mem_fault os = {0};
+    gh_mem m;
+    gh_sysstat stat = {0};
+    gh_mem_init(&m, gh_mem_fault_ops(), &os);
+    m.hard_limit = 3 * PAGE;
+    void *v;
+    CHECK(gh_sys_reserve_aligned(&m, 8 * PAGE, PAGE, &v) == GH_OK);
+    unsigned char *b = v;
+    CHECK(gh_sys_map_own(&m, b, 4 * PAGE) == GH_ERR_NOMEM);
+    os.fail_from = os.calls;
+    os.fail_count = 1;
+    CHECK(gh_sys_map_own(&m, b, PAGE) == GH_ERR_NOMEM);
+    CHECK_EQ(m.own, 0);
+    CHECK_EQ(gh_sys_room(&m), 3 * PAGE);
+    CHECK(gh_sys_map_own(&m, b, 2 * PAGE) == GH_OK);
+    b[2 * PAGE - 1] = 1;
+    CHECK_EQ(m.own, 2 * PAGE);
+    CHECK_EQ(m.mapped_ready, 0);
+    CHECK_EQ(stat.bytes, 0);
+    CHECK_EQ(gh_sys_room(&m), PAGE);
+    CHECK(gh_sys_map_ready(&m, b + 2 * PAGE, 2 * PAGE, &stat) == GH_ERR_NOMEM);
+    CHECK(gh_sys_map_ready(&m, b + 2 * PAGE, PAGE, &stat) == GH_OK);
+    CHECK_EQ(gh_sys_room(&m), 0);
+    gh_sys_unreserve(&m, v, 8 * PAGE);
+    m.hard_limit = UINT64_MAX;  // none: stays none
+    CHECK(gh_sys_reserve_aligned(&m, PAGE, PAGE, &v) == GH_OK);
+    CHECK(gh_sys_map_own(&m, v, PAGE) == GH_OK);
+    CHECK_EQ(m.hard_limit, UINT64_MAX);
+    gh_sys_unreserve(&m, v, PAGE);
+}
+
 int
 main(void)
 {
@@ -289,5 +324,6 @@ main(void)
     test_each_call_fails();
     test_fault_window();
     test_books_below_zero();
+    test_own();
     return 0;
 }
