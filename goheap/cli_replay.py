@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any, Literal
+from typing import Any
 
+from .aliases import TraceKind
 from .errors import HeapError
 from .settings import Costs
 from .replay import DEATHS, MODES, Replay, replay
@@ -102,10 +103,10 @@ def run_replay(args: argparse.Namespace) -> int:
     except (HeapError, OSError, ValueError, TypeError, MemoryError) as e:
         print(f"goheap replay: {e}", file=sys.stderr)
         return 1
-    flags: tuple[tuple[Literal["gctrace", "scavtrace", "gcpacertrace"], bool], ...] = (
+    flags: tuple[tuple[TraceKind, bool], ...] = (
         ("gctrace", args.gctrace), ("scavtrace", args.scavtrace),
         ("gcpacertrace", args.pacertrace))
-    kinds = [kind for kind, wanted in flags if wanted]
+    kinds: list[TraceKind] = [kind for kind, wanted in flags if wanted]
     if kinds:
         # Beside JSON the lines go where Go's runtime writes them.
         (sys.stderr if args.json else sys.stdout).write(r.gctrace(*kinds))

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Literal, overload
 
 from . import _core
-from .aliases import Color, Mode, Phase
+from .aliases import Color, Mode, Phase, TraceKind
 from . import watch as _watch
 from .errors import HeapClosedError, HeapCorruptionError
 from .final import Cleanup, WeakRef, held_by, make_cleanup, make_weak
@@ -350,7 +350,7 @@ class Heap(_core.HeapPart):
         """All cycles so far, oldest first: a live view."""
         return _Cycles(self)
 
-    def gctrace(self, *kinds: Literal["gctrace", "scavtrace", "gcpacertrace"]) -> str:
+    def gctrace(self, *kinds: TraceKind) -> str:
         """What Go prints with GODEBUG=kind=1, about all cycles so far, each line ended.
 
         kinds: "gctrace" (also if none is given), "scavtrace", "gcpacertrace". The formats are

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
 from . import _core
-from .aliases import Limit, Path, Percent, Progress
+from .aliases import Limit, Path, Percent, Progress, TraceKind
 from .errors import HeapError, TraceError
 from .settings import Costs, Knobs, Policy
 from .stats import GCCycle, trace_lines
@@ -90,7 +90,7 @@ class Replay:
         d["series"] = [s._asdict() for s in self.series]
         return d
 
-    def gctrace(self, *kinds: Literal["gctrace", "scavtrace", "gcpacertrace"]) -> str:
+    def gctrace(self, *kinds: TraceKind) -> str:
         """What Go prints with GODEBUG=kind=1, each line ended: see Heap.gctrace."""
         return trace_lines(self.cycles, kinds)
 

@@ -5,10 +5,10 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from . import _core
-from .aliases import Color
+from .aliases import Color, TraceKind
 from .settings import Policy
 
 __all__ = ["BySize", "Explanation", "GCCycle", "Histogram", "MemStats", "MemStatsDiff", "ObjectInfo",
@@ -119,7 +119,7 @@ MemStats.go_names = MappingProxyType({
 _LINES = {"gctrace": ("gc ", "GC "), "scavtrace": ("scav ",), "gcpacertrace": ("pacer: ",)}
 
 
-def trace_lines(cycles: Iterable[GCCycle], kinds: tuple[str, ...]) -> str:
+def trace_lines(cycles: Iterable[GCCycle], kinds: tuple[TraceKind, ...]) -> str:
     """The lines of those kinds about the cycles."""
     for kind in kinds:
         if not isinstance(kind, str):
@@ -173,7 +173,7 @@ class GCCycle:
     def __str__(self) -> str:
         return next(line for line in self.text.splitlines() if line.startswith("gc "))
 
-    def gctrace(self, *kinds: Literal["gctrace", "scavtrace", "gcpacertrace"]) -> str:
+    def gctrace(self, *kinds: TraceKind) -> str:
         """What Go prints about this cycle with GODEBUG=kind=1, each line ended.
 
         kinds: "gctrace" (also if none is given), "scavtrace", "gcpacertrace". The lines come
