@@ -179,6 +179,11 @@ start_state(gh_heap *h)
         h->stats.large_alloc_count++;
     }
     gh_gcc_commit(&h->gcc, true);
+    if (n > 0) {
+        // A cycle found it: the scavenger knows what was kept, and for which goal.
+        h->gcc.last_heap_goal = gh_gcc_heap_goal(&h->gcc);
+        h->last_heap_in_use = n;
+    }
 }
 
 // take_ballast allocates what the policy keeps alive, as a program does that

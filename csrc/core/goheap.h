@@ -455,6 +455,10 @@ GH_NODISCARD gh_status gh_free_os_memory(gh_mut *m);
 void gh_sweep_all(gh_mut *m);
 // gh_sweep_some sweeps at most n spans, as a turn of Go's background sweeper does.
 void gh_sweep_some(gh_mut *m, uint64_t n);
+// gh_scavenge_some is a turn of the background scavenger, which GH_MODE_STW has not
+// otherwise: while more is kept than its goals want, and for 1 ms of work, pieces of
+// 64 KiB go back to the OS. Returns the bytes.
+uint64_t gh_scavenge_some(gh_mut *m);
 
 // Settings; they take effect at once. gh_set_gogc returns the old percentage.
 // Off means that no cycle runs when it returns: it waits for one that marks.

@@ -279,7 +279,6 @@ end_cycle(gh_p *p)
     rec->pacer.old_cons_mark = seen.old_cons_mark;
     gh_limiter_start_gc(&h->limiter, false, rec->mark_end_ns);
     set_phase(h, GH_PHASE_MARKTERM);
-    h->last_heap_in_use = h->gcc.heap_in_use.bytes;
     rec->heap_end = h->gcc.heap_live;
     rec->heap_goal = h->gcc.last_heap_goal;
     rec->scan_work = h->gcc.heap_scan_work;
@@ -299,6 +298,8 @@ end_cycle(gh_p *p)
     if (h->sweep_drained) {
         h->clock_ns += cost->sweep_page * (double)h->pages_swept;
     }
+    // For the scavenger: what is in use, less what an eager sweep has freed.
+    h->last_heap_in_use = h->gcc.heap_in_use.bytes;
     gh_gc_commit(h);
 
     if (h->concurrent) {
@@ -520,6 +521,15 @@ gh_sweep_some(gh_mut *m, uint64_t n)
     while (n > 0 && gh_sweepone(m->heap) != GH_SWEEP_NOTHING) {
         n--;
     }
+}
+
+uint64_t
+gh_scavenge_some(gh_mut *m)
+{
+    double worked;
+    const uint64_t n = gh_scav_run(&m->heap->scavenger, &worked);
+    m->heap->scavenger.released_bg += n;
+    return n;
 }
 
 void

@@ -253,8 +253,7 @@ struct gh_script_run {
     size_t ntypes, types_cap;
 
     uint64_t begun, cycles;       // begun and ended, as last seen
-    uint64_t goal, last_goal;     // now, and when the last cycle ended
-    bool scavenging;              // see pace_scavenger
+    bool scavenging;              // the background scavenger has worked, and sleeps
     uint64_t mapped;              // at the baseline, as the limit counts it
     int64_t memlimit;             // bytes more, as the script says
     int64_t records;              // bytes taken off it for the reference's records

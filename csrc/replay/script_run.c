@@ -28,7 +28,7 @@ enum {
     STACK_SCAN_RANDOM = 2640,
     STACK_SCAN_GC = 2432,
     STACK_SCAN_FREEOS = 2456,
-    STACK_SCAN_SCAVENGER = 64,  // more while the background scavenger has work
+    STACK_SCAN_SCAVENGER = 64,  // more while the background scavenger sleeps
     STACK_SCAN_P = 224,         // more for each P but the first: its mark worker,
     STACK_SCAN_P_LESS = 16,     // and less for all of them
     STACK_SCAN_PAR = 368,       // more in par: the worker, and who waits for it
@@ -326,24 +326,6 @@ set_root_scan(gh_script_run *r, const gh_type *t, uint64_t size)
     gh_set_root_scan(r->m, GLOBALS_SCAN, n);
 }
 
-// pace_scavenger works out whether the reference's background scavenger finds
-// more pages than it wants to keep. It starts after a cycle; a later goal may only
-// stop it. (mgcscavenge.go:gcPaceScavenger)
-static void
-pace_scavenger(gh_script_run *r, bool cycle_ended)
-{
-    gh_pacer_stats p;
-    gh_pacer_get(r->heap, &p);
-    if (cycle_ended) {
-        r->last_goal = r->goal;
-    }
-    r->goal = p.heap_goal;
-    const double keep = 1.1 * (double)p.heap_inuse
-                        * ((double)r->goal / (double)r->last_goal);
-    r->scavenging = (cycle_ended || r->scavenging)
-                    && (double)(p.heap_inuse + p.heap_free) >= keep + 4096;
-}
-
 // count_span follows how many spans there were at most, and of which classes:
 // what the reference has made records for.
 static void
@@ -417,11 +399,12 @@ poll(gh_script_run *r)
         r->cycles = ended;
         if (r->s->mode == GH_MODE_STW) {
             // The background sweeper has one turn before the program goes on, and
-            // no other in a program that never waits.
+            // no other in a program that never waits; so has the scavenger, which
+            // then sleeps until the next cycle, or parks if there was nothing to do.
             gh_sweep_some(r->m, SWEEP_BATCH);
+            r->scavenging = gh_scavenge_some(r->m) > 0;
         }
         follow_records(r);
-        pace_scavenger(r, true);
         log_event(r, true);
     }
     return true;
@@ -835,7 +818,6 @@ set_memlimit(gh_script_run *r, int64_t n, uint32_t column)
     }
     r->memlimit = n;
     limit_memory(r);
-    pace_scavenger(r, false);
     return poll(r);
 }
 
@@ -936,7 +918,6 @@ execute(gh_script_run *r, const gh_op *op, uint64_t *budget)
                         "gogc %" PRId64 " is larger than %d", n, INT32_MAX);
         }
         (void)gh_set_gogc(r->m, n < 0 ? -1 : (int32_t)n);
-        pace_scavenger(r, false);
         return poll(r);
     case GH_OP_MEMLIMIT:
         return eval(r, &op->a, &n) && set_memlimit(r, n, op->a.column);
@@ -1051,7 +1032,6 @@ gh_script_run_new_on(const gh_script *s, const gh_mem_ops *ops, void *ctx,
         goto fail;
     }
     take_snap(r, &r->base, 0, true);
-    r->goal = r->last_goal = r->base.pacer.heap_goal;
     r->mapped = NON_HEAP + r->base.pacer.heap_inuse + r->base.pacer.heap_free;
     r->memlimit = GH_LIMIT_OFF;
     if (s->limited) {

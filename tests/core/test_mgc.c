@@ -181,6 +181,7 @@ test_forced(void)
     CHECK_EQ(f.h->gcc.heap_scan, 99 * 8);
     CHECK_EQ(c.heap_inuse, gh_heap_inuse(f.h));
     CHECK_EQ(c.heap_inuse, 8192 + 106496);
+    CHECK_EQ(f.h->last_heap_in_use, c.heap_inuse);  // swept at once: after it
     // The clock: the stops and the price of the work, halved by two Ps.
     const gh_costs *cost = &f.o.costs;
     CHECK_EQ(c.pause_ns[0], (uint64_t)cost->stop);
