@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -165,51 +166,132 @@ def test_stats_and_procs_in_the_middle(heap):
     assert heap.num_gc == 2 and len(kept) == 100
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.integers(0, 2 ** 32), st.sampled_from(["lazy", "eager"]), st.sampled_from(MARKERS))
-def test_any_interleaving_loses_nothing(seed, sweep, marker):
-    """A program and the marker by turns; the heap's own check after each step."""
-    rng = random.Random(seed)
-    policy = gh.Policy(sweep=sweep, **marker)
-    with gh.Heap(gogc="off", policy=policy, address_space="1GiB") as heap:
-        names = {}  # variable -> number of its object
-        held = {}
-        model = {}  # number -> [a, b]
-        for number in range(60):
-            x, y = rng.randrange(5), rng.randrange(5)
-            what = rng.randrange(8)
-            if what <= 1:
-                held[x] = heap.new(Node, key=number)
-                names[x], model[number] = number, [None, None]
-            elif what <= 3 and x in held:
-                side = rng.randrange(2)
-                setattr(held[x], "ab"[side], held.get(y))
-                model[names[x]][side] = names.get(y)
-            elif what == 4 and x in held:
-                side = rng.randrange(2)
-                child = getattr(held[x], "ab"[side])
-                number_of = model[names[x]][side]
-                assert (child is None) == (number_of is None)
-                if child is not None:
-                    assert child.key == number_of
-                    held[y], names[y] = child, number_of
-                del child
-            elif what == 5:
-                held.pop(x, None), names.pop(x, None)
-            elif what == 6 and heap.phase == "off":
-                heap.gc_start()
-            elif heap.phase == "mark":
-                if not heap.gc_step(rng.randrange(3)).left:
-                    heap.gc_finish()
-            heap.verify()
-        heap.collect()
-        reachable, stack = set(), list(names.values())
+class Program:
+    """A program written as bytes, two a step; a model knows what it reaches.
+
+    Steps: new objects, stores, loads, dropped variables, blocks; between them the marker
+    does a little. After each step the heap checks itself: colours, barrier and accounting.
+    """
+
+    VARIABLES = 5
+
+    def __init__(self, heap: gh.Heap) -> None:
+        self.heap = heap
+        self.held: dict[int, Node] = {}
+        self.names: dict[int, int] = {}  # variable -> number of its object
+        self.model: dict[int, list[int | None]] = {}  # number -> [a, b]
+        self.mutated = self.marked = 0  # steps of each while a cycle marked
+
+    def step(self, what: int, where: int) -> None:
+        x, y = where % self.VARIABLES, where // self.VARIABLES % self.VARIABLES
+        side = where // 128
+        self.mutated += self.heap.phase == "mark"
+        if what <= 1 or (what <= 5 and x not in self.held):
+            number = len(self.model)
+            self.held[x] = self.heap.new(Node, key=number)
+            self.names[x], self.model[number] = number, [None, None]
+        elif what <= 3:
+            setattr(self.held[x], "ab"[side], self.held.get(y))
+            self.model[self.names[x]][side] = self.names.get(y)
+        elif what <= 5:
+            child = getattr(self.held[x], "ab"[side])
+            number_of = self.model[self.names[x]][side]
+            assert (child is None) == (number_of is None)
+            if child is not None and number_of is not None:
+                assert child.key == number_of
+                self.held[y], self.names[y] = child, number_of
+        else:
+            self.held.pop(x, None), self.names.pop(x, None)
+
+    def run(self, program: bytes, marker: Callable[[int], None]) -> None:
+        for what, where in zip(program[::2], program[1::2]):
+            if what % 11 <= 6:
+                self.step(what % 11, where)
+            else:
+                self.marked += self.heap.phase == "mark"
+                marker(where)
+            self.heap.verify()
+
+    def end(self) -> None:
+        """Nothing is lost, and nothing that isn't reached is kept."""
+        self.heap.collect()
+        reachable: set[int] = set()
+        stack = list(self.names.values())
         while stack:
             n = stack.pop()
             if n not in reachable:
                 reachable.add(n)
-                stack += [k for k in model[n] if k is not None]
-        assert heap.stats().heap_objects == len(reachable)
+                stack += [k for k in self.model[n] if k is not None]
+        assert self.heap.stats().heap_objects == len(reachable)
+        self.heap.verify()
+
+
+WANTED = 2000  # different interleavings in each mode
+programs = st.binary(min_size=40, max_size=110)
+
+
+def test_any_interleaving_loses_nothing_in_a_stopped_world(capsys):
+    """A cycle by hand: the marker scans as many grey objects as the program says."""
+    seen = set()
+
+    @settings(max_examples=WANTED + 200, deadline=None, database=None)
+    @given(programs, st.sampled_from(["lazy", "eager"]), st.sampled_from(["hybrid", "deletion"]),
+           st.sampled_from(MARKERS))
+    def interleave(program, sweep, barrier, kind):
+        policy = gh.Policy(sweep=sweep, barrier=barrier, **kind)
+        with gh.Heap(gogc="off", policy=policy, debug=gh.Debug(checkmark=True),
+                     address_space="1GiB") as heap:
+            p = Program(heap)
+
+            def marker(where):
+                if heap.phase == "off":
+                    heap.gc_start()
+                elif not heap.gc_step(where % 3).left:
+                    heap.gc_finish()
+
+            p.run(program, marker)
+            p.end()
+            if p.mutated and p.marked:
+                seen.add((program, barrier, *kind.values()))
+
+    interleave()
+    with capsys.disabled():
+        print(f"\ninterleavings, stw: {len(seen)}, each step verified", end=" ")
+    assert len(seen) >= WANTED
+
+
+def test_any_interleaving_loses_nothing_beside_the_program(capsys):
+    """Cycles that begin by themselves; the marker gets as much time as the program says."""
+    seen = set()
+
+    @settings(max_examples=WANTED + 200, deadline=None, database=None)
+    @given(programs, st.integers(1, 3), st.sampled_from(["hybrid", "deletion"]),
+           st.sampled_from(["eager", "eager", "eager", "lazy"]), st.sampled_from(MARKERS))
+    def interleave(program, procs, barrier, sweep, kind):
+        policy = gh.Policy(min_heap="16KiB", barrier=barrier, sweep=sweep, **kind)
+        # So dear that a few microseconds are a few objects.
+        with gh.Heap(mode="virtual", gogc=100, procs=procs, policy=policy,
+                     costs=gh.Costs(scan_byte=500), debug=gh.Debug(checkmark=True),
+                     address_space="1GiB") as heap:
+            p = Program(heap)
+
+            def marker(where):
+                if heap.phase == "off":
+                    heap.alloc(40_000 if sweep == "eager" else 1_200_000)  # beyond the trigger
+                else:
+                    heap.advance(where * 100)
+
+            p.run(program, marker)
+            while heap.phase == "mark":
+                heap.advance(100_000)
+            p.end()
+            if p.mutated and p.marked:
+                seen.add((program, procs, barrier, sweep, *kind.values()))
+
+    interleave()
+    with capsys.disabled():
+        print(f"\ninterleavings, virtual: {len(seen)}, each step verified", end=" ")
+    assert len(seen) >= WANTED
 
 
 @pytest.mark.parametrize("mode", ["stw", "virtual"])
