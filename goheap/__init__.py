@@ -2,7 +2,7 @@
 from ._core import GO_VERSION, Roots
 from .aliases import Color, Limit, Mode, Path, Percent, Phase, Progress, Size
 from .errors import (ForeignRefError, HeapClosedError, HeapCorruptionError, HeapError,
-                     HeapMemoryError, HeapStateError, ScriptError, TraceError)
+                     HeapMemoryError, HeapStateError, LostObjectError, ScriptError, TraceError)
 from .types import (Array, Block, Embed, Field, Fixed, Interface, Ptr, Ref, Slice, String, Struct,
                     TypeInfo, Words, bool_, define, fixed, float32, float64, int8, int16, int32,
                     int64, sizeof, struct, type_info, uint8, uint16, uint32, uint64, uintptr, words)
@@ -28,7 +28,7 @@ __all__ = [
     "Debug", "define", "Edge", "Embed", "Event", "EventLog", "explain", "Explanation", "Field", "Fixed",
     "fixed", "float32", "float64", "ForeignRefError", "GCCycle", "GO_VERSION", "Heap", "heap_of", "Histogram",
     "HeapClosedError", "HeapCorruptionError", "HeapError", "HeapMemoryError", "HeapStateError",
-    "int16", "int32", "int64", "int8", "Interface", "Knobs", "MemStats", "MemStatsDiff", "ObjectInfo",
+    "int16", "int32", "int64", "int8", "Interface", "Knobs", "LostObjectError", "MemStats", "MemStatsDiff", "ObjectInfo",
     "OccupancyRow", "PageRun", "Policy", "Ptr", "Ref", "Replay", "replay", "RootInfo", "Roots",
     "Script", "ScriptError", "ScriptResult", "size_classes", "SizeClass", "sizeof", "Slice",
     "Snapshot", "Span", "Step", "String", "Struct", "Table", "Trace", "TraceError", "type_info",

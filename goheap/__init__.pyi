@@ -21,7 +21,7 @@ from .aliases import (Color as Color, Limit as Limit, Mode as Mode, Path as Path
                       Percent as Percent, Progress as Progress, Size as Size,
                       TraceKind as _TraceKind)
 from .errors import (ForeignRefError, HeapClosedError, HeapCorruptionError, HeapError,
-                     HeapMemoryError, HeapStateError, ScriptError, TraceError)
+                     HeapMemoryError, HeapStateError, LostObjectError, ScriptError, TraceError)
 from .final import Cleanup, WeakRef
 from .replay import Replay, replay
 from .script import Script, ScriptResult
@@ -41,7 +41,7 @@ __all__ = [
     "Debug", "define", "Edge", "Embed", "Event", "EventLog", "explain", "Explanation", "Field", "Fixed",
     "fixed", "float32", "float64", "ForeignRefError", "GCCycle", "GO_VERSION", "Heap", "heap_of", "Histogram",
     "HeapClosedError", "HeapCorruptionError", "HeapError", "HeapMemoryError", "HeapStateError",
-    "int16", "int32", "int64", "int8", "Interface", "Knobs", "MemStats", "MemStatsDiff", "ObjectInfo",
+    "int16", "int32", "int64", "int8", "Interface", "Knobs", "LostObjectError", "MemStats", "MemStatsDiff", "ObjectInfo",
     "OccupancyRow", "PageRun", "Policy", "Ptr", "Ref", "Replay", "replay", "RootInfo", "Roots",
     "Script", "ScriptError", "ScriptResult", "size_classes", "SizeClass", "sizeof", "Slice", "Step",
     "Snapshot", "Span", "String", "Struct", "Table", "Trace", "TraceError", "type_info",

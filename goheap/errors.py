@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 __all__ = ["ForeignRefError", "HeapClosedError", "HeapCorruptionError", "HeapError",
-           "HeapMemoryError", "HeapStateError", "ScriptError", "TraceError"]
+           "HeapMemoryError", "HeapStateError", "LostObjectError", "ScriptError", "TraceError"]
 
 
 class HeapError(Exception):
@@ -40,6 +40,25 @@ class HeapCorruptionError(HeapError, RuntimeError):
 
     def __str__(self) -> str:
         return "%d broken invariants:\n%s" % (len(self.violations), "\n".join(self.violations))
+
+
+class LostObjectError(HeapCorruptionError):
+    """An unsound policy freed an object that is still reachable.
+
+    path leads there now: labels, or addresses of objects without one, from the object that
+    a root holds to the lost one itself. violations: what verify() found, if it was that.
+    """
+
+    def __init__(self, message: str = "", path: tuple[int | str, ...] = (),
+                 violations: tuple[str, ...] = ()) -> None:
+        super().__init__(violations)
+        self.args = (message, path, self.violations)
+        self.message, self.path = message, tuple(path)
+
+    def __str__(self) -> str:
+        way = " -> ".join(x if isinstance(x, str) else hex(x) for x in self.path)
+        lines = (f"{self.message}: {way}" if way else self.message, *self.violations)
+        return "\n".join(lines)
 
 
 class ScriptError(HeapError, ValueError):

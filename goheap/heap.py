@@ -11,7 +11,7 @@ from typing import Any, Literal, overload
 from . import _core
 from .aliases import Color, Mode, Phase, TraceKind
 from . import watch as _watch
-from .errors import HeapClosedError, HeapCorruptionError
+from .errors import HeapClosedError, HeapCorruptionError, LostObjectError
 from .final import Cleanup, WeakRef, held_by, make_cleanup, make_weak
 from .settings import Costs, Debug, Knobs, Policy
 from .snapshot import Snapshot
@@ -574,7 +574,13 @@ class Heap(_core.HeapPart):
         self._next_cycle(knobs.goal or 0, knobs.trigger or 0)
 
     def verify(self) -> None:
-        """Check every invariant; HeapCorruptionError lists what is broken."""
-        broken = tuple(self._verify().splitlines())
+        """Check every invariant; HeapCorruptionError lists what is broken.
+
+        Under an unsound policy LostObjectError names what was lost, and the way to it.
+        """
+        text, lost = self._verify()
+        broken = tuple(text.splitlines())
+        if lost is not None:
+            raise LostObjectError(f"Heap.verify: {lost[0]}", lost[1], broken)
         if broken:
             raise HeapCorruptionError(broken)

@@ -41,6 +41,9 @@ class Policy:
     as Go does with it. Only marker="greentea" scans pages, so "dense" needs it.
     page_cache: each P takes small spans from 64 pages of its own; False: all ask the page
     allocator.
+    barrier: which halves of the write barrier are on, for fields and roots alike: "hybrid",
+    as Go; "deletion", sound too; "insertion" and "none" lose objects: every load is checked
+    then, and raises LostObjectError.
     min_heap: the least heap goal at GOGC=100, bytes or Go's spelling.
     ballast: bytes of a block without pointers that is allocated first and lives as long as
     the heap: it counts in every figure, and its memory is never touched. Being an allocation,
@@ -53,6 +56,7 @@ class Policy:
     page_cache: bool = True
     sweep: Literal["lazy", "eager"] | None = None
     scavenger: Literal["go", "off"] = "go"
+    barrier: Literal["hybrid", "deletion", "insertion", "none"] = "hybrid"
     min_heap: Size = "4MiB"
     ballast: Size = 0
 
@@ -72,6 +76,9 @@ class Policy:
         if self.scan_work == "dense" and self.marker != "greentea":
             raise ValueError('Policy: scan_work="dense" counts pages that are scanned at once, '
                              f'and marker={self.marker!r} scans none; it needs marker="greentea"')
+        if self.barrier not in ("hybrid", "deletion", "insertion", "none"):
+            raise ValueError('Policy: barrier must be "hybrid", "deletion", "insertion" or '
+                             f'"none", not {self.barrier!r}')
         for name in ("min_heap", "ballast"):
             object.__setattr__(self, name, _size("Policy", name, getattr(self, name)))
 
@@ -84,6 +91,8 @@ class Policy:
 class Debug:
     """Checks to switch on; they cost time and change no figure.
 
+    checkmark: when a cycle has marked, all is traced again by other code; an object that
+    the marker missed ends the process with a message, as Go's gccheckmark does.
     clobber_free: sweeping fills the slots that it frees with 0xdeadbeef, as Go's
     GODEBUG=clobberfree=1 does.
     gc_every: n > 0 runs a whole cycle, as collect() does, before every n-th call that
@@ -91,10 +100,12 @@ class Debug:
     the figures. None begins while a cycle is driven by hand.
     """
 
+    checkmark: bool = False
     clobber_free: bool = False
     gc_every: int = 0
 
     def __post_init__(self) -> None:
+        _bool("Debug", "checkmark", self.checkmark)
         _bool("Debug", "clobber_free", self.clobber_free)
         if isinstance(self.gc_every, bool) or not hasattr(type(self.gc_every), "__index__"):
             raise TypeError(f"Debug: gc_every must be an int, not {type(self.gc_every).__name__!r}")

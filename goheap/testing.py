@@ -124,7 +124,9 @@ def policies() -> Any:
 
     least = st.sampled_from([0, "64KiB", "4MiB"]) | st.integers(0, 1 << 24)
     marks = st.sampled_from([("objects", "object"), ("greentea", "object"), ("greentea", "dense")])
-    rest = st.builds(Policy, tiny=st.booleans(), page_cache=st.booleans(), sweep=st.sampled_from([None, "lazy", "eager"]),
+    rest = st.builds(Policy, tiny=st.booleans(), page_cache=st.booleans(),
+                     barrier=st.sampled_from(["hybrid", "deletion"]),
+                     sweep=st.sampled_from([None, "lazy", "eager"]),
                      scavenger=st.sampled_from(["go", "off"]), min_heap=least,
                      ballast=st.sampled_from([0, 0, 1, "1MiB", "20MiB"]))
     return st.builds(lambda m, p: p.replace(marker=m[0], scan_work=m[1]), marks, rest)

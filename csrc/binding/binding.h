@@ -43,6 +43,7 @@ typedef struct class_object class_object;
 typedef struct module_state module_state;
 typedef struct fault_run fault_run;
 typedef struct tap tap;
+typedef struct lost_note lost_note;
 
 // type_slot is a class that a heap knows and the type made for it.
 typedef struct type_slot {
@@ -82,6 +83,9 @@ typedef struct heap_entry {
     uint32_t next_free;     // index + 1 of the next free entry
     heap_end end;           // how the heap of the last generation ended
     tap *taps;              // listening: see watch.c. The holder's of a P
+    // Of a heap whose barrier may lose objects: its scalars are read with a check.
+    bool can_lose;
+    module_state *state;    // that the table is in
 } heap_entry;
 
 // runner is a thread that runs a heap's calls: see callbacks.c.
@@ -130,6 +134,10 @@ struct module_state {
     heap_table heaps;
     fault_run *faults;          // of fault_begin; owned; NULL: off
     bool portable_kernels;      // heaps made from now on: see gh_policy
+    PyObject *lost_error;       // from goheap.errors
+    // What the last operation that met a lost object found out about it; taken
+    // by whoever makes an exception of it.
+    _Atomic(lost_note *) lost;
 };
 
 extern PyModuleDef goheap_module_def;  // constant: see module.c
@@ -352,6 +360,10 @@ gh_status entry_look_detached(heap_entry *e, op_fn fn, void *arg);
 // with the GIL for a P.
 void entry_around_cycle(void *arg, bool begins);
 
+// entry_note_lost keeps the path to the object of a GH_ERR_LOST that was just
+// returned, for set_status_error.
+void entry_note_lost(heap_entry *e, gh_mut *m);
+
 // entry_run runs fn as the holder of a P and returns its status, or that of
 // entering. No exception is set, but for GH_AGAIN: a signal handler raised while
 // this waited.
@@ -367,6 +379,9 @@ entry_run(module_state *state, heap_entry *e, op_fn fn, void *arg)
         PyThreadState *ts;
         gh_around_cycles(m, entry_around_cycle, &ts);
         st = fn(m, arg);
+        if (st == GH_ERR_LOST) {
+            entry_note_lost(e, m);
+        }
         gh_leave(m);
     }
     return st;
@@ -383,6 +398,9 @@ entry_look(heap_entry *e, op_fn fn, void *arg)
     }
     if (st == GH_OK) {
         st = fn(m, arg);
+        if (st == GH_ERR_LOST) {
+            entry_note_lost(e, m);
+        }
         gh_leave(m);
     }
     return st;
@@ -404,6 +422,9 @@ PyObject *set_memory_error(module_state *state, heap_entry *e,
 // set_dead_error sets HeapClosedError for an operation on a dead handle.
 PyObject *set_dead_error(module_state *state, const handle_object *h);
 int import_errors(module_state *state);
+// lost_path_take returns the path of the last note, a tuple of labels and
+// addresses, and what can be said of it through *says; NULL with an exception.
+PyObject *lost_path_take(module_state *state, PyObject **says);
 
 // ---- convert.c -----------------------------------------------------------------------------
 
@@ -536,6 +557,16 @@ static inline char *
 handle_data(const heap_entry *e, const handle_object *h)
 {
     return gh_data(gh_handle_slot(e->heap, h->slot));
+}
+
+// handle_check_lost sets LostObjectError and returns -1 if h's object was lost.
+int handle_check_lost_slow(module_state *state, heap_entry *e,
+                           const handle_object *h, const char *what);
+static inline int
+handle_check_lost(module_state *state, heap_entry *e, const handle_object *h,
+                  const char *what)
+{
+    return e->can_lose ? handle_check_lost_slow(state, e, h, what) : 0;
 }
 
 int ref_type_init(PyObject *module, module_state *state);

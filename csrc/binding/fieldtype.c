@@ -369,7 +369,7 @@ op_copy(gh_mut *m, void *arg)
     }
     char *dst = (char *)gh_data(a->self) + a->off;
     const char *src = gh_data(a->ref);
-    gh_status st = GH_OK;
+    gh_status st = gh_check_lost(m, a->ref);
     uint64_t done = 0;  // bytes copied
     for (uint64_t w = 0; w * 8 < c->ptrdata && st == GH_OK; w++) {
         if (!class_is_pointer(c, w)) {
@@ -411,6 +411,9 @@ int
 codec_put(module_state *state, heap_entry *e, const codec *c, const place *at,
           const handle_object *self, uint64_t off, const cell *v)
 {
+    if (handle_check_lost(state, e, self, "store") < 0) {
+        return -1;
+    }
     if (!codec_is_ref(c) && c->kind != KIND_EMBED) {
         put_scalar(handle_data(e, self) + off, c->size, v->bits);
         return 0;
@@ -439,6 +442,9 @@ PyObject *
 codec_get(module_state *state, heap_entry *e, codec *c, const place *at,
           const handle_object *self, uint64_t off)
 {
+    if (handle_check_lost(state, e, self, "load") < 0) {
+        return NULL;
+    }
     const char *p = handle_data(e, self) + off;
     union {
         int8_t i8;

@@ -100,6 +100,8 @@ table_add(module_state *state, gh_heap *heap, PyObject *owner)
         return NULL;
     }
     e->heap = heap;
+    e->can_lose = gh_can_lose(heap);
+    e->state = state;
     e->weak = weak;
     e->end = END_NONE;
     (void)atomic_fetch_and(&e->users, ~(ENTRY_DEAD | ENTRY_ENDED));
@@ -291,6 +293,9 @@ run_detached(heap_entry *e, int32_t p, op_fn fn, void *arg)
         if (st == GH_OK) {
             ran = true;
             st = fn(m, arg);
+            if (st == GH_ERR_LOST) {
+                entry_note_lost(e, m);
+            }
             gh_leave(m);
         }
         Py_END_ALLOW_THREADS

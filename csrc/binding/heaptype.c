@@ -984,7 +984,7 @@ heap_metrics(PyObject *op, PyObject *histogram)
 }
 
 typedef enum gauge {
-    HEAP_LIVE, HEAP_GOAL, TRIGGER, NUM_GC, NOW, PHASE
+    HEAP_LIVE, HEAP_GOAL, TRIGGER, NUM_GC, NOW, PHASE, CHECKMARKS
 } gauge;
 
 static const struct {
@@ -1008,6 +1008,7 @@ op_gauge(gh_mut *m, void *arg)
     case HEAP_GOAL: a->value = gh_heap_goal(heap); break;
     case TRIGGER: a->value = gh_trigger(heap); break;
     case NUM_GC: a->value = gh_cycles(heap); break;
+    case CHECKMARKS: a->value = gh_checkmarks(heap); break;
     case NOW: a->value = (uint64_t)gh_now(heap); break;
     case PHASE: a->value = (uint64_t)gh_gc_phase(heap); break;
     }
@@ -1095,14 +1096,16 @@ add_line(void *arg, const char *line)
     l->text[l->len++] = '\n';
 }
 
+// op_verify answers GH_ERR_LOST if there are lost objects, for the path to one.
 static gh_status
 op_verify(gh_mut *m, void *arg)
 {
     (void)gh_verify(m, add_line, arg);
-    return GH_OK;
+    return gh_lost(gh_mut_heap(m)) > 0 ? GH_ERR_LOST : GH_OK;
 }
 
-// _verify(): what is broken, one line each, as one str.
+// _verify(): what is broken, one line each, as one str; and of a lost object
+// (what is said of it, its path), or None.
 static PyObject *
 heap_verify(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
@@ -1114,17 +1117,27 @@ heap_verify(PyObject *op, PyObject *Py_UNUSED(ignored))
     lines l = {0};
     const gh_status st = entry_look_detached(e, op_verify, &l);
     entry_unuse(self->state, e);
-    PyObject *text = NULL;
-    if (st != GH_OK) {
+    PyObject *result = NULL;
+    const char *text = l.text == NULL ? "" : l.text;
+    if (st != GH_OK && st != GH_ERR_LOST) {
         set_status_error(self->state, st, "Heap.verify");
     } else if (l.lost) {
         PyErr_NoMemory();
+    } else if (st == GH_OK) {
+        result = Py_BuildValue(
+            "NO", PyUnicode_DecodeUTF8(text, (Py_ssize_t)l.len, "replace"),
+            Py_None);
     } else {
-        text = PyUnicode_DecodeUTF8(l.text == NULL ? "" : l.text,
-                                    (Py_ssize_t)l.len, "replace");
+        PyObject *says;
+        PyObject *path = lost_path_take(self->state, &says);
+        if (path != NULL) {
+            result = Py_BuildValue(
+                "N(NN)", PyUnicode_DecodeUTF8(text, (Py_ssize_t)l.len, "replace"),
+                says, path);
+        }
     }
     free(l.text);
-    return text;
+    return result;
 }
 
 typedef struct info_args {
@@ -1326,6 +1339,9 @@ heap_find_label(PyObject *op, PyObject *arg)
     }
     const gh_status st = entry_look(e, op_find_label, &a);
     entry_unuse(self->state, e);
+    if (st == GH_ERR_LOST) {
+        return set_status_error(self->state, st, "label");
+    }
     if (st != GH_OK) {
         PyErr_Format(PyExc_LookupError, "no object is called %R", arg);
         return NULL;
@@ -1390,7 +1406,8 @@ ref_sizeof(PyObject *module, PyObject *arg)
     if (e == NULL) {
         return NULL;
     }
-    const int64_t size = handle_size(state, e, h);
+    const int64_t size = handle_check_lost(state, e, h, "sizeof") < 0
+                             ? -1 : handle_size(state, e, h);
     entry_unuse(state, e);
     return size < 0 ? NULL : PyLong_FromLongLong(size);
 }
@@ -1480,6 +1497,7 @@ static PyGetSetDef heap_getset[] = {
     {"_phase", heap_gauge, NULL, NULL, (void *)PHASE},
     {"pending", heap_pending, NULL,
      "Calls of on_cycle, finalizers and cleanups that wait.", NULL},
+    {"_checkmarks", heap_gauge, NULL, NULL, (void *)CHECKMARKS},
     {"now_ns", heap_gauge, NULL, "The heap's virtual clock, ns since its birth.",
      (void *)NOW},
     {NULL, NULL, NULL, NULL, NULL},

@@ -256,7 +256,7 @@ module_exec(PyObject *module)
     DO(words_part) DO(roots_type) DO(words) DO(ref) DO(struct_) DO(array)  \
     DO(block) DO(heap_error) DO(closed_error) DO(foreign_error)               \
     DO(state_error) DO(memory_error) DO(corruption_error) DO(script_error)    \
-    DO(types) DO(pin_type)
+    DO(lost_error) DO(types) DO(pin_type)
 
 static int
 module_traverse(PyObject *module, visitproc visit, void *arg)
@@ -284,6 +284,7 @@ module_free(void *module)
     (void)module_clear(module);
     module_state *state = PyModule_GetState(module);
     faults_drop(state);
+    free(atomic_exchange(&state->lost, NULL));
     table_fini(&state->heaps);
 }
 

@@ -68,6 +68,25 @@ handle_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
     return NULL;
 }
 
+static gh_status
+op_check_lost(gh_mut *m, void *arg)
+{
+    return gh_check_lost(m, arg);
+}
+
+int
+handle_check_lost_slow(module_state *state, heap_entry *e,
+                       const handle_object *h, const char *what)
+{
+    const gh_status st =
+        entry_look(e, op_check_lost, gh_handle_slot(e->heap, h->slot));
+    if (st != GH_OK) {
+        set_status_error(state, st, what);
+        return -1;
+    }
+    return 0;
+}
+
 // ---- making handles on what is there already --------------------------------------
 
 // find_args go in and come out of the operations below.
@@ -115,7 +134,10 @@ op_view(gh_mut *m, void *arg)
     }
     gh_slot *slot = gh_handle_slot(a->heap, a->id);
     if (a->off == 0) {
-        gh_set(m, slot, a->self);
+        st = gh_check_lost(m, a->self);
+        if (st == GH_OK) {
+            gh_set(m, slot, a->self);
+        }
     } else {
         st = gh_set_interior(m, slot, a->self, a->off);
     }
@@ -242,7 +264,10 @@ op_of_slot(gh_mut *m, void *arg)
     if (a->self->word == 0) {
         return GH_OK;
     }
-    const gh_status st = gh_handle_new(m, &a->id);
+    gh_status st = gh_check_lost(m, a->self);
+    if (st == GH_OK) {
+        st = gh_handle_new(m, &a->id);
+    }
     if (st == GH_OK) {
         gh_slot *slot = gh_handle_slot(a->heap, a->id);
         gh_set(m, slot, a->self);
@@ -271,11 +296,14 @@ handle_of_slot(module_state *state, heap_entry *e, uint32_t heap_id,
 // ---- sizes ------------------------------------------------------------------------
 
 static gh_status
-op_describe(gh_mut *Py_UNUSED(m), void *arg)
+op_describe(gh_mut *m, void *arg)
 {
     find_args *a = arg;
-    describe(a, a->self);
-    return GH_OK;
+    const gh_status st = gh_check_lost(m, a->self);
+    if (st == GH_OK) {
+        describe(a, a->self);
+    }
+    return st;
 }
 
 int64_t
@@ -428,7 +456,10 @@ handle_repr(PyObject *self)
         return PyUnicode_FromFormat("<%s at %s, heap ended>", name, addr);
     }
     PyObject *text = NULL;
-    if (c->role == ROLE_STRUCT) {
+    if (handle_check_lost(state, e, h, "repr") < 0) {
+        PyErr_Clear();
+        text = PyUnicode_FromFormat("<%s at %s, lost>", name, addr);
+    } else if (c->role == ROLE_STRUCT) {
         PyObject *fields = repr_fields(state, e, h);
         if (fields != NULL) {
             text = PyUnicode_FromFormat("<%s at %s%U>", name, addr, fields);
@@ -620,7 +651,8 @@ ref_length(PyObject *self)
     if (e == NULL) {
         return -1;
     }
-    const int64_t n = handle_length(state, e, h);
+    const int64_t n = handle_check_lost(state, e, h, "len") < 0
+                          ? -1 : handle_length(state, e, h);
     entry_unuse(state, e);
     return (Py_ssize_t)n;
 }

@@ -520,8 +520,12 @@ step_clear(run *r, gh_mut *m, Py_ssize_t i)
 static gh_status
 step_copy(run *r, gh_mut *m, Py_ssize_t i)
 {
-    gh_set(m, slot_at(r->self, i), slot_at(r->other, r->nvalues == 1 ? 0 : i));
-    return GH_OK;
+    const gh_slot *from = slot_at(r->other, r->nvalues == 1 ? 0 : i);
+    const gh_status st = gh_check_lost(m, from);
+    if (st == GH_OK) {
+        gh_set(m, slot_at(r->self, i), from);
+    }
+    return st;
 }
 
 static int
@@ -581,10 +585,13 @@ op_set(gh_mut *m, void *arg)
     const set_args *a = arg;
     if (a->from == NULL) {
         gh_clear(m, a->to);
-    } else {
+        return GH_OK;
+    }
+    const gh_status st = gh_check_lost(m, a->from);
+    if (st == GH_OK) {
         gh_set(m, a->to, a->from);
     }
-    return GH_OK;
+    return st;
 }
 
 // set_slot stores a handle or None, checked, in a slot of r.

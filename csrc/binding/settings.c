@@ -63,18 +63,22 @@ settings_policy(PyObject *o, bool eager, gh_policy *out)
     static const char *const scavengers[] = {"off", "go", NULL};
     static const char *const markers[] = {"objects", "greentea", NULL};
     static const char *const scan_works[] = {"object", "dense", NULL};
+    static const char *const barriers[] = {"hybrid", "deletion", "insertion",
+                                           "none", NULL};
     gh_policy_init(out);
-    int sweep, scavenger, marker, scan_work;
+    int sweep, scavenger, marker, scan_work, barrier;
     if ((sweep = get_choice(o, "sweep", sweeps)) == -2
         || (scavenger = get_choice(o, "scavenger", scavengers)) == -2
         || (marker = get_choice(o, "marker", markers)) == -2
-        || (scan_work = get_choice(o, "scan_work", scan_works)) == -2) {
+        || (scan_work = get_choice(o, "scan_work", scan_works)) == -2
+        || (barrier = get_choice(o, "barrier", barriers)) == -2) {
         return -1;
     }
     out->eager_sweep = sweep == -1 ? eager : sweep == 1;
     out->scavenger = scavenger == 1;
     out->marker = (gh_marker)marker;
     out->scan_work = (gh_scan_work)scan_work;
+    out->barrier = barrier < 0 ? GH_BARRIER_HYBRID : (gh_barrier)barrier;
     return get_bool(o, "tiny", &out->tiny) < 0
                    || get_bool(o, "page_cache", &out->page_cache) < 0
                    || get_size(o, "min_heap", &out->min_heap) < 0
@@ -86,7 +90,8 @@ int
 settings_debug(PyObject *o, gh_debug *out)
 {
     gh_debug_init(out);
-    return get_bool(o, "clobber_free", &out->clobber_free) < 0
+    return get_bool(o, "checkmark", &out->checkmark) < 0
+                   || get_bool(o, "clobber_free", &out->clobber_free) < 0
                    || get_size(o, "gc_every", &out->gc_every) < 0
                ? -1 : 0;
 }

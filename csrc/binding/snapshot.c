@@ -41,6 +41,7 @@ typedef struct snapshot {
     size_t labels_len, labels_cap;
     int32_t nlabels;
     gh_memstats stats;
+    uint64_t lost;          // where an edge leads to a lost object; 0: nowhere
 } snapshot;
 
 static bool
@@ -147,6 +148,10 @@ on_edge(void *arg, const gh_edge *e)
 {
     snapshot *s = arg;
     columns *t = &s->edges;
+    if (e->lost) {
+        s->lost = e->target;
+        return false;
+    }
     if (!columns_add(t)) {
         return false;
     }
@@ -250,6 +255,10 @@ op_snapshot(gh_mut *m, void *arg)
         };
         gh_walk_graph(heap, &fns, s);
         gh_walk_grey(heap, on_grey, s);
+    }
+    if (s->lost != 0) {
+        gh_object o;
+        return gh_object_at_addr(heap, s->lost, &o);  // GH_ERR_LOST
     }
     return s->spans.lost || s->pages.lost || s->roots.lost || s->caches.lost
                    || s->objects.lost || s->edges.lost

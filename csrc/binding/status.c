@@ -2,6 +2,7 @@
 
 #include "binding.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 int
@@ -22,6 +23,7 @@ import_errors(module_state *state)
         {&state->memory_error, "HeapMemoryError"},
         {&state->corruption_error, "HeapCorruptionError"},
         {&state->script_error, "ScriptError"},
+        {&state->lost_error, "LostObjectError"},
     };
     int result = 0;
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
@@ -33,6 +35,122 @@ import_errors(module_state *state)
     }
     Py_DECREF(errors);
     return result;
+}
+
+// ---- lost objects --------------------------------------------------------------
+
+#define NOTE_LABEL 101  // bytes; longer ones there are not
+
+typedef struct lost_step {
+    uint64_t addr;
+    char label[NOTE_LABEL];  // "": none
+} lost_step;
+
+// A path longer than this is kept by its first and last steps.
+#define NOTE_STEPS 1000u
+
+struct lost_note {
+    gh_lost_info info;
+    size_t n;                // steps of the path
+    lost_step step[];        // the last step is always there
+};
+
+static void
+note_step(void *arg, uint64_t addr, const char *label)
+{
+    lost_note *note = arg;
+    if (note->n == NOTE_STEPS) {
+        note->n--;
+    }
+    lost_step *s = &note->step[note->n++];
+    s->addr = addr;
+    s->label[0] = 0;
+    if (label != NULL) {
+        (void)snprintf(s->label, sizeof(s->label), "%s", label);
+    }
+}
+
+// Without memory there is no note, and the exception has no path.
+void
+entry_note_lost(heap_entry *e, gh_mut *m)
+{
+    lost_note *note = malloc(sizeof(*note) + NOTE_STEPS * sizeof(note->step[0]));
+    if (note != NULL) {
+        note->n = 0;
+        if (!gh_lost_path(m, &note->info, note_step, note)) {
+            free(note);
+            note = NULL;
+        }
+    }
+    free(atomic_exchange(&e->state->lost, note));
+}
+
+static PyObject *
+step_object(const lost_step *s)
+{
+    return s->label[0] == 0 ? PyLong_FromUnsignedLongLong(s->addr)
+                            : PyUnicode_DecodeUTF8(
+                                  s->label, (Py_ssize_t)strlen(s->label),
+                                  "replace");
+}
+
+PyObject *
+lost_path_take(module_state *state, PyObject **says)
+{
+    static const char *const roots[] = {"a handle", "roots", "a buffer",
+                                        "a tiny block", "a finalizer",
+                                        "a weak box", "a cleanup", "a pin"};
+    lost_note *note = atomic_exchange(&state->lost, NULL);
+    const size_t n = note == NULL ? 0 : note->n;
+    PyObject *path = PyTuple_New((Py_ssize_t)n);
+    *says = NULL;
+    for (size_t i = 0; path != NULL && i < n; i++) {
+        PyObject *o = step_object(&note->step[i]);
+        if (o == NULL) {
+            Py_CLEAR(path);
+        } else {
+            PyTuple_SET_ITEM(path, (Py_ssize_t)i, o);
+        }
+    }
+    if (path != NULL && n == 0) {
+        *says = PyUnicode_FromString("an object was freed and is reachable");
+    } else if (path != NULL) {
+        char addr[24];
+        const lost_step *last = &note->step[n - 1];
+        (void)snprintf(addr, sizeof(addr), "0x%llx",
+                       (unsigned long long)last->addr);
+        *says = PyUnicode_FromFormat(
+            "%s%s%s was freed by cycle %u%s%s", last->label,
+            last->label[0] == 0 ? "the object at " : " at ", addr,
+            (unsigned)note->info.cycle,
+            note->info.reachable ? " and is reachable, through "
+                                 : "; nothing reaches it any more",
+            note->info.reachable ? roots[note->info.root] : "");
+    }
+    free(note);
+    if (*says == NULL) {
+        Py_CLEAR(path);
+    }
+    return path;
+}
+
+static PyObject *
+set_lost_error(module_state *state, const char *what)
+{
+    PyObject *says;
+    PyObject *path = lost_path_take(state, &says);
+    if (path == NULL) {
+        return NULL;
+    }
+    PyObject *exc = PyObject_CallFunction(
+        state->lost_error, "NN",
+        PyUnicode_FromFormat("%s: %U", what, says), path);
+    Py_DECREF(says);
+    if (exc != NULL) {
+        PyErr_SetObject(state->lost_error, exc);
+        Py_DECREF(exc);
+    }
+    return NULL;
 }
 
 PyObject *
@@ -52,6 +170,8 @@ set_status_error(module_state *state, gh_status st, const char *what)
     case GH_ERR_STATE:
         PyErr_Format(state->state_error, "%s: not in this mode or phase", what);
         return NULL;
+    case GH_ERR_LOST:
+        return set_lost_error(state, what);
     case GH_AGAIN:
         if (PyErr_Occurred()) {
             return NULL;  // raised by a signal handler

@@ -9,6 +9,7 @@
 
 #include "malloc.h"
 #include "mbarrier.h"
+#include "mcheckmark.h"
 #include "special.h"
 #include "mgc.h"
 #include "mgcbg.h"
@@ -30,6 +31,7 @@ gh_status_name(gh_status st)
     case GH_ERR_BADPTR: return "GH_ERR_BADPTR";
     case GH_ERR_STATE: return "GH_ERR_STATE";
     case GH_AGAIN: return "GH_AGAIN";
+    case GH_ERR_LOST: return "GH_ERR_LOST";
     }
     return "unknown status";
 }
@@ -100,11 +102,13 @@ options_are_valid(const gh_options *opt)
     return opt->struct_size == sizeof(*opt)
            && opt->policy.struct_size == sizeof(opt->policy)
            && opt->debug.struct_size == sizeof(opt->debug)
+           && opt->policy.barrier <= GH_BARRIER_NONE
            && opt->costs.struct_size == sizeof(opt->costs) && opt->gogc >= -1
            && opt->memory_limit >= 0 && opt->procs >= 1
            && opt->procs <= GH_MAX_PROCS && opt->mode <= GH_MODE_CONCURRENT
            && (opt->mode != GH_MODE_CONCURRENT
-               || opt->policy.marker == GH_MARKER_OBJECTS)
+               || (opt->policy.marker == GH_MARKER_OBJECTS
+                   && opt->policy.barrier <= GH_BARRIER_DELETION))
            && opt->address_space >= GH_HEAP_ARENA_BYTES
            && opt->address_space <= (uint64_t)1 << 46
            && opt->base_live < GH_MAX_ALLOC
@@ -459,6 +463,7 @@ gh_heap_free(gh_heap *h)
         gh_conc_fini(h);
     }
     free(h->grey.at);
+    free(h->lost.at);
     gh_specials_fini(h);
     gh_handles_fini(&h->handles);
     gh_procs_fini(h);
@@ -721,6 +726,10 @@ object_at_word(gh_heap *h, uintptr_t p, bool held, gh_object *out)
     if (s == NULL) {
         return GH_ERR_BADPTR;
     }
+    gh_status st = gh_lost_check(h, p);
+    if (st != GH_OK) {
+        return st;
+    }
     describe(h, s, index, data, p, out);
     return GH_OK;
 }
@@ -743,10 +752,10 @@ gh_object_at_addr(gh_heap *h, uint64_t addr, gh_object *out)
 static void
 slot_write_weak(gh_mut *m, gh_slot *dst, uintptr_t v)
 {
-    if (m->slow) {
-        gh_barrier_word(m, gh_word_load(&dst->word), v);
+    if (m->heap->phase == GH_PHASE_MARK) {
+        gh_shade(m, v);
     }
-    gh_word_put(&dst->word, v);
+    gh_slot_write(m, dst, v);
 }
 
 gh_status
@@ -857,6 +866,10 @@ find_word(gh_heap *h, const gh_slot *obj, uint64_t word, bool any,
     if (s == NULL) {
         return v == gh_zerobase(h) ? GH_ERR_INVAL : GH_ERR_BADPTR;
     }
+    gh_status st = gh_lost_check(h, obj->word);
+    if (st != GH_OK) {
+        return st;
+    }
     const uintptr_t base = gh_mspan_obj_base(s, index);
     const uint64_t off = v - base;
     if (word >= s->elemsize / GH_PTR_SIZE || off % GH_PTR_SIZE != 0
@@ -884,7 +897,11 @@ gh_load(gh_mut *m, gh_slot *dst, const gh_slot *obj, uint64_t word)
     uintptr_t *w;
     gh_status st = find_word(m->heap, obj, word, false, &w);
     if (st == GH_OK) {
-        gh_slot_write(m, dst, gh_word_load(w));
+        const uintptr_t v = gh_word_load(w);
+        st = gh_lost_check(m->heap, v);
+        if (st == GH_OK) {
+            gh_slot_write(m, dst, v);
+        }
     }
     return st;
 }
@@ -899,9 +916,8 @@ gh_load_any(gh_mut *m, gh_slot *dst, const gh_slot *obj, uint64_t word)
     }
     gh_object o;
     gh_stop_world(m);
-    if (*w != 0 && object_at_word(m->heap, *w, false, &o) != GH_OK) {
-        st = GH_ERR_BADPTR;
-    } else {
+    st = *w == 0 ? GH_OK : object_at_word(m->heap, *w, false, &o);
+    if (st == GH_OK) {
         slot_write_weak(m, dst, *w);
     }
     gh_start_world(m);
@@ -914,6 +930,9 @@ store_word(gh_mut *m, const gh_slot *obj, uint64_t word, const gh_slot *src,
 {
     uintptr_t *w;
     gh_status st = find_word(m->heap, obj, word, any, &w);
+    if (st == GH_OK && src != NULL) {
+        st = gh_lost_check(m->heap, src->word);
+    }
     if (st == GH_OK) {
         gh_word_write(m, w, src == NULL ? 0 : gh_word_load(&src->word));
     }
@@ -944,6 +963,10 @@ gh_status
 gh_pin_new(gh_mut *m, const gh_slot *slot, gh_pin **out)
 {
     gh_window *w = m->heap->window;
+    gh_status st = gh_lost_check(m->heap, slot->word);
+    if (st != GH_OK) {
+        return st;
+    }
     gh_pin *pin = calloc(1, sizeof(*pin));
     if (pin == NULL) {
         return GH_ERR_NOMEM;
@@ -1045,7 +1068,8 @@ gh_walk_objects(gh_heap *h, bool (*fn)(void *arg, const gh_object *o),
                 unsigned index;
                 uintptr_t data;
                 const uintptr_t p = gh_mspan_obj_base(s, i) + head;
-                if (live_object(h, p, false, &index, &data) != NULL) {
+                if (live_object(h, p, false, &index, &data) != NULL
+                    && gh_lost_find(h, p) == NULL) {
                     gh_object o;
                     describe(h, s, i, data, p, &o);
                     if (!fn(arg, &o)) {

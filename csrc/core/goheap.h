@@ -54,6 +54,7 @@ typedef enum gh_status {
     GH_ERR_BADPTR,  // nil, or not a live object of this heap
     GH_ERR_STATE,   // not in this mode or phase
     GH_AGAIN,       // no failure: a try_ call would have had to wait
+    GH_ERR_LOST,    // an object that an unsound barrier lost: see gh_lost_path
 } gh_status;
 
 // gh_status_name returns the constant's name, for messages and logs.
@@ -109,6 +110,15 @@ typedef enum gh_scan_work {
     GH_SCAN_WORK_DENSE,
 } gh_scan_work;
 
+// gh_barrier says which halves of the write barrier are on, for words of objects
+// and for root slots alike (barrier.md). A slot's barrier is its deletion half.
+typedef enum gh_barrier {
+    GH_BARRIER_HYBRID = 0,  // both, as Go
+    GH_BARRIER_DELETION,
+    GH_BARRIER_INSERTION,   // unsound, like the next: marking may miss objects.
+    GH_BARRIER_NONE,        // Loads are checked then: see gh_lost_path.
+} gh_barrier;
+
 // gh_policy is what the heap is made of; the defaults decide as Go does.
 typedef struct gh_policy {
     size_t struct_size;  // set by gh_policy_init
@@ -122,6 +132,7 @@ typedef struct gh_policy {
     bool portable_kernels;  // scan pages in portable C though the CPU has better,
                          // for tests: it shows in the time alone
     bool page_cache;     // a P takes small spans from 64 pages of its own
+    gh_barrier barrier;
     uint64_t min_heap;   // heapMinimum at GOGC=100: 4 MiB
     uint64_t ballast;    // bytes of a block without pointers that is allocated
                          // first and lives as long as the heap
@@ -131,6 +142,8 @@ typedef struct gh_policy {
 // the cycles that gc_every asks for.
 typedef struct gh_debug {
     size_t struct_size;  // set by gh_debug_init
+    bool checkmark;      // after each cycle's marking trace again, by other code,
+                         // and throw if an object was missed
     bool clobber_free;   // sweeping fills freed slots with 0xdeadbeefdeadbeef
     uint64_t gc_every;   // gh_gc before each gc_every-th allocation, but for a
                          // cycle that is driven by hand; 0: none
@@ -706,6 +719,31 @@ GH_NODISCARD gh_status gh_span_at(gh_heap *h, uint64_t addr, gh_span_info *out);
 size_t gh_verify(gh_mut *m, void (*report)(void *arg, const char *line),
                  void *arg);
 
+// gh_checkmarks is how often a second tracing was compared with the marks:
+// once a cycle with checkmark or an unsound barrier.
+uint64_t gh_checkmarks(const gh_heap *h);
+
+// Lost objects: reachable, and freed by a cycle because of an unsound barrier. Their
+// slots are kept as they are until nothing reaches them, so no other object gets
+// harmed; but whatever loads, reads or looks at one answers GH_ERR_LOST.
+bool gh_can_lose(const gh_heap *h);     // its barrier is unsound
+size_t gh_lost(const gh_heap *h);       // how many there are now
+// gh_check_lost answers GH_ERR_LOST if slot's object is one: for clients that are
+// about to use gh_data, or to copy the slot.
+GH_NODISCARD gh_status gh_check_lost(gh_mut *m, const gh_slot *slot);
+// gh_lost_path is about the object of the last GH_ERR_LOST, or any lost one: it
+// tells fn a shortest path to it now, from the object that a root holds to
+// itself (label: NULL or valid during the call). Returns false if nothing is lost.
+typedef struct gh_lost_info {
+    uint64_t addr;    // as shown
+    uint32_t cycle;   // that freed it
+    bool reachable;   // false: fn heard only of the object itself
+    uint8_t root;     // gh_root_kind of the path's beginning
+} gh_lost_info;
+bool gh_lost_path(gh_mut *m, gh_lost_info *out,
+                  void (*fn)(void *arg, uint64_t addr, const char *label),
+                  void *arg);
+
 // ---- events of the slow path --------------------------------------------------------
 
 typedef enum gh_event_kind {
@@ -768,13 +806,15 @@ typedef struct gh_edge {
     uint64_t source;  // the object's start, as shown
     uint64_t offset;  // of the pointer word in it, bytes
     uint64_t target;  // what the word holds, as shown; never nil
+    bool lost;        // the target was lost
 } gh_edge;
 typedef struct gh_graph_fns {
     // label is NULL or valid during the call.
     bool (*object)(void *arg, const gh_object *o, const char *label);
     bool (*edge)(void *arg, const gh_edge *e);  // NULL: not asked for
 } gh_graph_fns;
-// gh_walk_graph walks the objects by address, and after each its pointers.
+// gh_walk_graph walks the objects by address, and after each its pointers. Lost
+// objects are left out.
 void gh_walk_graph(gh_heap *h, const gh_graph_fns *fns, void *arg);
 
 typedef enum gh_root_kind {

@@ -254,6 +254,18 @@ typedef struct gh_grey_list {
     size_t head, n, cap;     // entries at[head], ..., n of them, in a ring
 } gh_grey_list;
 
+// gh_lost_list notes the objects that an unsound barrier lost: see mcheckmark.h.
+typedef struct gh_lost_object {
+    uintptr_t base;          // of its slot
+    uint32_t cycle;          // the cycle that would have freed it
+} gh_lost_object;
+typedef struct gh_lost_list {
+    gh_lost_object *at;      // by address
+    size_t n, cap;
+    uint64_t unnoted;        // lost, and no memory for a note
+    uintptr_t last;          // base of what the last GH_ERR_LOST was about
+} gh_lost_list;
+
 struct gh_pin {
     gh_heap *heap;           // NULL once the heap is gone: see owner
     gh_pin *next, *prev;
@@ -358,6 +370,8 @@ struct gh_heap {
     size_t cycle_cap;
     uint64_t gc_skips;
     uint64_t allocs_asked;   // gc_every: allocations begun
+    gh_lost_list lost;
+    uint64_t checkmarks;     // cycles compared with a second tracing
 
     // ---- roots
     gh_slots *blocks;        // list; guarded by roots_lock

@@ -7,6 +7,7 @@
 #include "goheap.h"
 #include "heap.h"
 #include "malloc.h"
+#include "mcheckmark.h"
 #include "mgcmark.h"
 #include "mstats.h"
 #include "special.h"
@@ -177,6 +178,7 @@ walk_words(const graph_walk *k, const gh_mspan *s, unsigned index,
                 .offset = gh_addr_show(h, slot_base) + word * GH_PTR_SIZE
                           - o->addr,
                 .target = gh_addr_show(h, v),
+                .lost = gh_lost_find(h, v) != NULL,
             };
             if (!k->fns->edge(k->arg, &e)) {
                 return false;
@@ -196,7 +198,8 @@ walk_span(const graph_walk *k, const gh_mspan *s)
                               ? GH_MALLOC_HEADER_SIZE : 0;
     const gh_special *special = s->specials;
     for (unsigned i = 0; i < s->nelems; i++) {
-        if (!is_live(h, s, i)) {
+        if (!is_live(h, s, i)
+            || gh_lost_find(h, gh_mspan_obj_base(s, i)) != NULL) {
             continue;
         }
         const char *label = NULL;

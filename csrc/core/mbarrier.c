@@ -5,7 +5,7 @@
 void
 gh_barrier_slot(gh_p *p, uintptr_t old)
 {
-    if (p->heap->phase != GH_PHASE_OFF) {
+    if (p->heap->phase != GH_PHASE_OFF && gh_has_deletion_half(p->heap)) {
         gh_shade(p, old);
     }
 }
@@ -13,8 +13,13 @@ gh_barrier_slot(gh_p *p, uintptr_t old)
 void
 gh_barrier_word(gh_p *p, uintptr_t old, uintptr_t v)
 {
-    if (p->heap->phase != GH_PHASE_OFF) {
+    if (p->heap->phase == GH_PHASE_OFF) {
+        return;
+    }
+    if (gh_has_deletion_half(p->heap)) {
         gh_shade(p, old);
+    }
+    if (gh_has_insertion_half(p->heap)) {
         gh_shade(p, v);
     }
 }

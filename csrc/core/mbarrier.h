@@ -26,6 +26,20 @@
 // gh_shade marks what v points at, if anything. The phase is mark.
 void gh_shade(gh_p *p, uintptr_t v);
 
+// Policy may leave a half out, or both.
+static inline bool
+gh_has_deletion_half(const gh_heap *h)
+{
+    return h->opt.policy.barrier <= GH_BARRIER_DELETION;
+}
+
+static inline bool
+gh_has_insertion_half(const gh_heap *h)
+{
+    return h->opt.policy.barrier == GH_BARRIER_HYBRID
+           || h->opt.policy.barrier == GH_BARRIER_INSERTION;
+}
+
 // What is done before a slot or a word that holds old is made to hold v. Out of
 // line: nothing unless a cycle marks.
 void gh_barrier_slot(gh_p *p, uintptr_t old);

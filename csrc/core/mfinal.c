@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "mbarrier.h"
+#include "mcheckmark.h"
 #include "mgcmark.h"
 #include "mgcsweep.h"
 
@@ -33,7 +34,7 @@ find(gh_heap *h, const gh_slot *slot, place *at)
         && !gh_heap_bits_in_span(at->s->elemsize)) {
         at->data += GH_MALLOC_HEADER_SIZE;
     }
-    return GH_OK;
+    return gh_lost_check(h, slot->word);
 }
 
 // drop_slot gives a handle back that nobody has seen.
@@ -298,6 +299,10 @@ gh_weak_get(gh_mut *m, gh_slot *dst, const gh_slot *box)
         return GH_AGAIN;
     }
     const uintptr_t p = weak_target(h, box->word);
+    gh_status st = gh_lost_check(h, p);
+    if (st != GH_OK) {
+        return st;
+    }
     if (h->phase == GH_PHASE_MARK) {
         // Nothing else may lead there: Yuasa's half, for a read.
         gh_shade(m, p);

@@ -6,6 +6,7 @@
 
 #include "cpustats.h"
 #include "mcache.h"
+#include "mcheckmark.h"
 #include "mgcbg.h"
 #include "mgcmark.h"
 #include "mgcmark_greenteagc.h"
@@ -257,6 +258,7 @@ end_cycle(gh_p *p)
     const gh_costs *cost = &h->opt.costs;
     gh_cycle *rec = &h->rec;
     const bool stopped = h->opt.mode == GH_MODE_STW;
+    gh_checkmark(h);
     if (stopped || h->by_hand) {
         h->gcc.globals_scan_work += h->globals_scan;
         h->gcc.stack_scan_work += h->stack_scan;

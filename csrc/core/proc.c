@@ -141,7 +141,7 @@ free_dead_pins(gh_p *p, bool marking)
         next = pin->next;
         if (pin->dead) {
             if (marking) {
-                gh_shade(p, pin->slot.word);
+                gh_barrier_slot(p, pin->slot.word);
             }
             gh_pin_unlink(w, pin);
             free(pin);
@@ -167,7 +167,7 @@ free_dying(gh_p *p)
             continue;
         }
         for (size_t i = 0; marking && !b->shaded && i < b->n; i++) {
-            gh_shade(p, b->slot[i].word);
+            gh_barrier_slot(p, b->slot[i].word);
         }
         b->shaded = true;
         if (marking && h->concurrent) {
@@ -197,7 +197,7 @@ gh_drain_handles(gh_p *p)
     while (id != 0) {
         gh_slot *slot = gh_handles_slot(&h->handles, id);
         if (GH_UNLIKELY(marking)) {
-            gh_shade(p, slot->word);
+            gh_barrier_slot(p, slot->word);
         }
         gh_word_put(&slot->word, 0);
         id = gh_handles_release(&h->handles, id);

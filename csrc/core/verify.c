@@ -12,6 +12,7 @@
 #include "goheap.h"
 #include "heap.h"
 #include "mcentral.h"
+#include "mcheckmark.h"
 #include "mcleanup.h"
 #include "mfinal.h"
 #include "mgcmark.h"
@@ -210,7 +211,8 @@ check_root(checker *k, const char *what, uintptr_t v)
 {
     gh_object o;
     if (v != 0
-        && gh_object_at_addr(k->h, gh_addr_of_word(k->h, v), &o) != GH_OK) {
+        && gh_object_at_addr(k->h, gh_addr_of_word(k->h, v), &o)
+               == GH_ERR_BADPTR) {
         complain(k, "[inv:roots.live] a %s holds 0x%" PRIx64
                     ", where no object is", what, gh_addr_of_word(k->h, v));
     }
@@ -319,129 +321,19 @@ check_finals(checker *k)
 
 // ---- the colours ---------------------------------------------------------------------
 
-// tracer follows pointers by other code than the marker: one bit an object, one
-// stack. seen is laid out as the mark bits.
-typedef struct tracer {
-    const gh_heap *h;
-    uint64_t *seen;
-    uintptr_t *stack;
-    size_t n, cap;
-    bool lost;  // no memory: nothing is said
-} tracer;
-
-// trace_visit notes the object that v points at, and stacks it if it is new.
-static void
-trace_visit(tracer *t, uintptr_t v)
-{
-    unsigned i = 0;
-    const gh_mspan *s =
-        v == 0 || v == gh_zerobase(t->h) ? NULL : gh_find_object(t->h, v, &i);
-    if (s == NULL || t->lost) {
-        return;
-    }
-    uint64_t *word = &t->seen[s->bits + i / 64];
-    if ((*word >> (i % 64) & 1) != 0) {
-        return;
-    }
-    *word |= (uint64_t)1 << (i % 64);
-    if (t->n == t->cap) {
-        const size_t cap = t->cap == 0 ? 1024 : 2 * t->cap;
-        uintptr_t *more = realloc(t->stack, cap * sizeof(*more));
-        if (more == NULL) {
-            t->lost = true;
-            return;
-        }
-        t->stack = more;
-        t->cap = cap;
-    }
-    t->stack[t->n++] = gh_mspan_obj_base(s, i);
-}
-
-static void
-trace_object(tracer *t, uintptr_t base)
-{
-    unsigned i = 0;
-    const gh_mspan *s = gh_find_object(t->h, base, &i);
-    for (uint64_t w = 0; w < s->elemsize / GH_PTR_SIZE; w += 64) {
-        uint64_t mask = gh_slot_ptr_mask(t->h, s, i, w);
-        for (; mask != 0; mask &= mask - 1) {
-            trace_visit(t, ((const uintptr_t *)base)[w + gh_ctz64(mask)]);
-        }
-    }
-}
-
-static void
-trace_rest(tracer *t)
-{
-    while (t->n > 0 && !t->lost) {
-        trace_object(t, t->stack[--t->n]);
-    }
-}
-
-// trace_specials follows what the specials of s keep alive: boxes of weak handles,
-// and what objects with finalizers point at.
-static void
-trace_specials(tracer *t, const gh_mspan *s)
-{
-    for (const gh_special *x = s->specials; x != NULL; x = x->next) {
-        if (x->kind == GH_SPECIAL_WEAK) {
-            trace_visit(t, ((const gh_weak *)x)->box);
-        } else if (x->kind == GH_SPECIAL_FINALIZER) {
-            const uintptr_t p = s->base + (uintptr_t)x->offset;
-            trace_object(t, gh_mspan_obj_base(s, gh_mspan_obj_index(s, p)));
-        }
-        trace_rest(t);
-    }
-}
-
-static void
-trace_roots(tracer *t)
-{
-    gh_heap *h = (gh_heap *)t->h;
-    for (int32_t i = 0; i < h->procs; i++) {
-        trace_visit(t, h->allp[i]->mcache.tiny);
-        trace_visit(t, h->allp[i]->pending.word);
-    }
-    gh_lock(&h->roots_lock);
-    for (const gh_slots *b = h->blocks; b != NULL; b = b->next) {
-        for (size_t i = 0; i < b->n; i++) {
-            trace_visit(t, b->slot[i].word);
-            trace_rest(t);
-        }
-    }
-    gh_unlock(&h->roots_lock);
-    for (uint32_t id = 1; id <= h->handles.made; id++) {
-        trace_visit(t, gh_handles_slot(&h->handles, id)->word);
-    }
-    gh_lock(&h->window->lock);
-    for (const gh_pin *pin = h->window->pins; pin != NULL; pin = pin->next) {
-        trace_visit(t, pin->slot.word);
-    }
-    gh_unlock(&h->window->lock);
-    trace_rest(t);
-    for (size_t w = 0; w < h->narenas * (GH_PAGES_PER_ARENA / 64); w++) {
-        uint64_t bits = h->arenas[w / (GH_PAGES_PER_ARENA / 64)]
-                            ->page_specials[w % (GH_PAGES_PER_ARENA / 64)];
-        for (; bits != 0; bits &= bits - 1) {
-            trace_specials(t, h->spans[w * 64 + gh_ctz64(bits)]);
-        }
-    }
-}
-
 // trace_buffers follows what a concurrent cycle has in hand beside its queues.
 static void
-trace_buffers(tracer *t)
+trace_buffers(gh_tracer *t)
 {
     const gh_heap *h = t->h;
     for (int32_t p = 0; p < h->procs; p++) {
         const gh_pconc *c = h->conc.of[p];
         for (uint32_t i = 0; i < c->nwb; i++) {
-            trace_visit(t, c->wb[i]);
-            trace_rest(t);
+            gh_tracer_grey(t, c->wb[i]);
         }
     }
     if (atomic_load(&h->conc.has_roots)) {
-        trace_roots(t);  // some of them are still to be looked at
+        gh_tracer_roots(t);  // some of them are still to be looked at
     }
 }
 
@@ -449,11 +341,7 @@ trace_buffers(tracer *t)
 static void
 trace_one(void *arg, uintptr_t v)
 {
-    tracer *t = arg;
-    unsigned k = 0;
-    const gh_mspan *s = gh_find_object(t->h, v, &k);
-    trace_object(t, gh_mspan_obj_base(s, k));
-    trace_rest(t);
+    gh_tracer_object(arg, v);
 }
 
 // check_colours: were the mutators to stop now, marking from the grey objects
@@ -466,30 +354,34 @@ check_colours(checker *k)
         || atomic_load(&h->conc.overflowed)) {
         return;
     }
-    const size_t words = h->bm.mapped;
-    tracer will = {.h = h, .seen = malloc(words * sizeof(uint64_t) + 8)};
-    tracer must = {.h = h, .seen = calloc(words + 1, sizeof(uint64_t))};
-    if (will.seen != NULL && must.seen != NULL) {
-        memcpy(will.seen, h->bm.area[h->bm.mark_area], words * sizeof(uint64_t));
+    gh_tracer will, must;
+    if (gh_tracer_init(&will, h, false)) {
+        memcpy(will.seen, h->bm.area[h->bm.mark_area],
+               h->bm.mapped * sizeof(uint64_t));
         // What the queue alone would still mark.
         gh_gc_walk_grey(h, trace_one, &will);
         if (h->concurrent) {
             trace_buffers(&will);
         }
-        trace_roots(&must);
-        for (size_t i = 0; i < words && !will.lost && !must.lost; i++) {
-            const uint64_t bad = must.seen[i] & ~will.seen[i];
-            if (bad != 0) {
-                complain(k, "[inv:gc.tricolour] %d reachable objects of bit "
-                            "word %zu are white, and nothing grey leads there",
-                         (int)gh_popcount64(bad), i);
-            }
+    }
+    if (gh_tracer_init(&must, h, true)) {
+        gh_tracer_roots(&must);
+    }
+    for (size_t n = 0; n < must.n && !will.lost && !must.lost; n++) {
+        const uintptr_t base = must.item[n].base;
+        unsigned i = 0;
+        const gh_mspan *s = gh_find_object(h, base, &i);
+        if ((will.seen[s->bits + i / 64] >> (i % 64) & 1) == 0) {
+            const char *label;
+            const uint64_t addr = gh_shown_object(h, base, &label);
+            complain(k, "[inv:gc.tricolour] the object at 0x%" PRIx64 "%s%s is "
+                        "reachable and white, and nothing grey leads there",
+                     addr, label == NULL ? "" : ", ",
+                     label == NULL ? "" : label);
         }
     }
-    free(will.seen);
-    free(will.stack);
-    free(must.seen);
-    free(must.stack);
+    gh_tracer_fini(&will);
+    gh_tracer_fini(&must);
 }
 
 // ---- Green Tea -------------------------------------------------------------------------
@@ -666,6 +558,7 @@ gh_verify(gh_mut *m, void (*report)(void *arg, const char *line), void *arg)
     check_finals(&k);
     check_roots(&k);
     check_colours(&k);
+    gh_lost_report(h, relay, &k);
     check_sums(&k);
     (void)gh_pagealloc_check(&h->pages, relay, &k);
     gh_start_world(m);

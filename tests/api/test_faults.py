@@ -333,7 +333,7 @@ def test_sweep_finds_a_broken_heap(monkeypatch):
 
     def scenario():
         kept.append(gh.Heap(address_space="1GiB"))
-    monkeypatch.setattr(gh.Heap, "_verify", lambda self: "[inv:test] broken")
+    monkeypatch.setattr(gh.Heap, "_verify", lambda self: ("[inv:test] broken", None))
     with pytest.raises(gh.HeapCorruptionError) as e:
         testing.fault_sweep(scenario)
     assert "failing" in e.value.__notes__[0]

@@ -326,6 +326,8 @@ PARAMETERS = {
     "page_cache": ("flag", lambda env: True),
     "clobber_free": ("flag", lambda env: True),
     "gc_every": ("plain int", lambda env: 100),
+    "barrier": ("choice", lambda env: "hybrid"),
+    "checkmark": ("flag", lambda env: True),
     "ballast": ("plain size", lambda env: 0),
     "policy": ("policy", lambda env: gh.Policy()),
     "debug": ("policy", lambda env: gh.Debug()),

@@ -20,6 +20,7 @@
  *   NO_DEL       a store into an object does not shade the old word
  *   NO_INS       a store into an object does not shade the new word
  *   NO_SLOT      a slot that is overwritten or dropped does not shade its word
+ *   INS_SLOT     a slot that is written shades its new word
  *   ALLOC_WHITE  objects made while marking are white
  *   NO_SAFE      the collector does not wait for a mutator inside a store
  *   GO           Go's rule, with slots as stacks: no barrier on them, each
@@ -85,6 +86,12 @@ inline slot_write(s, v) {
 #ifndef NO_SLOT
     if
     :: marking -> shade(slot[s])
+    :: else
+    fi;
+#endif
+#ifdef INS_SLOT
+    if
+    :: marking -> shade(v)
     :: else
     fi;
 #endif

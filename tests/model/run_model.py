@@ -60,6 +60,8 @@ VARIANTS = (
     Variant("no slot barrier, slot by slot", "NO_SLOT SLOTWISE", True),
     Variant("no slot barrier, one inside", "NO_SLOT GATE", False, quick=False, n=2, h=2),
     Variant("no barrier", "NO_DEL NO_INS NO_SLOT", True),
+    Variant("insertion half only, one inside", "NO_DEL NO_SLOT GATE", True),
+    Variant("insertion half only, of slots too", "NO_DEL NO_SLOT INS_SLOT", False),
     Variant("no insertion half, one inside, slot by slot", "NO_INS GATE SLOTWISE", False, n=2, h=2),
     Variant("no insertion half, slot by slot", "NO_INS SLOTWISE", False, quick=False),
     Variant("Go's rule on stacks", "GO", False),
