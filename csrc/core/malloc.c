@@ -212,10 +212,7 @@ alloc_small_scan(gh_p *p, gh_slot *slot, uint8_t spc, const gh_type *t,
     if (s->needzero) {
         memset((void *)v, 0, size);
     }
-    if (s->elemsize != GH_PTR_SIZE) {
-        gh_ptr_bits_set(&p->heap->bm, v, (unsigned)(s->elemsize / GH_PTR_SIZE),
-                        gh_heap_bits_small(t, size));
-    }
+    gh_obj_ptr_bits_set(&p->heap->bm, s, v, gh_heap_bits_small(t, size));
     p->mcache.scan_alloc += scan_alloc_bytes(t, n);
     if (GH_UNLIKELY(p->slow)) {
         gh_mark_new(p, s, index);

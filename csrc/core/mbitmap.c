@@ -11,13 +11,19 @@ area_bytes(size_t window_bytes)
     return window_bytes / 64;
 }
 
+static size_t
+page_mask_bytes(size_t window_bytes)
+{
+    return window_bytes / GH_PAGE_SIZE * sizeof(uint64_t);
+}
+
 gh_status
 gh_bitmaps_reserve(gh_bitmaps *b, gh_mem *mem, uintptr_t window,
                    size_t window_bytes, bool track_types, gh_sysstat *stat)
 {
     GH_ASSERT(window_bytes % GH_HEAP_ARENA_BYTES == 0);
     const size_t bytes = area_bytes(window_bytes);
-    void *a, *bb, *ptrs, *meta = NULL;
+    void *a, *bb, *ptrs, *masks, *meta = NULL;
     gh_status st = gh_sys_reserve_aligned(mem, bytes, GH_PHYS_PAGE_SIZE, &a);
     if (st != GH_OK) {
         return st;
@@ -30,6 +36,11 @@ gh_bitmaps_reserve(gh_bitmaps *b, gh_mem *mem, uintptr_t window,
     if (st != GH_OK) {
         goto fail_ptrs;
     }
+    st = gh_sys_reserve_aligned(mem, page_mask_bytes(window_bytes),
+                                GH_PHYS_PAGE_SIZE, &masks);
+    if (st != GH_OK) {
+        goto fail_masks;
+    }
     if (track_types) {
         st = gh_sys_reserve_aligned(mem, window_bytes, GH_PHYS_PAGE_SIZE,
                                     &meta);
@@ -41,6 +52,7 @@ gh_bitmaps_reserve(gh_bitmaps *b, gh_mem *mem, uintptr_t window,
         .area = {a, bb},
         .mark_area = 1,
         .ptr_bits = ptrs,
+        .page_mask = masks,
         .meta = meta,
         .window = window,
         .limit = (uint32_t)(bytes / 8 > UINT32_MAX ? UINT32_MAX : bytes / 8),
@@ -49,6 +61,8 @@ gh_bitmaps_reserve(gh_bitmaps *b, gh_mem *mem, uintptr_t window,
     return GH_OK;
 
 fail_meta:
+    gh_sys_unreserve(mem, masks, page_mask_bytes(window_bytes));
+fail_masks:
     gh_sys_unreserve(mem, ptrs, bytes);
 fail_ptrs:
     gh_sys_unreserve(mem, bb, bytes);
@@ -64,6 +78,7 @@ gh_bitmaps_release(gh_bitmaps *b, gh_mem *mem, size_t window_bytes)
     gh_sys_unreserve(mem, b->area[0], bytes);
     gh_sys_unreserve(mem, b->area[1], bytes);
     gh_sys_unreserve(mem, b->ptr_bits, bytes);
+    gh_sys_unreserve(mem, b->page_mask, page_mask_bytes(window_bytes));
     if (b->meta != NULL) {
         gh_sys_unreserve(mem, b->meta, window_bytes);
     }
@@ -86,7 +101,18 @@ gh_status
 gh_bitmaps_map_arena(gh_bitmaps *b, gh_mem *mem, size_t arena)
 {
     const size_t bytes = area_bytes(GH_HEAP_ARENA_BYTES);
-    return gh_sys_map_ready(mem, (char *)b->ptr_bits + arena * bytes, bytes, b->stat);
+    void *ptrs = (char *)b->ptr_bits + arena * bytes;
+    gh_status st = gh_sys_map_ready(mem, ptrs, bytes, b->stat);
+    if (st != GH_OK) {
+        return st;
+    }
+    const size_t masks = page_mask_bytes(GH_HEAP_ARENA_BYTES);
+    st = gh_sys_map_ready(mem, (char *)b->page_mask + arena * masks, masks,
+                          b->stat);
+    if (st != GH_OK) {
+        unmap_ready(b, mem, ptrs, bytes);
+    }
+    return st;
 }
 
 static gh_status
@@ -201,6 +227,44 @@ gh_ptr_bits_trim(gh_bitmaps *b, gh_mem *mem, uintptr_t from, uintptr_t to)
     const size_t limit = (to - b->window) / 64 & ~(GH_PHYS_PAGE_SIZE - 1);
     if (first < limit) {
         gh_sys_trim(mem, (char *)b->ptr_bits + first, limit - first);
+    }
+}
+
+// fill_ptr_bits gives every slot of s the mask. What lies behind the last one
+// gets bits too, where nobody looks.
+static void
+fill_ptr_bits(gh_bitmaps *b, const gh_mspan *s, uint64_t mask)
+{
+    const unsigned words = (unsigned)(s->elemsize / GH_PTR_SIZE);
+    if ((words & (words - 1)) != 0) {
+        for (unsigned i = 0; i < s->nelems; i++) {
+            gh_ptr_bits_set(b, gh_mspan_obj_base(s, i), words, mask);
+        }
+        return;
+    }
+    for (unsigned n = words; n < 64; n *= 2) {
+        mask |= mask << n;
+    }
+    uint64_t *w = b->ptr_bits + (s->base - b->window) / (64 * GH_PTR_SIZE);
+    for (uint64_t i = 0; i < s->npages * GH_PAGE_SIZE / (64 * GH_PTR_SIZE);
+         i++) {
+        __atomic_store_n(&w[i], mask, __ATOMIC_RELAXED);
+    }
+}
+
+void
+gh_obj_ptr_bits_set_slow(gh_bitmaps *b, const gh_mspan *s, uintptr_t p,
+                         uint64_t mask)
+{
+    const bool alone = s->alloc_count == 1;
+    uint64_t *all = gh_page_mask_at(b, s->base);
+    for (uint64_t i = 0; i < s->npages; i++) {
+        __atomic_store_n(&all[i], alone ? mask : 0, __ATOMIC_RELAXED);
+    }
+    if (alone) {
+        fill_ptr_bits(b, s, mask);
+    } else {
+        gh_ptr_bits_set(b, p, (unsigned)(s->elemsize / GH_PTR_SIZE), mask);
     }
 }
 

@@ -19,6 +19,12 @@
 // they decide how many slots it has [diff:bitmap.beside]. So a marker touches
 // fewer cache lines, and a payload need never be touched.
 //
+// Mostly all objects of a page have the same pointers. Then their mask is also
+// in page_mask, and a marker reads that in place of their bits: 8 bytes for 8 KiB.
+// 0 means that they differ, or that there are none [inv:bitmap.page_mask]. The
+// first object of an empty span writes the bits of all its slots, so that what
+// follows with the same mask writes nothing.
+//
 // Locking: a span's bits go with the span; the free lists with the heap's
 // holder [lock:world].
 
@@ -42,6 +48,7 @@ typedef struct gh_bitmaps {
     uint64_t *area[2];      // alloc and mark bits
     uint8_t mark_area;      // of every span that is swept
     uint64_t *ptr_bits;     // bit (address - window) / 8
+    uint64_t *page_mask;    // by page number
     gh_objmeta *meta;       // 64 entries a bit word; NULL: not kept. Not in *stat
     uintptr_t window;
     uint32_t next;          // first word never handed out
@@ -147,6 +154,38 @@ gh_ptr_bits_set(gh_bitmaps *b, uintptr_t p, unsigned nwords, uint64_t mask)
         __atomic_store_n(&w[1],
                          (w[1] & ~(keep >> (64 - shift))) | mask >> (64 - shift),
                          __ATOMIC_RELAXED);
+    }
+}
+
+static inline uint64_t *
+gh_page_mask_at(const gh_bitmaps *b, uintptr_t p)
+{
+    return &b->page_mask[(p - b->window) >> GH_PAGE_SHIFT];
+}
+
+// gh_obj_ptr_bits returns the mask of the object of elemsize <= 512 bytes at p.
+static inline uint64_t
+gh_obj_ptr_bits(const gh_bitmaps *b, uintptr_t p, uint64_t elemsize)
+{
+    const uint64_t mask =
+        __atomic_load_n(gh_page_mask_at(b, p), __ATOMIC_RELAXED);
+    return GH_LIKELY(mask != 0)
+               ? mask
+               : gh_ptr_bits_get(b, p, (unsigned)(elemsize / GH_PTR_SIZE));
+}
+
+// gh_obj_ptr_bits_set makes mask that of the new object at p in s, which has
+// been counted. Markers may read meanwhile: of an object that they scan neither
+// its bits change, nor what its page says of it.
+void gh_obj_ptr_bits_set_slow(gh_bitmaps *b, const gh_mspan *s, uintptr_t p,
+                              uint64_t mask);
+
+static inline void
+gh_obj_ptr_bits_set(gh_bitmaps *b, const gh_mspan *s, uintptr_t p,
+                    uint64_t mask)
+{
+    if (GH_UNLIKELY(*gh_page_mask_at(b, p) != mask)) {
+        gh_obj_ptr_bits_set_slow(b, s, p, mask);
     }
 }
 

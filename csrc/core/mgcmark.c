@@ -1,4 +1,4 @@
-// mgcmark.c: marking with the world stopped. See mgcmark.h.
+// mgcmark.c: roots, the marker of objects, marking by hand. See mgcmark.h.
 
 #include "mgcmark.h"
 
@@ -11,22 +11,25 @@
 #include "mgcwork.h"
 #include "special.h"
 
-// Depth of the ring between queue and scan: enough to cover a cache miss.
-#define RING 16u
+// The ring between queue and scan. It is filled up when half of it is left, so
+// that prefetches are issued in a row: one that misses the TLB holds up all that
+// follows until the page table was walked, unless that is another prefetch.
+#define RING   32u
+#define REFILL 16u
 
-// scan_words marks what the words of mask at p point at, if anything, and queues
-// what is new and holds pointers. The caller has made room, or says that there
-// is none.
+// scan_words marks what the words of mask at p point at, if anything, puts what
+// is new and holds pointers at sp, and returns where the next one goes. room:
+// there is some; if not, the queue has overflowed.
 //
 // What the loop uses is in locals: a store to the queue may alias the marker, so
 // the compiler would go through memory for each word.
-static inline __attribute__((always_inline)) void
-scan_words(gh_mark *k, const uintptr_t *p, uint64_t mask, bool room)
+static inline __attribute__((always_inline)) uintptr_t *
+scan_words(gh_mark *k, const uintptr_t *p, uint64_t mask, uintptr_t *sp,
+           const bool room)
 {
     const uintptr_t base = k->base, mapped = k->mapped;
     const gh_pageinfo *const pageinfo = k->pageinfo;
     uint64_t *const marks = k->marks;
-    uintptr_t *sp = k->sp;
     uint64_t bytes_marked = 0;
     for (; mask != 0; mask &= mask - 1) {
         const uintptr_t v = p[gh_ctz64(mask)];
@@ -37,7 +40,7 @@ scan_words(gh_mark *k, const uintptr_t *p, uint64_t mask, bool room)
         const gh_pageinfo *pi = &pageinfo[off >> GH_PAGE_SHIFT];
         const uint64_t in_span = (off & (GH_PAGE_SIZE - 1))
                                  + ((uint64_t)pi->page << GH_PAGE_SHIFT);
-        const uint32_t i = (uint32_t)((in_span * pi->div_mul) >> 32);
+        const uint64_t i = (in_span * pi->div_mul) >> 32;
         if (GH_UNLIKELY(i >= pi->nelems)) {
             continue;  // a free page, or the tail of a span
         }
@@ -50,33 +53,33 @@ scan_words(gh_mark *k, const uintptr_t *p, uint64_t mask, bool room)
         }
         uint64_t *word = &marks[pi->bits + i / 64];
         const uint64_t old = *word;
-        const unsigned is_new = (unsigned)(~old >> (i % 64)) & 1;
+        const uint64_t is_new = ~old >> (i % 64) & 1;
         *word = old | (uint64_t)1 << (i % 64);
-        bytes_marked += is_new * elemsize;
-        const unsigned push = is_new & ~(unsigned)pi->spanclass;  // scan: even
+        bytes_marked += -is_new & elemsize;
+        const uint64_t push = is_new & ~(uint64_t)pi->spanclass;  // scan: even
         if (GH_LIKELY(room)) {
             // Branch-free: the entry counts only if the pointer moves past it.
-            *sp = v - in_span + (uint64_t)i * elemsize;
+            *sp = v - in_span + i * elemsize;
             sp += push;
         } else if (push) {
             k->w->overflowed = true;
         }
     }
-    k->sp = sp;
     k->bytes_marked += bytes_marked;
-}
-
-static inline __attribute__((always_inline)) void
-mark_words(gh_mark *k, const uintptr_t *p, uint64_t mask)
-{
-    if (GH_LIKELY(gh_mark_room(k))) {
-        scan_words(k, p, mask, true);
-    } else {
-        scan_words(k, p, mask, false);
-    }
+    return sp;
 }
 
 static inline void
+mark_words(gh_mark *k, const uintptr_t *p, uint64_t mask)
+{
+    if (GH_LIKELY(gh_mark_room(k))) {
+        k->sp = scan_words(k, p, mask, k->sp, true);
+    } else {
+        k->sp = scan_words(k, p, mask, k->sp, false);
+    }
+}
+
+static __attribute__((noinline)) void
 scan_object(gh_mark *k, uintptr_t v)
 {
     gh_scan_object(k, v, mark_words);
@@ -86,40 +89,57 @@ scan_object(gh_mark *k, uintptr_t v)
 // empty before; whether it is. bounded false: work is not looked at. An object
 // enters the ring as it leaves the queue, and is scanned when it leaves the
 // ring: its memory arrives meanwhile.
+//
+// Small objects are scanned here, with what changes in locals; all else out of
+// line.
 static inline __attribute__((always_inline)) bool
 drain_to(gh_mark *k, const bool bounded, uint64_t work)
 {
-    uintptr_t ring[RING] = {0};
-    unsigned head = 0, inflight = 0;
+    const gh_bitmaps *bm = &k->h->bm;
+    const gh_pageinfo *const pageinfo = k->pageinfo;
+    const uintptr_t base = k->base;
+    uintptr_t ring[RING];
+    unsigned head = 0, tail = 0;
+    uintptr_t *sp = k->sp, *bottom = k->w->top->obj;
     while (!bounded || k->scan_work < work) {
-        uintptr_t in = 0;
-        if (GH_LIKELY(k->sp > k->w->top->obj)) {
-            in = *--k->sp;
-            __builtin_prefetch((const void *)in);
-            // And its pointer bits, a cache miss of their own.
-            __builtin_prefetch(k->h->bm.ptr_bits + (in - k->base) / 512);
-            inflight++;
-        } else if (gh_mark_pop_buf(k)) {
-            continue;
-        }
-        const uintptr_t v = ring[head];
-        ring[head] = in;
-        head = (head + 1) % RING;
-        if (v == 0) {
-            if (inflight == 0) {
-                return true;
+        if (GH_UNLIKELY(tail - head <= REFILL)) {
+            for (; sp > bottom && tail - head < RING; tail++) {
+                const uintptr_t in = *--sp;
+                ring[tail % RING] = in;
+                __builtin_prefetch((const void *)in);
+                if (GH_UNLIKELY(*gh_page_mask_at(bm, in) == 0)) {
+                    // And its pointer bits, a cache miss of their own.
+                    __builtin_prefetch(bm->ptr_bits + (in - base) / 512);
+                }
             }
+            if (GH_UNLIKELY(tail == head)) {
+                k->sp = sp;
+                if (!gh_mark_pop_buf(k)) {
+                    return true;
+                }
+                sp = k->sp;
+                bottom = k->w->top->obj;
+                continue;
+            }
+        }
+        const uintptr_t v = ring[head++ % RING];
+        const uint64_t elemsize = pageinfo[(v - base) >> GH_PAGE_SHIFT].elemsize;
+        if (GH_LIKELY(elemsize - 1 < GH_MIN_SIZE_FOR_MALLOC_HEADER
+                      && k->end - sp >= (ptrdiff_t)GH_MARK_ROOM)) {
+            const uint64_t mask = gh_obj_ptr_bits(bm, v, elemsize);
+            k->scan_work += (64 - gh_clz64(mask)) * GH_PTR_SIZE;
+            sp = scan_words(k, (const uintptr_t *)v, mask, sp, true);
             continue;
         }
-        inflight--;
+        k->sp = sp;
         scan_object(k, v);
+        sp = k->sp;
+        bottom = k->w->top->obj;
     }
     // What is in the ring goes back, the oldest on top.
-    for (unsigned i = 0; i < RING; i++) {
-        const uintptr_t v = ring[(head + RING - 1 - i) % RING];
-        if (v == 0) {
-            continue;
-        }
+    k->sp = sp;
+    while (tail != head) {
+        const uintptr_t v = ring[--tail % RING];
         if (gh_mark_room(k)) {
             *k->sp++ = v;
         } else {
@@ -129,7 +149,7 @@ drain_to(gh_mark *k, const bool bounded, uint64_t work)
     return k->sp == k->w->top->obj && k->w->top->below == NULL;
 }
 
-static void
+static __attribute__((noinline)) void
 drain(gh_mark *k)
 {
     (void)drain_to(k, false, 0);

@@ -1,4 +1,4 @@
-// mgcmark.h: marking with the world stopped.
+// mgcmark.h: marking, in one go or in pieces.
 //
 // Layer 6. Includes heap.h. Go: mgcmark.go.
 //
@@ -9,7 +9,8 @@
 //
 // Scan work is counted by object: up to the end of the last pointer word of
 // each scanned object, or of each oblet of a large one. That is what Go counts
-// without AVX-512; it depends neither on order nor on the machine.
+// without AVX-512; it depends neither on order nor on the machine. Green Tea can
+// count otherwise (mgcmark_greenteagc.h).
 
 #ifndef MGCMARK_H
 #define MGCMARK_H

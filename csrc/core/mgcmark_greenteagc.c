@@ -98,7 +98,7 @@ gh_greentea_mark(gh_mark *k, uintptr_t v)
 static inline uint64_t
 pointer_bits(const gh_mark *k, uintptr_t v, uint64_t elemsize)
 {
-    return gh_ptr_bits_get(&k->h->bm, v, (unsigned)(elemsize / GH_PTR_SIZE));
+    return gh_obj_ptr_bits(&k->h->bm, v, elemsize);
 }
 
 static inline uint64_t

@@ -231,8 +231,7 @@ gh_scan_object(gh_mark *k, uintptr_t v, gh_words_fn fn)
     const gh_pageinfo *pi = &k->pageinfo[(v - k->base) >> GH_PAGE_SHIFT];
     const uint64_t elemsize = pi->elemsize;
     if (GH_LIKELY(elemsize - 1 < GH_MIN_SIZE_FOR_MALLOC_HEADER)) {
-        const uint64_t mask =
-            gh_ptr_bits_get(&k->h->bm, v, (unsigned)(elemsize / GH_PTR_SIZE));
+        const uint64_t mask = gh_obj_ptr_bits(&k->h->bm, v, elemsize);
         k->scan_work += (64 - gh_clz64(mask)) * GH_PTR_SIZE;
         fn(k, (const uintptr_t *)v, mask);
     } else if (elemsize == 0) {

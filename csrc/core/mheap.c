@@ -367,10 +367,9 @@ init_span(gh_heap *h, gh_mspan *s, uintptr_t base, uint64_t npages,
     if (h->bm.meta != NULL && cls != 0) {
         s->meta = h->bm.meta + (size_t)bits * 64;
     }
-    if (cls == 1 && !gh_spanclass_noscan(spc)) {
-        // Every word of an 8-byte scan object is a pointer: set once.
-        memset((char *)h->bm.ptr_bits + (base - h->base) / 64, 0xff,
-               nbytes / 64);
+    if (cls != 0 && !gh_spanclass_noscan(spc)
+        && gh_heap_bits_in_span(s->elemsize)) {
+        memset(gh_page_mask_at(&h->bm, base), 0, npages * sizeof(uint64_t));
     }
 }
 

@@ -105,6 +105,30 @@ check_bits(checker *k, const gh_mspan *s)
     }
 }
 
+// check_page_mask: where a page has a mask, it is that of each of its objects
+// [inv:bitmap.page_mask].
+static void
+check_page_mask(checker *k, const gh_mspan *s)
+{
+    const gh_bitmaps *bm = &k->h->bm;
+    if (s->div_mul == 0 || gh_spanclass_noscan(s->spanclass)
+        || !gh_heap_bits_in_span(s->elemsize)) {
+        return;
+    }
+    for (unsigned i = 0; i < s->nelems; i++) {
+        const uintptr_t p = gh_mspan_obj_base(s, i);
+        const uint64_t mask = *gh_page_mask_at(bm, p);
+        if (mask != 0 && gh_mspan_is_allocated(bm, s, i)
+            && gh_ptr_bits_get(bm, p, (unsigned)(s->elemsize / GH_PTR_SIZE))
+                   != mask) {
+            complain(k, "[inv:bitmap.page_mask] slot %u of span 0x%" PRIx64
+                        " has other pointers than its page says", i,
+                     gh_addr_show(k->h, s->base));
+            return;
+        }
+    }
+}
+
 static void
 check_pages(checker *k, const gh_mspan *s)
 {
@@ -529,6 +553,7 @@ gh_verify(gh_mut *m, void (*report)(void *arg, const char *line), void *arg)
             k.inuse += s->npages * GH_PAGE_SIZE;
             check_bits(&k, s);
             check_pages(&k, s);
+            check_page_mask(&k, s);
             check_place(&k, s);
             check_pointers(&k, s);
             check_specials(&k, s);

@@ -370,10 +370,71 @@ test_slot_masks(void)
     end(h, m);
 }
 
+// A page knows the mask of its objects while they have the same, and an object that
+// is alone gives it its own; the bits of each are right whatever the page knows.
+static void
+test_page_mask(uint64_t size)
+{
+    gh_mut *m;
+    gh_heap *h = new_heap(&m);
+    enum { N = 40, PAGES = 64 };
+    gh_slots *b;
+    CHECK(gh_slots_new(h, N, &b) == GH_OK);
+    const gh_type *t[2];
+    for (unsigned k = 0; k < 2; k++) {
+        t[k] = new_type(m, size, 8 + 8 * k, (const uint64_t[]){1 + k});
+    }
+    uint64_t rnd = size, model[PAGES] = {0};
+    for (unsigned i = 0; i < 3000; i++) {
+        const uint64_t r = next_random(&rnd);
+        // Long runs of one type, then of the other, then of both.
+        const unsigned kind = i / 500 % 3 == 2 ? (unsigned)(r >> 8 & 1)
+                                               : i / 500 % 3;
+        gh_slot *x = gh_slots_at(b, r % N);
+        CHECK(gh_new(m, x, t[kind], 1) == GH_OK);
+        unsigned at = 0;
+        const gh_mspan *s = gh_find_object(h, x->word, &at);
+        const uintptr_t page = (x->word - h->base) >> GH_PAGE_SHIFT;
+        CHECK(page < PAGES);
+        if (s->alloc_count == 1) {
+            model[page] = 1 + kind;
+        } else if (model[page] != 1 + kind) {
+            model[page] = 0;
+        }
+        CHECK_EQ(*gh_page_mask_at(&h->bm, x->word), model[page]);
+        CHECK_EQ(gh_slot_ptr_mask(h, s, at, 0), 1 + kind);
+        CHECK_EQ(gh_obj_ptr_bits(&h->bm, x->word, size), 1 + kind);
+        if (r >> 16 & 1) {
+            gh_clear(m, gh_slots_at(b, r >> 20 & 31));
+        }
+        if (r >> 32 & 31 || i % 500 < 20) {
+            continue;
+        }
+        if (r >> 40 & 1) {
+            for (unsigned k = 0; k < N; k++) {
+                gh_clear(m, gh_slots_at(b, k));  // pages become another's
+            }
+        }
+        CHECK(gh_gc(m) == GH_OK);
+        CHECK_EQ(gh_verify(m, print_line, NULL), 0);
+    }
+    gh_slot *x = gh_slots_at(b, 0);
+    CHECK(gh_new(m, x, t[0], 1) == GH_OK);
+    *gh_page_mask_at(&h->bm, x->word) = 4;
+    CHECK(gh_verify(m, NULL, NULL) > 0);
+    *gh_page_mask_at(&h->bm, x->word) = 0;
+    gh_slots_free(b);
+    end(h, m);
+}
+
 int
 main(void)
 {
     test_ptr_bits();
+    for (uint64_t size = 16; size <= 512; size *= 2) {
+        test_page_mask(size);
+        test_page_mask(size == 16 ? 480 : size / 2 + size / 4);
+    }
     test_masks();
     test_next_free();
     test_runs();
