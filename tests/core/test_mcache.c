@@ -2,52 +2,10 @@
 // does to the accounts. [alloc:...] and [gc:...] are vectors of Go
 // 1.26.8's behaviour, see csrc/design/vectors.md.
 
-#include "check.h"
-#include "heap.h"
+#include "heap_fixture.h"
 #include "malloc.h"
 #include "mcache.h"
 #include "mcentral.h"
-
-static void
-print_line(void *arg, const char *line)
-{
-    (void)arg;
-    fprintf(stderr, "%s\n", line);
-}
-
-typedef struct fixture {
-    gh_heap *h;
-    gh_mut *m;
-    gh_slots *b;
-} fixture;
-
-static void
-setup(fixture *f, bool eager)
-{
-    gh_options o;
-    gh_options_init(&o);
-    o.gogc = -1;
-    o.policy.eager_sweep = eager;
-    CHECK(gh_heap_new(&o, &f->h) == GH_OK);
-    CHECK(gh_enter(f->h, GH_ANY_P, &f->m) == GH_OK);
-    CHECK(gh_slots_new(f->h, 2048, &f->b) == GH_OK);
-}
-
-static void
-teardown(fixture *f)
-{
-    CHECK_EQ(gh_verify(f->m, print_line, NULL), 0);
-    gh_slots_free(f->b);
-    gh_leave(f->m);
-    gh_heap_free(f->h);
-}
-
-static uint64_t
-alloc(fixture *f, size_t i, uint64_t size)
-{
-    CHECK(gh_alloc(f->m, gh_slots_at(f->b, i), size) == GH_OK);
-    return gh_addr(f->h, gh_slots_at(f->b, i));
-}
 
 static gh_mspan *
 cached(fixture *f, uint8_t spc)
@@ -336,9 +294,7 @@ test_refill_fails(void)
     o.mem_ops = gh_mem_fault_ops();
     o.mem_ctx = &fault;
     fixture f;
-    CHECK(gh_heap_new(&o, &f.h) == GH_OK);
-    CHECK(gh_enter(f.h, GH_ANY_P, &f.m) == GH_OK);
-    CHECK(gh_slots_new(f.h, 2048, &f.b) == GH_OK);
+    setup_with(&f, &o);
     // 512 pages: all that the first growth brings.
     for (unsigned i = 0; i < 512 * 2; i++) {
         (void)alloc(&f, i, 4096);

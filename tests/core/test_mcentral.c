@@ -2,58 +2,10 @@
 // lists. [alloc:...] are vectors of Go 1.26.8's behaviour, see
 // csrc/design/vectors.md.
 
-#include "check.h"
-#include "heap.h"
+#include "heap_fixture.h"
 #include "mcentral.h"
 #include "mgc.h"
 #include "mgcsweep.h"
-
-static void
-print_line(void *arg, const char *line)
-{
-    (void)arg;
-    fprintf(stderr, "%s\n", line);
-}
-
-typedef struct fixture {
-    gh_heap *h;
-    gh_mut *m;
-    gh_slots *b;
-} fixture;
-
-static void
-setup(fixture *f, bool eager)
-{
-    gh_options o;
-    gh_options_init(&o);
-    o.gogc = -1;
-    o.policy.eager_sweep = eager;
-    CHECK(gh_heap_new(&o, &f->h) == GH_OK);
-    CHECK(gh_enter(f->h, GH_ANY_P, &f->m) == GH_OK);
-    CHECK(gh_slots_new(f->h, 4096, &f->b) == GH_OK);
-}
-
-static void
-teardown(fixture *f)
-{
-    CHECK_EQ(gh_verify(f->m, print_line, NULL), 0);
-    gh_slots_free(f->b);
-    gh_leave(f->m);
-    gh_heap_free(f->h);
-}
-
-static uint64_t
-alloc(fixture *f, size_t i, uint64_t size)
-{
-    CHECK(gh_alloc(f->m, gh_slots_at(f->b, i), size) == GH_OK);
-    return gh_addr(f->h, gh_slots_at(f->b, i));
-}
-
-static gh_mspan *
-span(fixture *f, size_t i)
-{
-    return gh_span_of(f->h, gh_slots_at(f->b, i)->word);
-}
 
 static void
 drop(fixture *f, size_t i)

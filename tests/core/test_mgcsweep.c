@@ -5,59 +5,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "check.h"
-#include "heap.h"
+#include "heap_fixture.h"
 #include "mcentral.h"
 #include "mgc.h"
 #include "mgcsweep.h"
 #include "mheap.h"
-
-static void
-print_line(void *arg, const char *line)
-{
-    (void)arg;
-    fprintf(stderr, "%s\n", line);
-}
-
-typedef struct fixture {
-    gh_heap *h;
-    gh_mut *m;
-    gh_slots *b;
-} fixture;
-
-static void
-setup(fixture *f, bool eager)
-{
-    gh_options o;
-    gh_options_init(&o);
-    o.gogc = -1;
-    o.policy.eager_sweep = eager;
-    CHECK(gh_heap_new(&o, &f->h) == GH_OK);
-    CHECK(gh_enter(f->h, GH_ANY_P, &f->m) == GH_OK);
-    CHECK(gh_slots_new(f->h, 1024, &f->b) == GH_OK);
-}
-
-static void
-teardown(fixture *f)
-{
-    CHECK_EQ(gh_verify(f->m, print_line, NULL), 0);
-    gh_slots_free(f->b);
-    gh_leave(f->m);
-    gh_heap_free(f->h);
-}
-
-static uint64_t
-alloc(fixture *f, size_t i, uint64_t size)
-{
-    CHECK(gh_alloc(f->m, gh_slots_at(f->b, i), size) == GH_OK);
-    return gh_addr(f->h, gh_slots_at(f->b, i));
-}
-
-static gh_mspan *
-span(fixture *f, size_t i)
-{
-    return gh_span_of(f->h, gh_slots_at(f->b, i)->word);
-}
 
 static void
 drop(fixture *f, size_t from, size_t to)
@@ -323,9 +275,7 @@ test_page_marks(gh_marker marker)
     o.policy.eager_sweep = false;
     o.policy.marker = marker;
     fixture f;
-    CHECK(gh_heap_new(&o, &f.h) == GH_OK);
-    CHECK(gh_enter(f.h, GH_ANY_P, &f.m) == GH_OK);
-    CHECK(gh_slots_new(f.h, 1024, &f.b) == GH_OK);
+    setup_with(&f, &o);
     const uint64_t one = 1;
     const gh_type_desc d = {.size = 8, .align = 8, .ptrdata = 8, .mask = &one};
     const gh_type *t;
@@ -378,9 +328,7 @@ test_dead_weight(void)
     o.policy.eager_sweep = false;
     o.base_live = 276 * 8192;
     fixture f;
-    CHECK(gh_heap_new(&o, &f.h) == GH_OK);
-    CHECK(gh_enter(f.h, GH_ANY_P, &f.m) == GH_OK);
-    CHECK(gh_slots_new(f.h, 1024, &f.b) == GH_OK);
+    setup_with(&f, &o);
     (void)alloc(&f, 0, 100000);
     (void)alloc(&f, 1, 3200);
     gh_flush_p(f.m, GH_ANY_P);

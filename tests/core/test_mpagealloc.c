@@ -3,47 +3,8 @@
 // are relative to the start, s is the page of the search address afterwards.
 // [alloc:...] are vectors, see csrc/design/vectors.md.
 
-#include "check.h"
-#include "mpagealloc.h"
+#include "pages_fixture.h"
 #include "mpagecache.h"
-
-#define BASE ((uint64_t)64 << 22)
-#define MAX_PAGE UINT64_MAX
-
-typedef struct fixture {
-    gh_mem mem;
-    gh_sysstat other, stat;
-    gh_persistent persistent;
-    gh_pagealloc p;
-} fixture;
-
-static void
-print_line(void *arg, const char *line)
-{
-    (void)arg;
-    fprintf(stderr, "%s\n", line);
-}
-
-static void
-setup(fixture *f, unsigned chunks)
-{
-    *f = (fixture){0};
-    gh_mem_init(&f->mem, NULL, NULL);
-    gh_persistent_init(&f->persistent, &f->mem, &f->other);
-    CHECK(gh_pagealloc_init(&f->p, &f->mem, &f->persistent, &f->stat, 0,
-                            (uint64_t)1 << 36, true) == GH_OK);
-    CHECK(gh_pagealloc_grow(&f->p, BASE, chunks * GH_PALLOC_CHUNK_BYTES)
-          == GH_OK);
-}
-
-static void
-teardown(fixture *f)
-{
-    CHECK(gh_pagealloc_check(&f->p, print_line, NULL));
-    gh_pagealloc_fini(&f->p);
-    gh_persistent_fini(&f->persistent);
-    CHECK_EQ(f->mem.mapped_ready, 0);
-}
 
 static uint64_t
 search_page(const fixture *f)

@@ -2,56 +2,13 @@
 // page allocator, giving them back. test_mpagealloc.c has the vectors in the
 // order of Go's run; here the page cache is looked at from inside.
 
-#include "check.h"
+#include "pages_fixture.h"
 #include "mpagecache.h"
-
-#define BASE ((uint64_t)64 << 22)
-
-typedef struct fixture {
-    gh_mem mem;
-    gh_sysstat other, stat;
-    gh_persistent persistent;
-    gh_pagealloc p;
-} fixture;
-
-static void
-print_line(void *arg, const char *line)
-{
-    (void)arg;
-    fprintf(stderr, "%s\n", line);
-}
-
-static void
-setup(fixture *f, unsigned chunks)
-{
-    *f = (fixture){0};
-    gh_mem_init(&f->mem, NULL, NULL);
-    gh_persistent_init(&f->persistent, &f->mem, &f->other);
-    CHECK(gh_pagealloc_init(&f->p, &f->mem, &f->persistent, &f->stat, 0,
-                            (uint64_t)1 << 36, true) == GH_OK);
-    CHECK(gh_pagealloc_grow(&f->p, BASE, chunks * GH_PALLOC_CHUNK_BYTES)
-          == GH_OK);
-}
-
-static void
-teardown(fixture *f)
-{
-    CHECK(gh_pagealloc_check(&f->p, print_line, NULL));
-    gh_pagealloc_fini(&f->p);
-    gh_persistent_fini(&f->persistent);
-    CHECK_EQ(f->mem.mapped_ready, 0);
-}
 
 static void
 use(fixture *f, uint64_t page, uint64_t npages)
 {
     (void)gh_pagealloc_alloc_range(&f->p, BASE + page * GH_PAGE_SIZE, npages);
-}
-
-static uint64_t
-page_of(uint64_t addr)
-{
-    return (addr - BASE) / GH_PAGE_SIZE;
 }
 
 static unsigned
@@ -175,11 +132,7 @@ test_nothing_left(void)
     teardown(&f);
 
     // Not one chunk yet.
-    f = (fixture){0};
-    gh_mem_init(&f.mem, NULL, NULL);
-    gh_persistent_init(&f.persistent, &f.mem, &f.other);
-    CHECK(gh_pagealloc_init(&f.p, &f.mem, &f.persistent, &f.stat, 0,
-                            (uint64_t)1 << 36, true) == GH_OK);
+    setup(&f, 0);
     c = gh_pagealloc_alloc_to_cache(&f.p);
     CHECK(gh_page_cache_empty(&c));
     teardown(&f);
