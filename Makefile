@@ -117,7 +117,8 @@ check-tools: build
 	        PEER_ARGS="--only '$$(cat tests/peer/required.txt)' --require $$(cat tests/peer/required.count)"; \
 	    GOHEAP_LONG=1 $(PY) -m pytest tests/traces; \
 	else echo "skipped: Go's own runtime tests, traces beside Go's parser (no go)"; fi
-	@GOHEAP_TOOLS=1 $(PY) -m pytest tests/long/test_gctrace_reader.py
+	@GOHEAP_TOOLS=1 $(PY) -m pytest tests/long/test_gctrace_reader.py \
+	    tests/long/test_go_metrics.py
 	@GOHEAP_TOOLS=1 $(PY) -m pytest -q tests/oracle/test_oracle.py -k go_again -rs
 	@$(MAKE) --no-print-directory -s model MODEL_ARGS=--quick
 	@if echo 'int main(void){return 0;}' | \

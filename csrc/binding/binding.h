@@ -92,6 +92,7 @@ typedef struct heap_entry {
 typedef struct runner {
     struct runner *next;
     unsigned long thread;
+    long pid;       // a forked child has no other threads
     uint32_t heap;  // heap_entry.id
 } runner;
 

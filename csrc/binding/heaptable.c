@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifdef Py_GIL_DISABLED
 #define LOCK(t)   PyThread_acquire_lock((t)->lock, WAIT_LOCK)
@@ -158,10 +159,12 @@ bool
 runner_enter(heap_table *t, runner *r, uint32_t id)
 {
     r->thread = PyThread_get_thread_ident();
+    r->pid = (long)getpid();
     r->heap = id;
     LOCK(t);
     const runner *x = t->runners;
-    while (x != NULL && x->heap != id && x->thread != r->thread) {
+    while (x != NULL && x->thread != r->thread
+           && (x->heap != id || x->pid != r->pid)) {
         x = x->next;
     }
     if (x == NULL) {

@@ -412,3 +412,46 @@ def test_fragmentation_over_time() -> None:
         sums = heap.snapshot().occupancy()
         spans = sum(r.used * r.elemsize + r.free + r.tails for r in sums if r.elemsize)
         assert spans <= heap.stats().heap_inuse
+
+
+# ---- a tuner, and another pacer ----------------------------------------------------------
+
+
+def test_my_tuner_on_a_recording() -> None:
+    room = 30 << 20
+
+    def tuner(cycle: gh.GCCycle, knobs: gh.Knobs) -> None:
+        # As tuners of Go services do it: a GOGC that lets the heap grow to room.
+        knobs.gogc = max(25, min(400, 100 * room // max(1, cycle.heap_marked) - 100))
+
+    base, mine = gh.replay(RECORDING, gogc=25), gh.replay(RECORDING, gogc=25, on_cycle=tuner)
+    assert mine.automatic_gc < base.automatic_gc
+    assert base.peak_heap_bytes < mine.peak_heap_bytes
+
+
+def test_another_pacer_keeps_a_constant_distance() -> None:
+    distance = 8 << 20
+
+    def pacer(cycle: gh.GCCycle, knobs: gh.Knobs) -> None:
+        knobs.goal = cycle.heap_marked + distance
+
+    r = gh.replay(RECORDING, on_cycle=pacer)
+    for before, after in zip(r.cycles, r.cycles[1:]):
+        assert after.heap_goal == before.heap_marked + distance
+
+
+def test_a_subclass_tunes_itself() -> None:
+    class Tuned(gh.Heap):
+        turned = 0
+
+        def start(self) -> None:
+            self.on_cycle(self.turn)
+
+        def turn(self, cycle: gh.GCCycle, knobs: gh.Knobs) -> None:
+            self.turned += 1
+            knobs.gogc = 50
+
+    with Tuned(address_space="1GiB") as heap:
+        heap.start()
+        heap.collect()
+        assert heap.gogc == 50 and heap.turned == 1

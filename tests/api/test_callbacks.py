@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import pathlib
 import sys
 import threading
+import warnings
 import weakref
 
 import pytest
@@ -422,6 +424,32 @@ def test_calls_of_many_threads_are_all_run():
         heap.run_pending()
         assert told == list(range(1, heap.num_gc + 1)) and heap.num_gc > 10
         heap.verify()
+
+
+def test_a_forked_child_runs_calls_that_another_thread_ran_in_the_parent():
+    with gh.Heap() as heap:
+        inside, may_go, told = threading.Event(), threading.Event(), []
+
+        def fn(cycle, knobs):
+            told.append(cycle.n)
+            if cycle.n == 1:
+                inside.set()
+                assert may_go.wait(30)
+
+        heap.on_cycle(fn)
+        runner = threading.Thread(target=heap.collect)
+        runner.start()
+        assert inside.wait(30)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads and fork
+            child = os.fork()
+        if child == 0:
+            heap.collect()
+            os._exit(0 if told == [1, 2] else 1)
+        status = os.waitpid(child, 0)[1]
+        may_go.set()
+        runner.join()
+        assert status == 0
 
 
 def test_a_graph_is_whole_before_its_calls_run():

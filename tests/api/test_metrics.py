@@ -220,6 +220,25 @@ def test_other_stops_are_counted_and_take_no_time():
             assert h.counts[1] == sum(h.counts) == 2 and h.buckets[1] == 0
 
 
+def test_finalizers_and_cleanups_are_counted():
+    with gh.Heap(callbacks="manual") as heap:
+        for _ in range(3):
+            node = heap.new(Node)
+            heap.set_finalizer(node, lambda ref: None)
+            heap.add_cleanup(heap.new(Node), int)
+        del node
+        heap.collect()
+
+        def counts():
+            m = heap.metrics()
+            return [m[f"/gc/{k}/{what}:{k}"] for k in ("finalizers", "cleanups")
+                    for what in ("queued", "executed")]
+
+        assert counts() == [3, 0, 3, 0]
+        assert heap.run_pending(4) == 4
+        assert counts() == [3, 3, 3, 1]
+
+
 def test_asking_changes_nothing():
     def run(ask):
         with gh.Heap(mode="virtual", procs=2, policy=gh.Policy(min_heap="256KiB")) as heap:
