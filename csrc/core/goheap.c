@@ -210,7 +210,7 @@ take_ballast(gh_heap *h)
     }
     h->opt.debug.gc_every = gc_every;
     for (int32_t i = 0; i < h->procs; i++) {
-        h->allp[i]->slow = gh_allocs_slowly(h);
+        h->allp[i]->slow = gh_allocs_slowly(h->allp[i]);
     }
     return st;
 }
@@ -293,6 +293,7 @@ gh_heap_new(const gh_options *opt, gh_heap **out)
         return GH_ERR_NOMEM;
     }
     h->opt = *opt;
+    h->random = opt->seed;
     h->concurrent = opt->mode == GH_MODE_CONCURRENT;
     if (h->concurrent) {
         // Time passes by itself.

@@ -179,6 +179,7 @@ typedef struct gh_options {
     uint64_t stack_scan;    // bytes of stacks likewise, each cycle
     uint64_t base_live;     // dead weight: bytes that count as live for ever in
                             // heap_live, heap_marked, heap_inuse, total_alloc
+    uint64_t seed;          // of what Go leaves to chance: where samples fall
     bool track_types;       // keep type and length of every object aside
     bool model_workbufs;    // a cycle borrows 32 KiB from the page heap, as Go's
                             // work buffers do: decides page numbers after it
@@ -428,6 +429,30 @@ typedef struct gh_final_stats {
     uint64_t weak_attached;
 } gh_final_stats;
 void gh_final_stats_get(gh_heap *h, gh_final_stats *out);
+
+// ---- the heap profile: a sample of the objects ------------------------------------
+
+// gh_profile_set_rate samples one allocation in about rate bytes from the next one
+// on (MemProfileRate): 0 none, 1 all. The default is 0.
+GH_NODISCARD gh_status gh_profile_set_rate(gh_mut *m, int64_t rate);
+int64_t gh_profile_rate(const gh_heap *h);
+// gh_profile_set_site says what samples are put down to from now on, a number of
+// the client's (0 at first), and returns the one before.
+uint32_t gh_profile_set_site(gh_mut *m, uint32_t site);
+// One row for each type, site and slot size, as sampled. What is shown is as of
+// the last but one mark termination (Go: runtime.MemProfile), of the last one
+// after gh_gc, or everything before the first.
+typedef struct gh_profile_record {
+    uint32_t type_id, site;
+    uint64_t size;  // of the slot
+    uint64_t allocs, frees, alloc_bytes, free_bytes;
+} gh_profile_record;
+void gh_profile_walk(gh_mut *m,
+                     bool (*fn)(void *arg, const gh_profile_record *r),
+                     void *arg);
+// gh_profile_scale turns a count of samples and its bytes into an estimate of what
+// there was. Go: runtime/pprof, scaleHeapSample.
+void gh_profile_scale(int64_t rate, int64_t *count, int64_t *size);
 
 // ---- pins: memory that outlives its heap -------------------------------------------
 

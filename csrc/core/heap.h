@@ -90,6 +90,8 @@ typedef struct gh_mcache {
     uint64_t tiny_allocs;  // merged requests not yet counted
     uint64_t scan_alloc;   // scannable bytes allocated, not yet in heap_scan
     uint32_t flush_gen;    // sweepgen of the last flush
+    // Of the heap profile, mprof.h: bytes to the next sample, at that rate.
+    int64_t next_sample, prof_rate;
 } gh_mcache;
 
 // gh_cleanup_block is cleanups that a P has found due: see mcleanup.h.
@@ -104,8 +106,8 @@ struct gh_mut {
     uint32_t sig;
     int32_t id;
     gh_heap *heap;
-    // Fast paths go out of line while this is set: while marking, and always
-    // under gc_every.
+    // Fast paths go out of line while this is set: while marking, while
+    // allocations are sampled, and always under gc_every.
     bool slow;
     uint32_t parked;  // holders of it that stand back in gh_poll: several may
     // What it may allocate before it has to mark (below zero: a debt), its assist
@@ -232,6 +234,8 @@ typedef struct gh_labels {
     uint32_t nbuckets;           // a power of two, or 0
     uint32_t n;
 } gh_labels;
+
+typedef struct gh_memprof gh_memprof;  // mprof.h
 
 // gh_virtual is the state of a cycle beside the program: see mgcvirtual.h.
 typedef struct gh_virtual {
@@ -401,6 +405,13 @@ struct gh_heap {
     // Times of stops: until all Ps stood, and whole; for cycles and for the rest.
     gh_time_histogram stopping_gc, stopped_gc, stopping_other, stopped_other;
 
+    // ---- the heap profile (mprof.h)
+    gh_memprof *prof;        // NULL: nothing was sampled yet
+    int64_t prof_rate;       // bytes between two samples, on average; 0: off
+    uint32_t prof_site;      // what the client says of allocations now
+    uint64_t prof_lost;      // samples for which there was no memory
+    uint64_t random;         // state of the one source of chance
+
     // ---- the virtual clock
     double clock_ns;         // virtual now
     uint64_t clock_allocs, clock_bytes;  // already paid for
@@ -513,11 +524,13 @@ gh_word_put(uintptr_t *word, uintptr_t v)
     __atomic_store_n(word, v, __ATOMIC_RELEASE);
 }
 
-// gh_allocs_slowly is what `slow` of every P is to be.
+// gh_allocs_slowly is what `slow` of a P is to be.
 static inline bool
-gh_allocs_slowly(const gh_heap *h)
+gh_allocs_slowly(const gh_p *p)
 {
-    return h->phase != GH_PHASE_OFF || h->opt.debug.gc_every != 0;
+    const gh_heap *h = p->heap;
+    return h->phase != GH_PHASE_OFF || h->opt.debug.gc_every != 0
+           || h->prof_rate != 0 || p->mcache.prof_rate != 0;
 }
 
 // gh_scav_state_of is the part of a scavtrace line that the heap knows.

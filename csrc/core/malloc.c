@@ -6,6 +6,7 @@
 #include "mgc.h"
 #include "mgcbg.h"
 #include "mgcvirtual.h"
+#include "mprof.h"
 #include "safepoint.h"
 
 // next_free_slow is next_free when a look at alloc_cache isn't enough.
@@ -120,8 +121,16 @@ note_tiny_part(gh_mspan *s, unsigned index, unsigned off, unsigned size,
                      __ATOMIC_RELAXED);
 }
 
+// new_slowly does what a slow P does with a new object, whose data begins at v.
+static __attribute__((noinline)) void
+new_slowly(gh_p *p, gh_mspan *s, unsigned index, uintptr_t v, uint32_t type)
+{
+    gh_mark_new(p, s, index);
+    gh_prof_debit(p, s, v, type);
+}
+
 static gh_status
-alloc_tiny(gh_p *p, gh_slot *slot, unsigned size)
+alloc_tiny(gh_p *p, gh_slot *slot, unsigned size, uint32_t type)
 {
     gh_mcache *c = &p->mcache;
     unsigned off = c->tiny_offset;
@@ -150,7 +159,7 @@ alloc_tiny(gh_p *p, gh_slot *slot, unsigned size)
         return st;
     }
     if (GH_UNLIKELY(p->slow)) {
-        gh_mark_new(p, s, index);
+        new_slowly(p, s, index, v, type);
     }
     memset((void *)v, 0, GH_TINY_SIZE);
     note_tiny_part(s, index, 0, size, true);
@@ -179,7 +188,7 @@ alloc_small_noscan(gh_p *p, gh_slot *slot, uint8_t spc, uint32_t type,
         memset((void *)v, 0, s->elemsize);
     }
     if (GH_UNLIKELY(p->slow)) {
-        gh_mark_new(p, s, index);
+        new_slowly(p, s, index, v, type);
     }
     gh_set_objmeta(s, index, type, count);
     publish(p, slot, v, refilled);
@@ -215,7 +224,7 @@ alloc_small_scan(gh_p *p, gh_slot *slot, uint8_t spc, const gh_type *t,
     gh_obj_ptr_bits_set(&p->heap->bm, s, v, gh_heap_bits_small(t, size));
     p->mcache.scan_alloc += scan_alloc_bytes(t, n);
     if (GH_UNLIKELY(p->slow)) {
-        gh_mark_new(p, s, index);
+        new_slowly(p, s, index, v, t->id);
     }
     gh_set_objmeta(s, index, t->id, n);
     publish(p, slot, v, refilled);
@@ -240,7 +249,8 @@ alloc_small_header(gh_p *p, gh_slot *slot, uint8_t spc, const gh_type *t,
     *(const gh_type **)v = t;
     p->mcache.scan_alloc += s->elemsize;
     if (GH_UNLIKELY(p->slow)) {
-        gh_mark_new(p, s, index);
+        new_slowly(p, s, index, v + GH_MALLOC_HEADER_SIZE,
+                   t->id);
     }
     gh_set_objmeta(s, index, t->id, n);
     publish(p, slot, v + GH_MALLOC_HEADER_SIZE, refilled);
@@ -269,7 +279,7 @@ alloc_large(gh_p *p, gh_slot *slot, const gh_type *t, uint64_t n, uint64_t size)
     // set the object has no pointers.
     p->pending.word = s->base;
     if (GH_UNLIKELY(p->slow)) {
-        gh_mark_new(p, s, 0);
+        new_slowly(p, s, 0, s->base, s->large_type_id);
     }
     if (p->heap->opt.mode != GH_MODE_STW || gh_gc_should_start(p->heap)) {
         auto_cycle(p);
@@ -299,7 +309,7 @@ alloc_block(gh_mut *m, gh_slot *slot, uint64_t size)
         return alloc_large(m, slot, NULL, size, size);
     }
     if (size < GH_TINY_SIZE && m->heap->opt.policy.tiny) {
-        return alloc_tiny(m, slot, (unsigned)size);
+        return alloc_tiny(m, slot, (unsigned)size, GH_TYPE_BYTES);
     }
     return alloc_small_noscan(m, slot,
                               gh_make_spanclass(gh_size_to_class(size), true),
@@ -323,7 +333,7 @@ alloc_typed(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
     }
     if (gh_type_noscan(t)) {
         if (size < GH_TINY_SIZE && m->heap->opt.policy.tiny) {
-            return alloc_tiny(m, slot, (unsigned)size);
+            return alloc_tiny(m, slot, (unsigned)size, t->id);
         }
         return alloc_small_noscan(
             m, slot, gh_make_spanclass(gh_size_to_class(size), true), t->id, n);

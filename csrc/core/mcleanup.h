@@ -11,7 +11,7 @@
 //
 // The blocks are lists through the records here [diff:cleanup.intrusive].
 //
-// Locking: the heap's holder [lock:world].
+// Locking: [lock:heap], or the world is stopped.
 
 #ifndef MCLEANUP_H
 #define MCLEANUP_H

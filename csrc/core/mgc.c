@@ -15,6 +15,7 @@
 #include "mgcvirtual.h"
 #include "mgcwork.h"
 #include "mheap.h"
+#include "mprof.h"
 #include "proc.h"
 #include "safepoint.h"
 
@@ -23,7 +24,7 @@ set_phase(gh_heap *h, gh_phase phase)
 {
     h->phase = phase;
     for (int32_t i = 0; i < h->procs; i++) {
-        h->allp[i]->slow = gh_allocs_slowly(h);
+        h->allp[i]->slow = gh_allocs_slowly(h->allp[i]);
     }
 }
 
@@ -135,6 +136,8 @@ gc_sweep(gh_heap *h)
         }
         while (gh_sweepone(h) != GH_SWEEP_NOTHING) {
         }
+        gh_prof_next_cycle(h);
+        gh_prof_flush(h);
     }
     return_workbufs(h);
 }
@@ -335,6 +338,8 @@ end_cycle(gh_p *p)
     h->num_gc++;
     h->num_forced_gc += rec->forced;
     gh_scav_index_next_gen(&h->pages.scav);
+    gh_prof_next_cycle(h);
+    gh_prof_flush(h);
     if (!h->concurrent) {
         flush_after_cycle(p);
     }
@@ -482,6 +487,7 @@ gh_gc_finish(gh_mut *m)
     end_cycle(m);
     h->by_hand = false;
     gh_sweep_all(m);
+    gh_prof_post_sweep(h);
     return GH_OK;
 }
 
@@ -513,6 +519,7 @@ gh_gc(gh_mut *m)
     }
     if (st == GH_OK) {
         gh_sweep_all(m);
+        gh_prof_post_sweep(m->heap);
     }
     return st;
 }

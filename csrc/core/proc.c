@@ -27,7 +27,6 @@ new_p(gh_heap *h, int32_t id, gh_p **out)
     memset(p, 0, sizeof(*p));
     p->heap = h;
     p->id = id;
-    p->slow = gh_allocs_slowly(h);
     gh_mcache_init(p);
     if (h->concurrent) {
         st = gh_conc_add_p(p);
@@ -36,6 +35,7 @@ new_p(gh_heap *h, int32_t id, gh_p **out)
             return st;
         }
     }
+    p->slow = gh_allocs_slowly(p);
     p->sig = GH_P_SIG;
     *out = p;
     return GH_OK;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "mcleanup.h"
+#include "mprof.h"
 
 // ---- the list of a span -----------------------------------------------------------
 
@@ -266,6 +267,10 @@ fire(gh_heap *h, gh_mspan *s, gh_special *x)
         break;
     case GH_SPECIAL_WEAK:
         *(uint64_t *)((gh_weak *)x)->box = 0;
+        free(x);
+        break;
+    case GH_SPECIAL_PROFILE:
+        gh_prof_free(h, ((gh_profiled *)x)->bucket, s->elemsize);
         free(x);
         break;
     case GH_SPECIAL_PIN:

@@ -23,7 +23,7 @@
 // figures like root slots [diff:special.memory]. Firing allocates nothing: the
 // record of a finalizer or cleanup becomes the record of the call.
 //
-// Locking: the heap's holder [lock:world].
+// Locking: [lock:heap], or the world is stopped.
 
 #ifndef SPECIAL_H
 #define SPECIAL_H
@@ -38,6 +38,7 @@
 typedef enum gh_special_kind {
     GH_SPECIAL_FINALIZER = 2,
     GH_SPECIAL_WEAK = 3,
+    GH_SPECIAL_PROFILE = 4,
     GH_SPECIAL_PIN = 6,
     GH_SPECIAL_CLEANUP = 7,
     GH_SPECIAL_LABEL = 11,
@@ -68,6 +69,12 @@ typedef struct gh_weak {
     gh_special special;
     uintptr_t box;       // 16 bytes of the heap, kept alive from here
 } gh_weak;
+
+// gh_profiled is of an object that the heap profile sampled.
+typedef struct gh_profiled {
+    gh_special special;
+    struct gh_bucket *bucket;
+} gh_profiled;
 
 typedef struct gh_pinned {
     gh_special special;
