@@ -83,7 +83,7 @@ $(TYPING)/.tools: Makefile | $(PY)
 	@$(TYPING)/bin/python -m pip install -q --disable-pip-version-check \
 	    "mypy>=1.18" "pyright[nodejs]" "pytest>=7" "hypothesis>=6" \
 	    "rich>=13" "matplotlib>=3.7" numpy "plotly>=6" "selenium>=4.20" \
-	    jupytext nbclient ipykernel
+	    jupytext nbclient ipykernel "protobuf>=5" types-protobuf
 	@touch $@
 
 # stubtest loads the extension, and the typed programs run with numpy too.
@@ -108,10 +108,15 @@ notebooks: build $(TYPING)/.tools
 pictures: build $(TYPING)/.tools
 	@PYTHONPATH=. $(TYPING)/bin/python -m pytest tests/plots tests/report
 
+# Other people's readers of the files that we write.
+.PHONY: readers
+readers: build $(TYPING)/.tools
+	@GOHEAP_TOOLS=1 PYTHONPATH=. $(TYPING)/bin/python -m pytest tests/api/test_profile.py -k pprof
+
 check-tools: build
 	@if $(MAKE) --no-print-directory -s $(TYPING)/.tools 2>/dev/null; \
-	then $(MAKE) --no-print-directory -s typing pictures notebooks; \
-	else echo "skipped: mypy, pyright, stubtest, pictures, tutorials (they cannot be installed)"; fi
+	then $(MAKE) --no-print-directory -s typing pictures notebooks readers; \
+	else echo "skipped: mypy, pyright, stubtest, pictures, tutorials, readers (they cannot be installed)"; fi
 	@if command -v go >/dev/null; then \
 	    $(MAKE) --no-print-directory peer \
 	        PEER_ARGS="--only '$$(cat tests/peer/required.txt)' --require $$(cat tests/peer/required.count)"; \

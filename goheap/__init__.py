@@ -13,6 +13,7 @@ from .table import Table
 from .snapshot import (CacheInfo, CensusRow, Edge, OccupancyRow, PageRun, RootInfo, Snapshot, Span)
 from .watch import Event, EventLog
 from .final import Cleanup, WeakRef
+from .profile import HeapProfile, ProfileRow
 from .heap import Heap, address_of, cast, heap_of
 from .replay import Replay, replay
 from .trace import Trace
@@ -27,9 +28,10 @@ __all__ = [
     "Cleanup", "Costs",
     "Debug", "define", "Edge", "Embed", "Event", "EventLog", "explain", "Explanation", "Field", "Fixed",
     "fixed", "float32", "float64", "ForeignRefError", "GCCycle", "GO_VERSION", "Heap", "heap_of", "Histogram",
-    "HeapClosedError", "HeapCorruptionError", "HeapError", "HeapMemoryError", "HeapStateError",
+    "HeapClosedError", "HeapCorruptionError", "HeapError", "HeapMemoryError", "HeapProfile",
+    "HeapStateError",
     "int16", "int32", "int64", "int8", "Interface", "Knobs", "LostObjectError", "MemStats", "MemStatsDiff", "ObjectInfo",
-    "OccupancyRow", "PageRun", "Policy", "Ptr", "Ref", "Replay", "replay", "RootInfo", "Roots",
+    "OccupancyRow", "PageRun", "Policy", "ProfileRow", "Ptr", "Ref", "Replay", "replay", "RootInfo", "Roots",
     "Script", "ScriptError", "ScriptResult", "size_classes", "SizeClass", "sizeof", "Slice",
     "Snapshot", "Span", "Step", "String", "Struct", "Table", "Trace", "TraceError", "type_info",
     "TypeInfo", "uint16", "uint32", "uint64", "uint8", "uintptr", "WeakRef", "Words",

@@ -13,6 +13,7 @@ from .aliases import Color, Mode, Phase, TraceKind
 from . import watch as _watch
 from .errors import HeapClosedError, HeapCorruptionError, LostObjectError
 from .final import Cleanup, WeakRef, held_by, make_cleanup, make_weak
+from .profile import HeapProfile, Labelled, make as make_profile
 from .settings import Costs, Debug, Knobs, Policy
 from .snapshot import Snapshot
 from .stats import GCCycle, Histogram, MemStats, ObjectInfo, Step, trace_lines
@@ -102,7 +103,7 @@ class Heap(_core.HeapPart):
     globals_scan, stack_scan: bytes of a program's globals and stacks, which enter the
     goal. callbacks: whether calls of on_cycle run at the end of methods by themselves, or
     ("manual") only in run_pending(). address_space: bytes of the window reserved for the heap, at least 1 GiB; halved
-    while the system refuses.
+    while the system refuses. seed: decides where samples of the heap profile fall.
 
     >>> with Heap(gogc=50) as heap:
     ...     block = heap.alloc(100)
@@ -118,13 +119,14 @@ class Heap(_core.HeapPart):
     # What is to be called, by token; csrc/binding/final.c takes it out.
     _calls: dict[int, tuple[Any, Any, int]]
     _tokens: Iterator[int]
+    _labels: dict[str | None, int]  # of the heap profile: the core knows their numbers
 
     def __new__(cls, *, gogc: Any = 100, memory_limit: Any = None, procs: int = 1,
                 mode: Mode = "stw", hard_limit: Any = None, policy: Policy = _DEFAULT_POLICY,
                 debug: Debug = _DEFAULT_DEBUG, costs: Costs | None = None,
                 globals_scan: Any = 0, stack_scan: Any = 0,
                 callbacks: Literal["inline", "manual"] = "inline",
-                address_space: Any = "256GiB") -> Heap:
+                address_space: Any = "256GiB", seed: int = 0) -> Heap:
         asked: object = mode
         if asked == "concurrent":
             raise ValueError('Heap: mode "concurrent" is not in this version; it has "stw" and '
@@ -138,6 +140,8 @@ class Heap(_core.HeapPart):
         costs = _DEFAULT_COSTS if costs is None else costs
         if not isinstance(costs, Costs):
             raise TypeError(f"Heap: costs must be a Costs or None, not {type(costs).__name__!r}")
+        if not isinstance(seed, int) or isinstance(seed, bool):
+            raise TypeError(f"Heap: seed must be an int, not {type(seed).__name__!r}")
         if callbacks not in ("inline", "manual"):
             raise ValueError('Heap: callbacks must be "inline" or "manual", not '
                              f"{callbacks!r}")
@@ -145,10 +149,11 @@ class Heap(_core.HeapPart):
             cls, gogc=gogc, memory_limit=memory_limit, procs=procs, virtual=mode == "virtual",
             hard_limit=hard_limit, globals_scan=globals_scan, stack_scan=stack_scan,
             address_space=address_space, policy=policy, debug=debug, costs=costs,
-            manual=callbacks == "manual")
+            manual=callbacks == "manual", seed=seed & ((1 << 64) - 1))
         self._mode, self._policy, self._debug, self._costs = mode, policy, debug, costs
         self._on_cycle = None
         self._calls, self._tokens = {}, itertools.count(1)
+        self._labels = {None: 0}
         return self
 
     def close(self) -> None:
@@ -546,6 +551,30 @@ class Heap(_core.HeapPart):
         Objects never move here, so all that a pin does is to keep. Pins are counted.
         """
         return self._pin(ref)
+
+    def profile(self) -> HeapProfile:
+        """The heap profile, runtime.MemProfile: objects by type, label and size, estimated
+        from a sample. Nothing is sampled until profile_rate is set.
+
+        As in Go it shows the heap as of the last collection that was asked for, or the last
+        but one that wasn't; before any it shows all there is.
+        """
+        rate, rows = self._profile()
+        return make_profile(rate, rows, list(self._labels))
+
+    def profile_label(self, name: str, /) -> AbstractContextManager[None]:
+        """Until the end of the block the heap's samples are put down to that name.
+
+        >>> with Heap() as heap:
+        ...     heap.profile_rate = 1
+        ...     with heap.profile_label("parser"):
+        ...         block = heap.alloc(100)
+        ...     [(r.label, r.inuse_bytes) for r in heap.profile().rows]
+        [('parser', 112)]
+        """
+        if not isinstance(name, str):
+            raise TypeError(f"profile_label: a name is a str, not {type(name).__name__!r}")
+        return Labelled(self, self._labels.setdefault(name, len(self._labels)))
 
     def _call(self, kind: int, token: int) -> None:
         """Run one call that waited; for the C part."""

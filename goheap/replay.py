@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
 from . import _core
-from .aliases import Limit, Path, Percent, Progress, TraceKind
+from .aliases import Limit, Path, Percent, Progress, Size, TraceKind
 from .errors import HeapError, TraceError
+from .profile import HeapProfile, make as make_profile
 from .settings import Costs, Knobs, Policy
 from .stats import GCCycle, trace_lines
 from .trace import ColumnReader, Trace, TraceFile, open_source
@@ -81,6 +82,7 @@ class Replay:
     bytes: int
     cycles: tuple[GCCycle, ...] = field(repr=False)
     series: tuple[Sample, ...] = field(repr=False)
+    profile: HeapProfile | None = field(repr=False, default=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, cycles and series too: ready for JSON."""
@@ -88,6 +90,8 @@ class Replay:
         d["policy"], d["costs"] = asdict(self.policy), asdict(self.costs)
         d["cycles"] = [c.to_dict() for c in self.cycles]
         d["series"] = [s._asdict() for s in self.series]
+        d["profile"] = None if self.profile is None else {
+            "rate": self.profile.rate, "rows": [r._asdict() for r in self.profile.rows]}
         return d
 
     def gctrace(self, *kinds: TraceKind) -> str:
@@ -241,6 +245,7 @@ def replay(
     policy: Policy = Policy(),
     costs: Costs = Costs(),
     on_cycle: Callable[[GCCycle, Knobs], object] | None = None,
+    profile_rate: Size = 0,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Replay:
@@ -255,6 +260,9 @@ def replay(
     the replay. progress is called with (events done, events in all), both passes counted, at
     most ten times a second.
 
+    profile_rate asks for Replay.profile, the heap profile by recorded types as of the last
+    collections: bytes between two samples, "512KiB" is Go's own; 0: none.
+
     A file that is damaged, or not a recording, raises TraceError.
     """
     if mode not in MODES:
@@ -268,6 +276,7 @@ def replay(
         raise TypeError(f"costs must be a Costs, not {type(costs).__name__!r}")
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise TypeError(f"seed must be an int, not {type(seed).__name__!r}")
+    rate = _core.size(profile_rate, "profile_rate")
     if on_cycle is not None and not callable(on_cycle):
         raise TypeError("on_cycle must be callable or None, not "
                         f"{type(on_cycle).__name__!r}")
@@ -316,6 +325,7 @@ def replay(
                 non_heap=_non_heap(trace) if mode == "virtual" else 0,
                 policy=policy,
                 costs=costs,
+                profile_rate=rate,
                 series_ns=max(1, duration // SAMPLES)
                 if type(duration) is int and 0 < duration < 1 << 62
                 else 1_000_000,
@@ -357,4 +367,6 @@ def replay(
             bytes=s["bytes"],
             cycles=tuple(GCCycle(*c) for c in engine.cycles()),
             series=tuple(Sample(*t) for t in engine.samples()),
+            profile=make_profile(rate, engine.profile(), [None], [t[0] for t in trace.types])
+            if rate > 0 else None,
         )

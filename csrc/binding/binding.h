@@ -654,6 +654,16 @@ PyObject *cycle_tuple(const gh_cycle *c);
 PyObject *core_size_classes(PyObject *module, PyObject *ignored);
 PyObject *core_explain(PyObject *module, PyObject *args);
 
+// ---- profile.c ---------------------------------------------------------------------
+
+PyObject *heap_profile(PyObject *heap, PyObject *ignored);
+PyObject *heap_profile_site(PyObject *heap, PyObject *site);
+PyObject *heap_get_profile_rate(PyObject *heap, void *closure);
+int heap_set_profile_rate(PyObject *heap, PyObject *value, void *closure);
+PyObject *core_profile_scale(PyObject *module, PyObject *args);
+// profile_of_heap is the rows of a heap that the caller has to itself.
+PyObject *profile_of_heap(gh_heap *heap);
+
 // ---- snapshot.c, graph.c, watch.c -------------------------------------------------
 
 PyObject *core_snapshot(PyObject *module, PyObject *args);

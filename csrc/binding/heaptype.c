@@ -36,7 +36,8 @@ read_options(PyObject *kwargs, gh_options *opt, bool *manual)
     static char *names[] = {"gogc", "memory_limit", "procs", "virtual",
                             "hard_limit", "globals_scan", "stack_scan",
                             "address_space", "policy", "debug", "costs",
-                            "manual", NULL};
+                            "manual", "seed", NULL};
+    unsigned long long seed;
     PyObject *gogc, *soft, *procs, *hard, *globals, *stacks, *space, *policy,
         *debug, *costs;
     int virtual, by_hand;
@@ -45,9 +46,9 @@ read_options(PyObject *kwargs, gh_options *opt, bool *manual)
         return -1;
     }
     const int ok = PyArg_ParseTupleAndKeywords(
-        none, kwargs, "$OOOpOOOOOOOp:Heap", names, &gogc, &soft, &procs,
+        none, kwargs, "$OOOpOOOOOOOpK:Heap", names, &gogc, &soft, &procs,
         &virtual, &hard, &globals, &stacks, &space, &policy, &debug, &costs,
-        &by_hand);
+        &by_hand, &seed);
     Py_DECREF(none);
     if (!ok) {
         return -1;
@@ -55,6 +56,7 @@ read_options(PyObject *kwargs, gh_options *opt, bool *manual)
     *manual = by_hand != 0;
     gh_options_init(opt);
     opt->track_types = true;
+    opt->seed = seed;
     opt->mode = virtual != 0 ? GH_MODE_VIRTUAL : GH_MODE_STW;
     int64_t n = 0, limit = GH_LIMIT_OFF;
     if (convert_percent(gogc, "gogc", &opt->gogc) < 0
@@ -1457,6 +1459,8 @@ static PyMethodDef heap_methods[] = {
     {"_weak_addr", heap_weak_addr, METH_O, NULL},
     {"_ref_at", heap_ref_at, METH_O, NULL},
     {"_pin", heap_pin, METH_O, NULL},
+    {"_profile", heap_profile, METH_NOARGS, NULL},
+    {"_profile_site", heap_profile_site, METH_O, NULL},
     {"_cycle_calls", heap_cycle_calls, METH_O, NULL},
     {"_next_cycle", heap_next_cycle, METH_VARARGS, NULL},
     {"gc_start", heap_gc_start, METH_NOARGS,
@@ -1493,6 +1497,9 @@ static PyGetSetDef heap_getset[] = {
      (void *)HEAP_GOAL},
     {"trigger", heap_gauge, NULL, "heap_live at which the next cycle begins.",
      (void *)TRIGGER},
+    {"profile_rate", heap_get_profile_rate, heap_set_profile_rate,
+     "Bytes between two samples of the heap profile, on average (MemProfileRate): "
+     "0 none,\n1 all. Go's own default is \"512KiB\".", NULL},
     {"num_gc", heap_gauge, NULL, "Finished cycles.", (void *)NUM_GC},
     {"_phase", heap_gauge, NULL, NULL, (void *)PHASE},
     {"pending", heap_pending, NULL,

@@ -220,6 +220,7 @@ static PyMethodDef methods[] = {
     {"live_heaps", core_live_heaps, METH_NOARGS, NULL},
     {"weak_strong", core_weak_strong, METH_VARARGS, NULL},
     {"short_length", core_short_length, METH_O, NULL},
+    {"profile_scale", core_profile_scale, METH_VARARGS, NULL},
     {"snapshot", core_snapshot, METH_VARARGS, NULL},
     {"graph_paths", core_graph_paths, METH_VARARGS, NULL},
     {"graph_referrers", core_graph_referrers, METH_VARARGS, NULL},

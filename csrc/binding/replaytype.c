@@ -156,20 +156,21 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         "ops", "columns", "types", "classes", "num_forced", "base", "gogc",
         "memory_limit", "procs", "follow_procs", "deaths", "seed",
         "globals_scan", "stack_scan", "series_ns", "mode", "non_heap",
-        "policy", "costs", NULL};
+        "policy", "costs", "profile_rate", NULL};
     PyObject *ops, *columns, *types, *classes, *base = Py_None;
     unsigned long long num_forced = 0, seed = 0, globals_scan = 0,
                        stack_scan = 0, series_ns = 0, non_heap = 0;
     PyObject *policy = NULL, *costs = NULL;
     int gogc = 100, procs = 1, follow_procs = 0, deaths = GH_DEATHS_DRAWN,
         mode = GH_MODE_STW;
-    long long memory_limit = GH_LIMIT_OFF;
+    long long memory_limit = GH_LIMIT_OFF, profile_rate = 0;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!O!O!O!K|O$iLipiKKKKiKOO:ReplayEngine", names,
+            args, kwargs, "O!O!O!O!K|O$iLipiKKKKiKOOL:ReplayEngine", names,
             &PyTuple_Type, &ops, &PyTuple_Type, &columns, &PyTuple_Type, &types,
             &PyTuple_Type, &classes, &num_forced, &base, &gogc, &memory_limit,
             &procs, &follow_procs, &deaths, &seed, &globals_scan, &stack_scan,
-            &series_ns, &mode, &non_heap, &policy, &costs)) {
+            &series_ns, &mode, &non_heap, &policy, &costs,
+            &profile_rate)) {
         return NULL;
     }
     if (deaths < GH_DEATHS_EARLY || deaths > GH_DEATHS_LATE) {
@@ -198,6 +199,7 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     cfg.globals_scan = globals_scan;
     cfg.stack_scan = stack_scan;
     cfg.series_ns = series_ns;
+    cfg.profile_rate = profile_rate;
     if (base != Py_None) {
         if (Py_TYPE(base) != type) {
             PyErr_SetString(PyExc_TypeError, "base: a ReplayEngine or None");
@@ -387,6 +389,23 @@ replay_summary(PyObject *op, PyObject *Py_UNUSED(ignored))
         "gc_cpu_fraction", s.gc_cpu_fraction);
 }
 
+PyDoc_STRVAR(replay_profile_doc,
+"profile($self, /)\n--\n\n"
+"Rows of the heap profile; a site is a type's number + 1.");
+
+static PyObject *
+replay_profile(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    replay_object *self = (replay_object *)op;
+    gh_heap *heap = heap_taken(self);
+    if (heap == NULL) {
+        return NULL;
+    }
+    PyObject *rows = profile_of_heap(heap);
+    give(self);
+    return rows;
+}
+
 PyDoc_STRVAR(replay_cycles_doc,
 "cycles($self, first=0, /)\n--\n\n"
 "The cycles from number first on, each a tuple of the fields of GCCycle.");
@@ -554,6 +573,7 @@ static PyMethodDef replay_methods[] = {
     {"summary", replay_summary, METH_NOARGS, replay_summary_doc},
     {"cycles", replay_cycles, METH_VARARGS, replay_cycles_doc},
     {"turn", replay_turn, METH_VARARGS, replay_turn_doc},
+    {"profile", replay_profile, METH_NOARGS, replay_profile_doc},
     {"samples", replay_samples, METH_NOARGS, replay_samples_doc},
     {"verify", replay_verify, METH_NOARGS, replay_verify_doc},
     {NULL, NULL, 0, NULL},

@@ -9,7 +9,7 @@
 // counted: the countdown is on the way that allocations take while a P is slow.
 //
 // A sampled object has a special that leads to its bucket, one for each type,
-// site (a number that the client sets) and slot size. A bucket's counts become
+// site (a number that the client sets) and slot size [diff:mprof.buckets]. A bucket's counts become
 // visible with a delay, so that what is visible is as of one mark termination,
 // with the frees of the sweep after it: with cycle C, allocations count for
 // cycle C+2, frees in a sweep for C+1, and each mark termination adds one to C

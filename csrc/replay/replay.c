@@ -144,6 +144,7 @@ struct gh_replay {
     int32_t cur_p;
     gh_deaths deaths;
     uint64_t seed;
+    bool profile;     // samples are wanted
     const gh_type **type;  // NULL: no mask is known
     uint8_t *type_recorder;
     size_t ntypes;
@@ -389,6 +390,7 @@ start_replay(gh_replay *r, const gh_replay_config *cfg, gh_replay_error *err)
     opt.non_heap = cfg->non_heap;
     opt.costs = cfg->costs;
     opt.track_types = false;
+    opt.seed = cfg->seed;
     opt.policy = cfg->policy;
     opt.mem_ops = cfg->mem_ops;
     opt.mem_ctx = cfg->mem_ctx;
@@ -406,6 +408,7 @@ start_replay(gh_replay *r, const gh_replay_config *cfg, gh_replay_error *err)
     r->deaths = cfg->deaths;
     r->seed = cfg->seed;
     r->series_ns = cfg->series_ns;
+    r->profile = cfg->profile_rate > 0;
     r->ntypes = cfg->ntypes;
     r->head = calloc((size_t)r->lt->nobj + 1, sizeof(*r->head));
     r->type = calloc(cfg->ntypes + 1, sizeof(*r->type));
@@ -417,6 +420,7 @@ start_replay(gh_replay *r, const gh_replay_config *cfg, gh_replay_error *err)
     if (st != GH_OK) {
         return st;
     }
+    st = gh_profile_set_rate(r->m, cfg->profile_rate);
     for (size_t i = 0; i < cfg->ntypes && st == GH_OK; i++) {
         st = make_type(r, &cfg->types[i], i, err);
     }
@@ -1018,6 +1022,9 @@ replay_object(gh_replay *r)
         r->nslots++;
     }
     const gh_type *t = (sc & 1) != 0 ? NULL : r->type[type];
+    if (r->profile) {
+        (void)gh_profile_set_site(r->m, (uint32_t)type + 1);
+    }
     gh_status st = gh_alloc_spanclass(r->m, slot_at(r, i), sc, size, t);
     if (st == GH_ERR_INVAL && t != NULL) {
         // A type that doesn't fit the slot: benign, as if it weren't known.

@@ -99,6 +99,7 @@ typedef struct gh_replay_config {
     gh_policy policy;    // eager_sweep is off by default, as in a Go program
     gh_costs costs;
     uint64_t series_ns;  // a sample about this often; 0: none
+    int64_t profile_rate; // of the heap profile; a site is a type's number + 1
     const gh_mem_ops *mem_ops;  // NULL: Linux
     void *mem_ctx;
 } gh_replay_config;
