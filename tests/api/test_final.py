@@ -92,7 +92,7 @@ def test_finalizer_runs_once_and_the_object_is_freed_a_cycle_later(heap):
 
 
 def test_finalizers_of_one_sweep_run_last_first(heap):
-    """Six in one sweep ran 15,14,...: in blocks of 101, the last first; so 150 do."""
+    """[gc:71,95] Six in one sweep ran 15,14,...: in blocks of 101, the last first; so 150 do."""
     told = []
     refs = [heap.new(Node, key=i) for i in range(150)]
     for ref in refs:

@@ -1,5 +1,7 @@
 // test_mfinal.c: finalizers, cleanups, weak pointers and pins: what fires, in
 // which order, what it keeps alive, and that nothing is lost or doubled.
+// [gc:...] and [alloc:...] are vectors of Go 1.26.8's behaviour, see
+// csrc/design/vectors.md.
 
 #include "check.h"
 #include "goheap.h"
@@ -122,7 +124,7 @@ check_run(world *w, const char *want)
     }
 }
 
-// Finalizers of one sweep run in the reverse order of the sweep; the object is
+// [gc:95] [alloc:S9] Finalizers of one sweep run in the reverse order of the sweep; the object is
 // whole, and freed in the next cycle.
 static void
 test_finalizer(bool eager)
@@ -274,6 +276,7 @@ test_places(void)
     end(&w);
 }
 
+// [gc:95] [alloc:S9] The newest first, after the finalizer, when the object is gone.
 static void
 test_cleanup(void)
 {
@@ -307,7 +310,7 @@ test_cleanup(void)
     end(&w);
 }
 
-// Blocks of 20, the last first, and from its beginning.
+// [gc:71] Blocks of 20, the last first, and from its beginning.
 static void
 test_cleanup_blocks(bool eager)
 {
@@ -370,6 +373,30 @@ test_lazy(void)
     end(&w);
 }
 
+// [alloc:74] A finalizer, a weak pointer and two cleanups of one object, in this order.
+static void
+test_kinds(void)
+{
+    world w = make(GH_MODE_STW, true, 1);
+    new_node(&w, 0);
+    (void)add(&w, 0, 1);
+    CHECK(gh_weak_make(w.m, at(&w, 1), at(&w, 0)) == GH_OK);
+    (void)add(&w, 0, 2);
+    set(&w, 0, 3);
+    static const unsigned want[] = {2, 3, 7, 7};
+    const gh_mspan *s = gh_span_of(w.h, at(&w, 0)->word);
+    const gh_special *x = s->specials;
+    for (unsigned i = 0; i < 4; i++) {
+        CHECK(x != NULL);
+        CHECK_EQ(x->kind, want[i]);
+        CHECK_EQ(x->offset, at(&w, 0)->word - s->base);
+        x = x->next;
+    }
+    CHECK(x == NULL);
+    end(&w);
+}
+
+// [gc:95] One box for each byte that is pointed at; nil before the finalizer runs.
 static void
 test_weak(void)
 {
@@ -494,7 +521,7 @@ test_marking(void)
     end(&w);
 }
 
-// A live object with a finalizer is counted twice, in bytes and in work.
+// [gc:101] A live object with a finalizer is counted twice, in bytes and in work.
 static void
 test_double(void)
 {
@@ -697,6 +724,7 @@ main(void)
     test_weak_unswept();
     test_marking();
     test_double();
+    test_kinds();
     test_pins();
     test_take();
     test_end();
