@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import (Any, Final, Generic, Literal, NamedTuple, NoReturn, Protocol, Self,
-                    TypeAlias, final, overload)
+                    TypeAlias, overload)
+from typing import final as _final  # its own name is that of a module of the package
 
 from typing_extensions import Buffer, TypeVar
 
@@ -138,7 +139,7 @@ class Ref(metaclass=StructMeta):
 class Struct(Ref):
     __slots__ = ()
 
-@final
+@_final
 class Array(Ref, Generic[_D]):
     __slots__ = ()
     def __len__(self) -> int: ...
@@ -146,19 +147,19 @@ class Array(Ref, Generic[_D]):
     def __setitem__(self, i: int, value: _D, /) -> None: ...
     def __iter__(self) -> Iterator[_D]: ...
 
-@final
+@_final
 class Block(Ref):
     __slots__ = ()
     def __len__(self) -> int: ...
 
-@final
+@_final
 class Words(Ref):
     __slots__ = ()
     def __len__(self) -> int: ...
     def __getitem__(self, word: int, /) -> Any: ...
     def __setitem__(self, word: int, value: Ref | int | None, /) -> None: ...
 
-@final
+@_final
 class Roots(Generic[_R]):
     def __len__(self) -> int: ...
     @overload

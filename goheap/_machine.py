@@ -487,7 +487,7 @@ class HeapMachine(RuleBasedStateMachine):
         # Objects of size zero are nowhere. Parts of a tiny block are one object, and a
         # pointer into it keeps them all.
         if not any(h is heap for h in self._tiny):
-            ballast = heap.policy.ballast > 0  # an object that no handle holds
+            ballast = heap.policy.ballast != 0  # an object that no handle holds
             assert s.heap_objects == sum(1 for o in live if o.size) + ballast
         seen = set()
         way = [(o.handle, o) for o in self.held if o.heap is heap]

@@ -36,7 +36,7 @@ class WeakRef(Generic[_R]):
     _cls: type[Any]
     _len: int
 
-    def __init__(self, *args: Any) -> NoReturn:
+    def __init__(self, *args: Any) -> None:
         raise TypeError("a WeakRef is made by Heap.weak")
 
     def __call__(self) -> _R | None:
@@ -58,7 +58,7 @@ class WeakRef(Generic[_R]):
         raise TypeError("a WeakRef belongs to its heap: it can't be pickled or copied")
 
 
-def make_weak(box: Any, ref: Ref) -> WeakRef[Any]:
+def make_weak(box: Any, ref: Any) -> WeakRef[Any]:
     weak: WeakRef[Any] = object.__new__(WeakRef)
     weak._box, weak._cls, weak._len = box, type(ref), _core.short_length(ref)
     return weak
@@ -74,7 +74,7 @@ class Cleanup:
     _number: int
     _token: int
 
-    def __init__(self, *args: Any) -> NoReturn:
+    def __init__(self, *args: Any) -> None:
         raise TypeError("a Cleanup is made by Heap.add_cleanup")
 
     def stop(self) -> bool:
@@ -95,7 +95,7 @@ def make_cleanup(heap: Heap, addr: int, number: int, token: int) -> Cleanup:
     return cleanup
 
 
-def held_by(fn: Any, args: tuple[Any, ...]) -> list[Ref]:
+def held_by(fn: Any, args: tuple[Any, ...]) -> list[Any]:
     """The handles that a call of a cleanup keeps alive, as far as Go looks: arguments, what
     the function closes over, and the object of a method."""
     held = [*args, getattr(fn, "__self__", None)]

@@ -550,7 +550,8 @@ class Heap(_core.HeapPart):
 
         Objects never move here, so all that a pin does is to keep. Pins are counted.
         """
-        return self._pin(ref)
+        held: AbstractContextManager[None] = self._pin(ref)
+        return held
 
     def profile(self) -> HeapProfile:
         """The heap profile, runtime.MemProfile: objects by type, label and size, estimated

@@ -299,6 +299,8 @@ class Trace:
     """
 
     __slots__ = ("_file", "_path", "__weakref__")
+    _file: TraceFile | None
+    _path: str | None
 
     def __init__(self) -> None:
         raise TypeError("Trace: make one with Trace.open or Trace.from_columns")
@@ -306,8 +308,7 @@ class Trace:
     @classmethod
     def _of(cls, file: TraceFile, path: str | None) -> Self:
         self = cls.__new__(cls)
-        self._file: TraceFile | None = file
-        self._path = path
+        self._file, self._path = file, path
         return self
 
     @classmethod
