@@ -13,31 +13,40 @@
 
 // ---- where samples fall -------------------------------------------------------------
 
-static uint32_t
-random32(gh_heap *h)
+uint32_t
+gh_cheaprand(uint64_t *state)
 {
-    uint64_t z = h->random += 0x9e3779b97f4a7c15u;  // splitmix64
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return (uint32_t)((z ^ (z >> 31)) >> 32);
+    *state += 0xa0761d6478bd642fu;
+    const uint64_t a = *state, b = a ^ 0xe7037ed1a0b428dbu;
+    // The product of a and b in two words, from four of their halves.
+    const uint64_t a0 = (uint32_t)a, a1 = a >> 32, b0 = (uint32_t)b, b1 = b >> 32;
+    const uint64_t t = a1 * b0 + (a0 * b0 >> 32);
+    const uint64_t u = a0 * b1 + (uint32_t)t;
+    const uint64_t hi = a1 * b1 + (t >> 32) + (u >> 32);
+    return (uint32_t)(hi ^ (a * b));
 }
 
-// exprand draws from an exponential distribution with that mean. Go: fastexprand.
-static int32_t
-exprand(gh_heap *h, int64_t mean)
+#define SAMPLE_BITS 26u
+
+int64_t
+gh_prof_step(uint32_t q, int64_t mean)
 {
     if (mean > 0x7000000) {
         mean = 0x7000000;
     }
-    const unsigned bits = 26;
-    const uint32_t q =
-        (uint32_t)((uint64_t)random32(h) * ((uint64_t)1 << bits) >> 32) + 1;
-    double qlog = gh_fastlog2((double)q) - (double)bits;
+    double qlog = gh_fastlog2((double)q) - (double)SAMPLE_BITS;
     if (qlog > 0) {
         qlog = 0;
     }
     const double minus_ln2 = -0.6931471805599453;
     return (int32_t)(qlog * (minus_ln2 * (double)mean)) + 1;
+}
+
+static int64_t
+exprand(gh_heap *h, int64_t mean)
+{
+    const uint64_t r = gh_cheaprand(&h->random);
+    return gh_prof_step((uint32_t)((r << SAMPLE_BITS) >> 32) + 1, mean);
 }
 
 int64_t

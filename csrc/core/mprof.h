@@ -50,6 +50,13 @@ struct gh_memprof {
     bool flushed;        // future[C % 3] is published
 };
 
+// gh_cheaprand is Go's generator of 32 random bits, from a state of 64: wyrand.
+uint32_t gh_cheaprand(uint64_t *state);
+
+// gh_prof_step makes a step of q, drawn from 1 to 2^26: exponentially distributed
+// with that mean. Go: fastexprand.
+int64_t gh_prof_step(uint32_t q, int64_t mean);
+
 // gh_prof_next_sample is how many bytes lie before the next sample at a rate.
 int64_t gh_prof_next_sample(gh_heap *h);
 

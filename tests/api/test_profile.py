@@ -63,7 +63,7 @@ def test_every_allocation():
 
 
 def test_what_shows_when():
-    """gc.md 11, vector 96: 100 objects after GC1; 50 more not before GC2."""
+    """[gc:96] 100 objects after GC1; 50 more not before GC2."""
     with gh.Heap(gogc="off", policy=gh.Policy(sweep="lazy")) as heap:
         heap.profile_rate = 1
         keep = [heap.new(Node) for _ in range(100)]
@@ -146,7 +146,7 @@ def test_seed_repeats():
 
 
 def test_scaling():
-    """gc.md 11, vectors 81 to 85."""
+    """[gc:81-85] The figures of Go's formula."""
     from goheap import _core
     for count, size, rate, *want in ((1, 16, 524288, 32768, 524296),
                                      (1, 524288, 524288, 1, 829411),

@@ -60,7 +60,7 @@ sums(gh_mut *m)
     return sum;
 }
 
-// spec/gc.md 11, vectors 81 to 85.
+// [gc:81-85]
 static void
 test_scale(void)
 {
@@ -79,7 +79,7 @@ test_scale(void)
     }
 }
 
-// spec/allocator.md 16, vector 75: with rate 1 each allocation is sampled, a tiny
+// [alloc:75] With rate 1 each allocation is sampled, a tiny
 // block once; after another rate the next one still is, and then some.
 static void
 test_rates(void)
@@ -120,7 +120,7 @@ test_rates(void)
     end(h, m, b);
 }
 
-// spec/gc.md 11, vector 96: 100 objects are visible after the first cycle that
+// [gc:96] 100 objects are visible after the first cycle that
 // somebody waited for; 50 more not before the next one.
 static void
 test_delay(bool eager)
@@ -242,6 +242,66 @@ test_rows(void)
     end(h, m, b);
 }
 
+// [alloc:S2-S4] The generator.
+static void
+test_random(void)
+{
+    static const struct {
+        uint64_t state;
+        uint32_t want[5];
+    } draws[] = {
+        {0, {2405016974, 4283336045, 2403848868, 2442172256, 2974294238}},
+        {1, {3791187244, 479898944, 787217119, 4275851146, 213167716}},
+        {0x123456789abcdef0, {3663528704, 2637002528, 1383339975}},
+    };
+    for (size_t i = 0; i < sizeof(draws) / sizeof(draws[0]); i++) {
+        uint64_t state = draws[i].state;
+        for (size_t k = 0; k < 5 && draws[i].want[k] != 0; k++) {
+            CHECK_EQ(gh_cheaprand(&state), draws[i].want[k]);
+        }
+    }
+}
+
+// [alloc:S5-S8] Steps of draws, and of a heap by its seed.
+static void
+test_step(void)
+{
+    static const struct {
+        uint32_t q;
+        uint64_t far, near;  // of mean 524288 and 4096
+    } draws[] = {
+        {1, 9448628, 73818},           {2, 9085219, 70979},
+        {3, 8872639, 69318},           {1000, 5826992, 45524},
+        {1u << 20, 2180453, 17035},    {1u << 25, 363409, 2840},
+        {67108863, 1, 1},              {1u << 26, 1, 1},
+        {24693556, 524180, 4096},
+    };
+    for (size_t i = 0; i < sizeof(draws) / sizeof(draws[0]); i++) {
+        CHECK_EQ(gh_prof_step(draws[i].q, 524288), draws[i].far);
+        CHECK_EQ(gh_prof_step(draws[i].q, 4096), draws[i].near);
+    }
+    const double most = (double)gh_prof_step(1, 524288) / 524288;
+    CHECK(most > 18.02 && most < 18.03);
+    static const struct {
+        uint64_t seed;
+        int64_t mean;
+        uint64_t want[6];
+    } runs[] = {
+        {1, 524288, {65434, 1149056, 889566, 2352, 1574515, 19631}},
+        {0, 4096, {2376, 12, 2378, 2313, 1506, 7482}},
+    };
+    for (size_t i = 0; i < 2; i++) {
+        gh_mut *m;
+        gh_slots *b;
+        gh_heap *h = make(true, runs[i].seed, &m, &b);
+        CHECK(gh_profile_set_rate(m, runs[i].mean) == GH_OK);
+        for (size_t k = 0; k < 6; k++) {
+            CHECK_EQ(gh_prof_next_sample(h), runs[i].want[k]);
+        }
+        end(h, m, b);
+    }
+}
+
 // Steps are exponential, the same for the same seed.
 static void
 test_steps(void)
@@ -319,6 +379,8 @@ main(void)
     test_delay(false);
     test_before();
     test_rows();
+    test_random();
+    test_step();
     test_steps();
     test_totals();
     return 0;
