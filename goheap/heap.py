@@ -29,6 +29,7 @@ heap_of = _core.heap_of
 
 _CYCLE = 0  # the kinds of calls: gh_call_kind
 _PHASES: tuple[Phase, ...] = ("off", "mark", "marktermination")
+_MODES: tuple[Mode, ...] = ("stw", "virtual", "concurrent")
 _DEFAULT_POLICY = Policy()
 _DEFAULT_DEBUG = Debug()
 _DEFAULT_COSTS = Costs()
@@ -96,8 +97,9 @@ class Heap(_core.HeapPart):
 
     gogc: percent, None or "off". memory_limit: GOMEMLIMIT, bytes or Go's spelling. procs: the
     number of Ps, each with an mcache. mode: "stw" (the world stopped for a whole cycle) or
-    "virtual" (cycles beside the program, with Go's workers, assists and pacing); both on a
-    virtual clock, so that every run repeats exactly. hard_limit:
+    "virtual" (cycles beside the program, with Go's workers, assists and pacing), both on a
+    virtual clock, so that every run repeats exactly; or "concurrent" (the same by real
+    threads on the real clock, and as many Python threads inside as there are Ps). hard_limit:
     most bytes of memory, metadata included; an allocation that would exceed it gives free
     pages back, collects, and raises HeapMemoryError if that didn't help.
     globals_scan, stack_scan: bytes of a program's globals and stacks, which enter the
@@ -127,16 +129,15 @@ class Heap(_core.HeapPart):
                 globals_scan: Any = 0, stack_scan: Any = 0,
                 callbacks: Literal["inline", "manual"] = "inline",
                 address_space: Any = "256GiB", seed: int = 0) -> Heap:
-        asked: object = mode
-        if asked == "concurrent":
-            raise ValueError('Heap: mode "concurrent" is not in this version; it has "stw" and '
-                             '"virtual"')
-        if mode not in ("stw", "virtual"):
-            raise ValueError(f'Heap: mode must be "stw" or "virtual", not {mode!r}')
+        if mode not in _MODES:
+            raise ValueError('Heap: mode must be "stw", "virtual" or "concurrent", not '
+                             f"{mode!r}")
         if not isinstance(policy, Policy):
             raise TypeError(f"Heap: policy must be a Policy, not {type(policy).__name__!r}")
         if not isinstance(debug, Debug):
             raise TypeError(f"Heap: debug must be a Debug, not {type(debug).__name__!r}")
+        if mode == "concurrent" and policy.marker != "objects":
+            raise ValueError('Heap: marker "greentea" is not in mode "concurrent" yet')
         costs = _DEFAULT_COSTS if costs is None else costs
         if not isinstance(costs, Costs):
             raise TypeError(f"Heap: costs must be a Costs or None, not {type(costs).__name__!r}")
@@ -146,7 +147,7 @@ class Heap(_core.HeapPart):
             raise ValueError('Heap: callbacks must be "inline" or "manual", not '
                              f"{callbacks!r}")
         self = super().__new__(
-            cls, gogc=gogc, memory_limit=memory_limit, procs=procs, virtual=mode == "virtual",
+            cls, gogc=gogc, memory_limit=memory_limit, procs=procs, mode=_MODES.index(mode),
             hard_limit=hard_limit, globals_scan=globals_scan, stack_scan=stack_scan,
             address_space=address_space, policy=policy, debug=debug, costs=costs,
             manual=callbacks == "manual", seed=seed & ((1 << 64) - 1))
@@ -168,7 +169,7 @@ class Heap(_core.HeapPart):
 
     @property
     def mode(self) -> Mode:
-        """How cycles run: "stw" or "virtual"."""
+        """How cycles run: "stw", "virtual" or "concurrent"."""
         return self._mode
 
     @property

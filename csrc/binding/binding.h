@@ -48,8 +48,8 @@ typedef struct lost_note lost_note;
 // type_slot is a class that a heap knows and the type made for it.
 typedef struct type_slot {
     class_object *cls;    // owned reference
-    const gh_type *type;  // NULL: not yet made; read and set by the holder of
-                          // a P
+    _Atomic(const gh_type *) type;  // NULL: not yet made; set by the holder of a
+                                    // P, once: another one's is left unused
 } type_slot;
 
 // p_choice is what heap.on_p chose for one thread.
@@ -61,7 +61,9 @@ typedef struct p_choice {
 #define ENTRY_DEAD  ((uint64_t)1 << 63)
 #define ENTRY_ENDED ((uint64_t)1 << 62)
 
-typedef enum heap_end { END_NONE, END_CLOSED, END_GONE } heap_end;
+// END_FORKED: it came here by a fork while others were inside, or with threads that
+// stayed behind. It can be ended, and nothing else.
+typedef enum heap_end { END_NONE, END_CLOSED, END_GONE, END_FORKED } heap_end;
 
 // heap_entry is one place of the table: what the binding keeps of a heap.
 typedef struct heap_entry {
@@ -265,6 +267,8 @@ handle_short_len(const handle_object *h)
 
 int table_init(heap_table *t);
 void table_fini(heap_table *t);
+// table_forked finds, in the child of a fork, the heaps that are no good there.
+void table_forked(heap_table *t);
 
 // table_add enters heap and returns its entry; NULL with an exception.
 heap_entry *table_add(module_state *state, gh_heap *heap, PyObject *owner);
@@ -388,7 +392,12 @@ entry_run(module_state *state, heap_entry *e, op_fn fn, void *arg)
     return st;
 }
 
-// entry_look is entry_run likewise.
+// entry_run_alone is entry_run of what attaches something to objects: nobody else
+// may run beside it.
+gh_status entry_run_alone(module_state *state, heap_entry *e, op_fn fn,
+                          void *arg);
+
+// entry_look is entry_run likewise. Nobody else runs beside it.
 static inline gh_status
 entry_look(heap_entry *e, op_fn fn, void *arg)
 {
@@ -398,10 +407,14 @@ entry_look(heap_entry *e, op_fn fn, void *arg)
         return entry_look_detached(e, fn, arg);
     }
     if (st == GH_OK) {
+        PyThreadState *ts;
+        gh_around_cycles(m, entry_around_cycle, &ts);
+        gh_stop_world(m);
         st = fn(m, arg);
         if (st == GH_ERR_LOST) {
             entry_note_lost(e, m);
         }
+        gh_start_world(m);
         gh_leave(m);
     }
     return st;
@@ -582,6 +595,7 @@ typedef struct heap_object {
     heap_entry *entry;    // NULL before __new__ is done
     uint32_t id;          // entry->id while open
     bool manual;          // calls run in run_pending only
+    bool concurrent;      // its mode
     PyObject *weaklist;
 } heap_object;
 

@@ -92,7 +92,7 @@ heap_set_finalizer(PyObject *op, PyObject *args)
     }
     a.token = token;
     a.inner = is_small(handle_class((handle_object *)ref));
-    const gh_status st = entry_run(self->state, e, op_set_finalizer, &a);
+    const gh_status st = entry_run_alone(self->state, e, op_set_finalizer, &a);
     heap_unuse(self, e);
     switch (st) {
     case GH_OK:
@@ -126,7 +126,7 @@ heap_clear_finalizer(PyObject *op, PyObject *ref)
     if (e == NULL) {
         return NULL;
     }
-    const gh_status st = entry_run(self->state, e, op_clear_finalizer, &a);
+    const gh_status st = entry_run_alone(self->state, e, op_clear_finalizer, &a);
     heap_unuse(self, e);
     if (st != GH_OK) {
         return set_status_error(self->state, st, "Heap.set_finalizer");
@@ -196,7 +196,7 @@ heap_add_cleanup(PyObject *op, PyObject *args)
             a.other[a.nother++] = gh_handle_slot(e->heap, h->slot);
         }
     }
-    const gh_status st = entry_run(self->state, e, op_add_cleanup, &a);
+    const gh_status st = entry_run_alone(self->state, e, op_add_cleanup, &a);
     PyMem_Free(a.other);
     if (st == GH_ERR_NOMEM) {
         set_memory_error(self->state, e, 32, "Heap.add_cleanup");
@@ -239,7 +239,7 @@ heap_stop_cleanup(PyObject *op, PyObject *args)
     }
     a.addr = addr;
     a.id = id;
-    const gh_status st = entry_run(self->state, e, op_stop_cleanup, &a);
+    const gh_status st = entry_run_alone(self->state, e, op_stop_cleanup, &a);
     heap_unuse(self, e);
     return st != GH_OK ? set_status_error(self->state, st, "Cleanup.stop")
                        : PyBool_FromLong(a.done);
@@ -275,7 +275,7 @@ heap_weak(PyObject *op, PyObject *ref)
     if (e == NULL) {
         return NULL;
     }
-    const gh_status st = entry_run(self->state, e, op_weak, &a);
+    const gh_status st = entry_run_alone(self->state, e, op_weak, &a);
     PyObject *box = NULL;
     if (st == GH_ERR_NOMEM) {
         set_memory_error(self->state, e, 16, "Heap.weak");
@@ -334,7 +334,7 @@ core_weak_strong(PyObject *module, PyObject *args)
     gh_status st;
     do {
         // GH_AGAIN is mark termination's; it ends when nobody holds a P.
-        st = entry_run(state, e, op_strong, &a);
+        st = entry_run_alone(state, e, op_strong, &a);
     } while (st == GH_AGAIN && !PyErr_Occurred());
     PyObject *strong = NULL;
     if (st == GH_AGAIN) {
@@ -409,7 +409,7 @@ heap_ref_at(PyObject *op, PyObject *arg)
         return NULL;
     }
     a.heap = e->heap;
-    const gh_status st = entry_run(self->state, e, op_ref_at, &a);
+    const gh_status st = entry_run_alone(self->state, e, op_ref_at, &a);
     PyObject *ref = NULL;
     if (st == GH_OK) {
         ref = handle_of_slot(self->state, e, self->id,
@@ -503,7 +503,7 @@ pin_enter(PyObject *op, PyObject *Py_UNUSED(ignored))
     if (e == NULL) {
         return NULL;
     }
-    const gh_status st = entry_run(self->state, e, op_pin, &a);
+    const gh_status st = entry_run_alone(self->state, e, op_pin, &a);
     if (st == GH_OK) {
         p->pin = a.handle;
         Py_CLEAR(p->ref);
@@ -530,7 +530,7 @@ pin_exit(PyObject *op, PyObject *Py_UNUSED(args))
     if (e == NULL) {
         Py_RETURN_NONE;  // it went with its heap
     }
-    const gh_status st = entry_run(self->state, e, op_unpin, &a);
+    const gh_status st = entry_run_alone(self->state, e, op_unpin, &a);
     heap_unuse(self, e);
     if (st != GH_OK) {
         p->pin = a.handle;

@@ -187,6 +187,28 @@ runner_leave(heap_table *t, runner *r)
     UNLOCK(t);
 }
 
+void
+table_forked(heap_table *t)
+{
+    // Whoever held it is not in this process. The old one is lost.
+    PyThread_type_lock lock = PyThread_allocate_lock();
+    if (lock != NULL) {
+        t->lock = lock;
+    }
+    t->runners = NULL;
+    for (uint32_t i = 0; i < t->made; i++) {
+        heap_entry *e = table_entry(t, i);
+        const uint64_t users = atomic_load(&e->users);
+        if ((users & ENTRY_ENDED) == 0
+            && ((users & ~ENTRY_DEAD) != 0
+                || gh_heap_mode(e->heap) == GH_MODE_CONCURRENT)) {
+            gh_heap_forked(e->heap);
+            e->end = END_FORKED;
+            atomic_store(&e->users, ENTRY_DEAD);
+        }
+    }
+}
+
 bool
 entry_try_close(heap_entry *e)
 {
@@ -284,8 +306,9 @@ entry_choose(module_state *state, heap_entry *e, int32_t p, int32_t *old)
 
 #define LOOK_NS 50000000  // between two looks at signals while waiting for a P
 
+// run_detached: alone stops the world around fn.
 static gh_status
-run_detached(heap_entry *e, int32_t p, op_fn fn, void *arg)
+run_detached(heap_entry *e, int32_t p, bool alone, op_fn fn, void *arg)
 {
     for (;;) {
         bool ran = false;
@@ -295,9 +318,15 @@ run_detached(heap_entry *e, int32_t p, op_fn fn, void *arg)
         st = gh_enter_until(e->heap, p, LOOK_NS, &m);
         if (st == GH_OK) {
             ran = true;
+            if (alone) {
+                gh_stop_world(m);
+            }
             st = fn(m, arg);
             if (st == GH_ERR_LOST) {
                 entry_note_lost(e, m);
+            }
+            if (alone) {
+                gh_start_world(m);
             }
             gh_leave(m);
         }
@@ -322,13 +351,35 @@ entry_around_cycle(void *arg, bool begins)
 gh_status
 entry_run_detached(module_state *state, heap_entry *e, op_fn fn, void *arg)
 {
-    return run_detached(e, entry_choice(state, e), fn, arg);
+    return run_detached(e, entry_choice(state, e), false, fn, arg);
+}
+
+typedef struct alone_args {
+    op_fn fn;
+    void *arg;
+} alone_args;
+
+static gh_status
+op_alone(gh_mut *m, void *arg)
+{
+    const alone_args *a = arg;
+    gh_stop_world(m);
+    const gh_status st = a->fn(m, a->arg);
+    gh_start_world(m);
+    return st;
+}
+
+gh_status
+entry_run_alone(module_state *state, heap_entry *e, op_fn fn, void *arg)
+{
+    alone_args a = {fn, arg};
+    return entry_run(state, e, op_alone, &a);
 }
 
 gh_status
 entry_look_detached(heap_entry *e, op_fn fn, void *arg)
 {
-    return run_detached(e, GH_ANY_P, fn, arg);
+    return run_detached(e, GH_ANY_P, true, fn, arg);
 }
 
 static uint32_t
@@ -397,7 +448,8 @@ entry_type(module_state *state, heap_entry *e, class_object *c)
 gh_status
 type_slot_get(gh_mut *m, type_slot *slot, const gh_type **out)
 {
-    if (slot->type == NULL) {
+    const gh_type *t = atomic_load(&slot->type);
+    if (t == NULL) {
         // An array's type is that of its elements, under the array's class:
         // so a pointer to one finds the array again.
         const class_object *c = slot->cls;
@@ -409,13 +461,15 @@ type_slot_get(gh_mut *m, type_slot *slot, const gh_type **out)
             .mask = c->mask,
             .user = (uintptr_t)c,
         };
-        const gh_type *t;
         gh_status st = gh_type_new(m, &desc, &t);
         if (st != GH_OK) {
             return st;
         }
-        slot->type = t;
+        const gh_type *none = NULL;
+        if (!atomic_compare_exchange_strong(&slot->type, &none, t)) {
+            t = none;  // another thread was first
+        }
     }
-    *out = slot->type;
+    *out = t;
     return GH_OK;
 }

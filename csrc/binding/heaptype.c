@@ -14,6 +14,13 @@
 #include "faults.h"
 #include "structmember.h"
 
+static bool
+is_forked(const heap_object *self)
+{
+    return self->entry != NULL && atomic_load(&self->entry->id) == self->id
+           && self->entry->end == END_FORKED;
+}
+
 heap_entry *
 heap_use(heap_object *self, const char *what)
 {
@@ -21,7 +28,11 @@ heap_use(heap_object *self, const char *what)
     if (self->entry != NULL) {
         e = entry_use(self->state, self->id);
     }
-    if (e == NULL) {
+    if (e == NULL && is_forked(self)) {
+        PyErr_Format(self->state->state_error,
+                     "Heap.%s: this heap came here by fork() with threads that "
+                     "stayed behind: it can only be closed", what);
+    } else if (e == NULL) {
         PyErr_Format(self->state->closed_error, "Heap.%s: this heap is closed",
                      what);
     }
@@ -33,21 +44,21 @@ heap_use(heap_object *self, const char *what)
 static int
 read_options(PyObject *kwargs, gh_options *opt, bool *manual)
 {
-    static char *names[] = {"gogc", "memory_limit", "procs", "virtual",
+    static char *names[] = {"gogc", "memory_limit", "procs", "mode",
                             "hard_limit", "globals_scan", "stack_scan",
                             "address_space", "policy", "debug", "costs",
                             "manual", "seed", NULL};
     unsigned long long seed;
     PyObject *gogc, *soft, *procs, *hard, *globals, *stacks, *space, *policy,
         *debug, *costs;
-    int virtual, by_hand;
+    int mode, by_hand;
     PyObject *none = PyTuple_New(0);
     if (none == NULL) {
         return -1;
     }
     const int ok = PyArg_ParseTupleAndKeywords(
-        none, kwargs, "$OOOpOOOOOOOpK:Heap", names, &gogc, &soft, &procs,
-        &virtual, &hard, &globals, &stacks, &space, &policy, &debug, &costs,
+        none, kwargs, "$OOOiOOOOOOOpK:Heap", names, &gogc, &soft, &procs,
+        &mode, &hard, &globals, &stacks, &space, &policy, &debug, &costs,
         &by_hand, &seed);
     Py_DECREF(none);
     if (!ok) {
@@ -57,7 +68,7 @@ read_options(PyObject *kwargs, gh_options *opt, bool *manual)
     gh_options_init(opt);
     opt->track_types = true;
     opt->seed = seed;
-    opt->mode = virtual != 0 ? GH_MODE_VIRTUAL : GH_MODE_STW;
+    opt->mode = (gh_mode)mode;
     int64_t n = 0, limit = GH_LIMIT_OFF;
     if (convert_percent(gogc, "gogc", &opt->gogc) < 0
         || convert_int(procs, "procs", 1, GH_MAX_PROCS, &n) < 0
@@ -69,7 +80,7 @@ read_options(PyObject *kwargs, gh_options *opt, bool *manual)
                         &opt->stack_scan) < 0
         || convert_size(space, "address_space", (uint64_t)1 << 46,
                         &opt->address_space) < 0
-        || settings_policy(policy, virtual == 0, &opt->policy) < 0
+        || settings_policy(policy, opt->mode == GH_MODE_STW, &opt->policy) < 0
         || settings_debug(debug, &opt->debug) < 0
         || settings_costs(costs, &opt->costs) < 0) {
         return -1;
@@ -110,6 +121,7 @@ heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     self->state = state;
     self->manual = manual;
+    self->concurrent = opt.mode == GH_MODE_CONCURRENT;
     opt.policy.portable_kernels = state->portable_kernels;
     gh_heap *heap;
     fault_run *faults = faults_enter(state, &opt.mem_ops, &opt.mem_ctx);
@@ -146,8 +158,13 @@ heap_dealloc(PyObject *op)
         PyObject_ClearWeakRefs(op);
     }
     if (self->entry != NULL && atomic_load(&self->entry->id) == self->id) {
+        const bool forked = is_forked(self);
         self->entry->end = END_GONE;
-        entry_kill(self->state, self->entry);
+        if (forked) {
+            entry_end(self->state, self->entry);
+        } else {
+            entry_kill(self->state, self->entry);
+        }
     }
     type->tp_free(op);
     Py_DECREF(type);
@@ -161,7 +178,7 @@ heap_close(PyObject *op, PyObject *Py_UNUSED(ignored))
     if (e == NULL || atomic_load(&e->id) != self->id) {
         Py_RETURN_NONE;
     }
-    if (!entry_try_close(e)) {
+    if (!is_forked(self) && !entry_try_close(e)) {
         if (atomic_load(&e->id) != self->id) {
             Py_RETURN_NONE;  // closed meanwhile by another thread
         }
@@ -523,6 +540,12 @@ by_hand_error(heap_object *self, gh_status st, const char *what)
     if (st != GH_ERR_STATE) {
         return set_status_error(self->state, st, what);
     }
+    if (self->concurrent) {
+        PyErr_Format(self->state->state_error, "%s: in mode \"concurrent\" "
+                     "threads run the cycles; drive one by hand in \"stw\" or "
+                     "\"virtual\"", what);
+        return NULL;
+    }
     PyErr_Format(self->state->state_error, "%s: %s", what,
                  strcmp(what, "Heap.gc_start") == 0
                      ? "a cycle runs already"
@@ -818,6 +841,12 @@ heap_advance(PyObject *op, PyObject *arg)
     }
     heap_entry *e = heap_use(self, "advance");
     if (e == NULL) {
+        return NULL;
+    }
+    if (self->concurrent) {
+        entry_unuse(self->state, e);
+        PyErr_SetString(self->state->state_error, "Heap.advance: in mode "
+                        "\"concurrent\" time passes by itself");
         return NULL;
     }
     const gh_status st = entry_run_detached(self->state, e, op_advance, &ns);
@@ -1310,7 +1339,7 @@ heap_label(PyObject *op, PyObject *args)
         return NULL;
     }
     a.addr = addr;
-    const gh_status st = entry_run(self->state, e, op_label, &a);
+    const gh_status st = entry_run_alone(self->state, e, op_label, &a);
     heap_unuse(self, e);
     if (st == GH_ERR_STATE) {
         PyErr_Format(PyExc_ValueError, "Heap.label: another object is called "
@@ -1443,7 +1472,7 @@ static PyMethodDef heap_methods[] = {
     {"advance", heap_advance, METH_O,
      "advance($self, ns, /)\n--\n\n"
      "Let virtual time pass: workers, sweeper, scavenger and the two-minute "
-     "timer get\ntheirs."},
+     "timer get\ntheirs. HeapStateError in mode \"concurrent\"."},
     {"_array", heap_array, METH_VARARGS, NULL},
     {"run_pending", heap_run_pending, METH_VARARGS,
      "run_pending($self, limit=None, /)\n--\n\n"
@@ -1466,7 +1495,8 @@ static PyMethodDef heap_methods[] = {
     {"gc_start", heap_gc_start, METH_NOARGS,
      "gc_start($self, /)\n--\n\n"
      "Begin a cycle that is driven by hand: what the roots hold is grey, the "
-     "write barrier\nis on, new objects are black. HeapStateError if one runs."},
+     "write barrier\nis on, new objects are black. HeapStateError if one runs, "
+     "and in mode \"concurrent\"."},
     {"_gc_step", heap_gc_step, METH_O, NULL},
     {"_gc_finish", heap_gc_finish, METH_NOARGS, NULL},
     {"_collect", heap_collect, METH_NOARGS, NULL},
@@ -1505,7 +1535,8 @@ static PyGetSetDef heap_getset[] = {
     {"pending", heap_pending, NULL,
      "Calls of on_cycle, finalizers and cleanups that wait.", NULL},
     {"_checkmarks", heap_gauge, NULL, NULL, (void *)CHECKMARKS},
-    {"now_ns", heap_gauge, NULL, "The heap's virtual clock, ns since its birth.",
+    {"now_ns", heap_gauge, NULL, "The heap's clock, ns since its birth: virtual in \"stw\" and "
+     "\"virtual\", monotonic in\n\"concurrent\".",
      (void *)NOW},
     {NULL, NULL, NULL, NULL, NULL},
 };

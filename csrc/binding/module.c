@@ -197,6 +197,15 @@ add_costs(PyObject *module)
     return 0;
 }
 
+// after_fork(): in the child.
+static PyObject *
+core_after_fork(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    module_state *state = PyModule_GetState(module);
+    table_forked(&state->heaps);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
     {"run_script", run_script, METH_VARARGS, run_script_doc},
     {"size_classes", core_size_classes, METH_NOARGS, size_classes_doc},
@@ -228,9 +237,32 @@ static PyMethodDef methods[] = {
     {"tap_start", core_tap_start, METH_VARARGS, NULL},
     {"tap_stop", core_tap_stop, METH_VARARGS, NULL},
     {"tap_read", core_tap_read, METH_VARARGS, NULL},
+    {"after_fork", core_after_fork, METH_NOARGS, NULL},
     {"tap_columns", core_tap_columns, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
+
+// hear_of_forks has after_fork called in the child of each os.fork().
+static int
+hear_of_forks(PyObject *module)
+{
+    PyObject *os = PyImport_ImportModule("os");
+    PyObject *at = os == NULL ? NULL
+                              : PyObject_GetAttrString(os, "register_at_fork");
+    PyObject *fn = at == NULL ? NULL
+                              : PyObject_GetAttrString(module, "after_fork");
+    PyObject *none = fn == NULL ? NULL : PyTuple_New(0);
+    PyObject *names = none == NULL ? NULL
+                                   : Py_BuildValue("{sO}", "after_in_child", fn);
+    PyObject *done = names == NULL ? NULL : PyObject_Call(at, none, names);
+    Py_XDECREF(os);
+    Py_XDECREF(at);
+    Py_XDECREF(fn);
+    Py_XDECREF(none);
+    Py_XDECREF(names);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
 
 static int
 module_exec(PyObject *module)
@@ -244,7 +276,7 @@ module_exec(PyObject *module)
         || roots_type_init(module, state) < 0
         || final_types_init(module, state) < 0 || replay_type_init(module) < 0
         || trace_type_init(module) < 0
-        || add_costs(module) < 0) {
+        || add_costs(module) < 0 || hear_of_forks(module) < 0) {
         return -1;
     }
     return PyModule_AddStringConstant(module, "GO_VERSION", GH_GO_VERSION);

@@ -166,8 +166,9 @@ op_load(gh_mut *m, void *arg)
     }
     gh_slot *slot = gh_handle_slot(a->heap, a->id);
     st = gh_load(m, slot, a->self, a->off / 8);
-    if (st != GH_OK) {
+    if (st != GH_OK || slot->word == 0) {  // nil since the look above
         gh_handle_drop(a->heap, a->id);
+        a->id = 0;
         return st;
     }
     describe(a, slot);
@@ -261,7 +262,8 @@ op_of_slot(gh_mut *m, void *arg)
 {
     find_args *a = arg;
     a->id = 0;
-    if (a->self->word == 0) {
+    const gh_slot now = gh_slot_now(a->self);
+    if (now.word == 0) {
         return GH_OK;
     }
     gh_status st = gh_check_lost(m, a->self);
@@ -270,7 +272,7 @@ op_of_slot(gh_mut *m, void *arg)
     }
     if (st == GH_OK) {
         gh_slot *slot = gh_handle_slot(a->heap, a->id);
-        gh_set(m, slot, a->self);
+        gh_set(m, slot, &now);
         describe(a, slot);
     }
     return st;

@@ -772,9 +772,10 @@ field_arg(roots_object *r, heap_entry *e, PyObject *arg, const char *what)
 static gh_status
 step_load(run *r, gh_mut *m, Py_ssize_t i)
 {
-    const gh_slot *object = slot_at(r->self, i);
-    const gh_status st = check_object(r, &r->owner, object);
-    return st != GH_OK ? st : gh_load(m, slot_at(r->other, i), object,
+    // What is checked is what is used, whatever another thread does meanwhile.
+    const gh_slot object = gh_slot_now(slot_at(r->self, i));
+    const gh_status st = check_object(r, &r->owner, &object);
+    return st != GH_OK ? st : gh_load(m, slot_at(r->other, i), &object,
                                       r->off / 8);
 }
 
@@ -829,35 +830,35 @@ value_number(run *r, Py_ssize_t i, Py_ssize_t *out)
 static gh_status
 step_store(run *r, gh_mut *m, Py_ssize_t i)
 {
-    const gh_slot *object = slot_at(r->self, i);
-    gh_status st = check_object(r, &r->owner, object);
-    const gh_slot *value = NULL;
+    const gh_slot object = gh_slot_now(slot_at(r->self, i));
+    gh_status st = check_object(r, &r->owner, &object);
+    gh_slot value = {0};
     if (st == GH_OK && r->other != NULL) {
         Py_ssize_t k;
         st = value_number(r, i, &k);
         if (st == GH_OK) {
-            value = slot_at(r->other, k);
-            if (value->word != 0) {
-                st = check_object(r, &r->target, value);
+            value = gh_slot_now(slot_at(r->other, k));
+            if (value.word != 0) {
+                st = check_object(r, &r->target, &value);
             }
         }
     }
-    return st != GH_OK ? st : gh_store(m, object, r->off / 8, value);
+    return st != GH_OK ? st : gh_store(m, &object, r->off / 8, &value);
 }
 
 static gh_status
 step_put(run *r, gh_mut *m, Py_ssize_t i)
 {
     (void)m;
-    const gh_slot *object = slot_at(r->self, i);
-    gh_status st = check_object(r, &r->owner, object);
+    const gh_slot object = gh_slot_now(slot_at(r->self, i));
+    gh_status st = check_object(r, &r->owner, &object);
     Py_ssize_t k;
     if (st == GH_OK) {
         st = value_number(r, i, &k);
     }
     if (st == GH_OK) {
         // Little-endian: the low bytes come first.
-        memcpy((char *)gh_data(object) + r->off, &r->bits[k], r->size);
+        memcpy((char *)gh_data(&object) + r->off, &r->bits[k], r->size);
     }
     return st;
 }
@@ -866,11 +867,11 @@ static gh_status
 step_get(run *r, gh_mut *m, Py_ssize_t i)
 {
     (void)m;
-    const gh_slot *object = slot_at(r->self, i);
-    const gh_status st = check_object(r, &r->owner, object);
+    const gh_slot object = gh_slot_now(slot_at(r->self, i));
+    const gh_status st = check_object(r, &r->owner, &object);
     if (st == GH_OK) {
         memcpy(r->bytes + (uint64_t)i * r->size,
-               (const char *)gh_data(object) + r->off, r->size);
+               (const char *)gh_data(&object) + r->off, r->size);
     }
     return st;
 }

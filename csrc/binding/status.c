@@ -238,8 +238,16 @@ set_dead_error(module_state *state, const handle_object *h)
     if (e != NULL
         && atomic_load(&e->id) == h->heap + (1u << HEAP_INDEX_BITS)) {
         end = e->end;
+    } else if (e != NULL && atomic_load(&e->id) == h->heap
+               && e->end == END_FORKED) {
+        end = END_FORKED;
     }
     switch (end) {
+    case END_FORKED:
+        PyErr_Format(state->state_error,
+                     "the heap of this %s came here by fork() with threads that "
+                     "stayed behind: it can only be closed", name);
+        break;
     case END_CLOSED:
         PyErr_Format(state->closed_error,
                      "the heap of this %s is closed: its handles ended with it",

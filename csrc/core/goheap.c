@@ -424,9 +424,12 @@ gh_heap_free(gh_heap *h)
         return;
     }
     GH_THROW_IF(h->sig != GH_HEAP_SIG, "gh_heap_free: not a heap");
+    if (h->forked) {
+        gh_mheap_abandon(h);
+        return;
+    }
     gh_bg_end(h);
-    GH_THROW_IF(!h->forked && somebody_inside(h),
-                "gh_heap_free: somebody is inside");
+    GH_THROW_IF(somebody_inside(h), "gh_heap_free: somebody is inside");
     h->sig = GH_SIG_DEAD;
     gh_window *w = h->window;
     gh_lock(&w->lock);
@@ -477,20 +480,20 @@ gh_heap_free(gh_heap *h)
     free(h);
 }
 
+gh_mode
+gh_heap_mode(const gh_heap *h)
+{
+    return h->opt.mode;
+}
+
 void
 gh_heap_forked(gh_heap *h)
 {
     h->forked = true;
-    // Whoever held one is not in this process.
-    gh_mutex_init(&h->lock);
+    // Who held one of these is not in this process.
     gh_mutex_init(&h->roots_lock);
     gh_mutex_init(&h->window->lock);
     gh_mutex_init(&h->calls.lock);
-    gh_mutex_init(&h->conc.work_lock);
-    gh_mutex_init_recursive(&h->heap_lock);
-    gh_cond_init(&h->cond);
-    gh_cond_init(&h->conc.bg_cond);
-    h->waiters = 0;
 }
 
 // ---- root slots ----------------------------------------------------------------------
@@ -527,6 +530,9 @@ gh_slots_free(gh_slots *b)
     }
     GH_THROW_IF(b->sig != GH_SLOTS_SIG, "gh_slots_free: not a block of slots");
     gh_heap *h = b->heap;
+    if (h != NULL && h->forked) {
+        return;
+    }
     if (h != NULL) {
         gh_lock(&h->roots_lock);
         if (h->roots_marking) {
@@ -1001,7 +1007,7 @@ gh_pin_free(gh_pin *pin)
     }
     gh_window *w = pin->owner;
     gh_lock(&w->lock);
-    if (pin->heap != NULL && pin->heap->pins_marking) {
+    if (pin->heap != NULL && (pin->heap->pins_marking || pin->heap->forked)) {
         pin->dead = true;
         atomic_store(&pin->heap->has_dying, true);
         gh_unlock(&w->lock);

@@ -207,9 +207,12 @@ GH_NODISCARD gh_status gh_heap_new(const gh_options *opt, gh_heap **out);
 // gh_heap_free gives back every byte the heap took, but objects that a pin
 // shows (gh_pin) stay mapped until the last pin goes. Nobody may be inside.
 void gh_heap_free(gh_heap *h);
+gh_mode gh_heap_mode(const gh_heap *h);
 // gh_heap_forked is called in the child of a fork, before all else, on a heap
-// that somebody was inside of, or whose threads stayed behind. gh_heap_free is
-// then all that may be done with it.
+// that somebody was inside of, or whose threads stayed behind. After it nothing
+// may be done with the heap but gh_heap_free, which gives back its window and
+// tables; slots, pins and handles may be freed before and after. Small records
+// stay: they may be half done.
 void gh_heap_forked(gh_heap *h);
 
 #define GH_ANY_P (-1)
@@ -248,6 +251,15 @@ int32_t gh_mut_p(const gh_mut *m);
 typedef struct gh_slot {
     uintptr_t word;
 } gh_slot;
+
+// gh_slot_now is what a slot holds at this moment, where other mutators may write
+// it. The copy is no root: it is good until the holder's next safepoint.
+static inline gh_slot
+gh_slot_now(const gh_slot *slot)
+{
+    gh_slot now = {__atomic_load_n(&slot->word, __ATOMIC_ACQUIRE)};
+    return now;
+}
 
 // gh_slots is a block of slots with stable addresses: a script's slot table, a
 // replay's live objects, a Roots object.

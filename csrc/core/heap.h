@@ -199,6 +199,7 @@ typedef struct gh_conc {
     _Atomic bool stopping;    // written under it
     _Atomic(gh_p *) stopper;  // whose holder stops the world
     uint32_t stop_depth;      // the stopper's
+    bool stop_waited;         // so is this: gh_outside has begun
     int64_t stop_ns;          // when it began to stop
     int64_t stood_ns;         // when all stood
     uint32_t mutators_waiting;  // atomic too: read by workers

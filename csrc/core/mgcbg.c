@@ -402,14 +402,12 @@ gh_bg_end(gh_heap *h)
         return;
     }
     atomic_store(&h->conc.quit, true);
-    if (!h->forked) {
-        wake_background(h);
-        for (int32_t i = 0; i < bg->n; i++) {
-            gh_thread_join(&bg->worker[i].thread);
-        }
-        if (bg->sweeper) {
-            gh_thread_join(&bg->sweep_thread);
-        }
+    wake_background(h);
+    for (int32_t i = 0; i < bg->n; i++) {
+        gh_thread_join(&bg->worker[i].thread);
+    }
+    if (bg->sweeper) {
+        gh_thread_join(&bg->sweep_thread);
     }
     free(bg);
     h->conc.bg = NULL;
@@ -495,13 +493,14 @@ wait_done(gh_p *p, uint32_t n)
     if ((int32_t)(atomic_load(&h->conc.done) - n) >= 0) {
         return;
     }
-    gh_yield_begin(p);
+    gh_client client;
+    gh_yield_begin(p, &client);
     gh_lock(&h->lock);
     while ((int32_t)(atomic_load(&h->conc.done) - n) < 0) {
         gh_cond_wait(&h->cond, &h->lock);
     }
     gh_unlock(&h->lock);
-    gh_yield_end(p);
+    gh_yield_end(p, &client);
 }
 
 void
@@ -556,13 +555,14 @@ wait_credit(gh_p *p)
 {
     gh_heap *h = p->heap;
     while (h->phase == GH_PHASE_MARK && p->assist_bytes < 0 && !limiting(h)) {
-        gh_yield_begin(p);
+        gh_client client;
+        gh_yield_begin(p, &client);
         gh_lock(&h->lock);
         if (marking(h)) {
             gh_cond_wait_until(&h->cond, &h->lock, gh_nanotime() + MS / 4);
         }
         gh_unlock(&h->lock);
-        gh_yield_end(p);
+        gh_yield_end(p, &client);
         if (p->assist_bytes < 0 && h->phase == GH_PHASE_MARK) {
             (void)take_credit(p);
         }

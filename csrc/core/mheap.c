@@ -145,6 +145,24 @@ gh_mheap_fini(gh_heap *h)
     gh_sys_unreserve(&h->mem, h->spans, spans_bytes(n));
 }
 
+void
+gh_mheap_abandon(gh_heap *h)
+{
+    const gh_mem *m = &h->mem;
+    const size_t n = h->window_bytes;
+    m->ops->free(m->ctx, h->bm.area[0], n / 64);
+    m->ops->free(m->ctx, h->bm.area[1], n / 64);
+    m->ops->free(m->ctx, h->bm.ptr_bits, n / 64);
+    if (h->bm.meta != NULL) {
+        m->ops->free(m->ctx, h->bm.meta, n);
+    }
+    m->ops->free(m->ctx, h->pageinfo, pageinfo_bytes(n));
+    m->ops->free(m->ctx, h->spans, spans_bytes(n));
+    if (h->window->pins == NULL) {
+        m->ops->free(m->ctx, h->window->reserved, h->window->reserved_bytes);
+    }
+}
+
 // ---- growing --------------------------------------------------------------------
 
 // map_table makes n bytes at offset off of a reserved table usable.

@@ -22,6 +22,10 @@
 // allocator; gh_mheap_fini gives all of it back.
 GH_NODISCARD gh_status gh_mheap_init(gh_heap *h);
 void gh_mheap_fini(gh_heap *h);
+// gh_mheap_abandon gives back what is large and was there from the beginning,
+// and reads nothing that another thread may have left half done: for the child
+// of a fork.
+void gh_mheap_abandon(gh_heap *h);
 
 // gh_mheap_alloc returns a span of npages in use for class spc, reclaiming
 // pages first while sweeping is unfinished. Go: mheap.alloc.

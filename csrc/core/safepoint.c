@@ -104,6 +104,25 @@ gh_outside(gh_p *p, bool begins)
     }
 }
 
+// put_away leaves p as if nobody had come in, and put_back undoes that: whoever
+// has it meanwhile is another client.
+static gh_client
+put_away(gh_p *p)
+{
+    const gh_client c = {p->around, p->around_arg, p->outside};
+    p->around = NULL;
+    p->outside = 0;
+    return c;
+}
+
+static void
+put_back(gh_p *p, const gh_client *c)
+{
+    p->around = c->around;
+    p->around_arg = c->arg;
+    p->outside = c->outside;
+}
+
 // need_look raises a reason for holders to look; under the heap's lock, as is
 // done_look.
 static void
@@ -330,6 +349,7 @@ give_way(gh_p *p)
         return false;
     }
     p->parked++;
+    const gh_client client = put_away(p);
     bool away = grant(p);
     if (!away && h->conc.mutators_waiting > 0) {
         const int64_t now = gh_nanotime();
@@ -351,6 +371,7 @@ give_way(gh_p *p)
     if (away) {
         retake(p);
     }
+    put_back(p, &client);
     p->parked--;
     return away;
 }
@@ -391,22 +412,24 @@ gh_safepoint(gh_p *p)
 }
 
 void
-gh_yield_begin(gh_p *p)
+gh_yield_begin(gh_p *p, gh_client *c)
 {
     gh_heap *h = p->heap;
     gh_outside(p, true);
     gh_lock(&h->lock);
     p->parked++;
+    *c = put_away(p);
     give_back(p);
     gh_unlock(&h->lock);
 }
 
 void
-gh_yield_end(gh_p *p)
+gh_yield_end(gh_p *p, const gh_client *c)
 {
     gh_heap *h = p->heap;
     gh_lock(&h->lock);
     retake(p);
+    put_back(p, c);
     p->parked--;
     gh_unlock(&h->lock);
     gh_outside(p, false);
@@ -424,28 +447,21 @@ gh_conc_switch(gh_mut **m, int32_t p)
     if (p == old->id) {
         return GH_OK;
     }
-    void (*const around)(void *, bool) = old->around;
-    void *const arg = old->around_arg;
-    int32_t i = try_take(h, p);
-    gh_status st = GH_OK;
-    if (i < 0) {
-        // Who waits for a P has none.
-        gh_yield_begin(old);
-        st = wait_take(h, p, -1, &i);
-        if (st != GH_OK) {
-            gh_yield_end(old);
-            return st;
-        }
-        gh_lock(&h->lock);
-        old->parked--;
-        gh_unlock(&h->lock);
-        gh_outside(old, false);
-    } else {
-        gh_conc_leave(old);
+    // Who waits for a P has none.
+    gh_client c;
+    int32_t i;
+    gh_yield_begin(old, &c);
+    const gh_status st = wait_take(h, p, -1, &i);
+    if (st != GH_OK) {
+        gh_yield_end(old, &c);
+        return st;
     }
+    gh_lock(&h->lock);
+    old->parked--;
+    gh_unlock(&h->lock);
     *m = h->allp[i];
-    (*m)->around = around;
-    (*m)->around_arg = arg;
+    put_back(*m, &c);
+    gh_outside(*m, false);
     taken(*m);
     return GH_OK;
 }
@@ -468,6 +484,17 @@ all_stand(gh_heap *h, const gh_p *self)
     return all;
 }
 
+// wait_outside goes outside before the first wait, with the heap's lock given up
+// meanwhile.
+static void
+wait_outside(gh_p *m, bool *waits)
+{
+    gh_unlock(&m->heap->lock);
+    gh_outside(m, true);
+    *waits = true;
+    gh_lock(&m->heap->lock);
+}
+
 void
 gh_stop_world(gh_mut *m)
 {
@@ -480,9 +507,13 @@ gh_stop_world(gh_mut *m)
         c->stop_depth++;
         return;
     }
-    gh_outside(m, true);
+    // Where nobody is in the way nobody waits, and a client keeps its lock.
+    bool waits = false;
     gh_lock(&h->lock);
-    stand(m);
+    if (must_stand(m)) {
+        wait_outside(m, &waits);
+        stand(m);
+    }
     atomic_store(&c->stopper, m);
     atomic_store(&c->stopping, true);
     need_look(h);
@@ -490,8 +521,13 @@ gh_stop_world(gh_mut *m)
     // Who holds a P and waits in gh_flush_all is to stand too.
     gh_cond_broadcast(&h->cond);
     while (!all_stand(h, m)) {
-        gh_cond_wait(&h->cond, &h->lock);
+        if (waits) {
+            gh_cond_wait(&h->cond, &h->lock);
+        } else {
+            wait_outside(m, &waits);
+        }
     }
+    c->stop_waited = waits;
     c->stood_ns = gh_nanotime();
     c->stop_depth = 1;
     c->stops++;
@@ -521,10 +557,13 @@ gh_start_world(gh_mut *m)
     }
     atomic_store(&c->stopping, false);
     atomic_store(&c->stopper, NULL);
+    const bool waited = c->stop_waited;
     done_look(h);
     gh_cond_broadcast(&h->cond);
     gh_unlock(&h->lock);
-    gh_outside(m, false);
+    if (waited) {
+        gh_outside(m, false);
+    }
 }
 
 // ---- the ragged barrier -----------------------------------------------------------------------

@@ -62,9 +62,16 @@ gh_is_stopper(const gh_p *p)
            == p;
 }
 
+// gh_client is what a P knows of who holds it; kept in a frame while it is away.
+typedef struct gh_client {
+    void (*around)(void *arg, bool begins);
+    void *arg;
+    uint32_t outside;
+} gh_client;
+
 // gh_yield_begin gives p back for a wait, gh_yield_end takes the same P again.
-void gh_yield_begin(gh_p *p);
-void gh_yield_end(gh_p *p);
+void gh_yield_begin(gh_p *p, gh_client *c);
+void gh_yield_end(gh_p *p, const gh_client *c);
 
 // gh_flush_all has what every P has marked handed on to the heap, by its holder
 // or, for idle ones, by the caller, who holds self: Go's ragged barrier. Returns

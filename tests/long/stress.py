@@ -187,7 +187,7 @@ def run(job: str, seconds: float, mode: str = "stw") -> str:
 def main() -> int:
     p = argparse.ArgumentParser()
     p.add_argument("--seconds", type=float, default=60)
-    p.add_argument("--mode", default="stw", choices=("stw", "virtual"))
+    p.add_argument("--mode", default="stw", choices=("stw", "virtual", "concurrent"))
     p.add_argument("jobs", nargs="*", default=list(JOBS))
     args = p.parse_args()
     gil = getattr(sys, "_is_gil_enabled", lambda: True)()
