@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import goheap  # noqa: E402
 
 cpu, wall = time.process_time(), time.monotonic()
-r = goheap.replay(sys.argv[1], gogc=100)
+r = goheap.replay(sys.argv[1], gogc=100, mode="stw")
 print(json.dumps({
     "cpu_s": time.process_time() - cpu, "wall_s": time.monotonic() - wall,
     "events": r.events, "objects": r.objects,

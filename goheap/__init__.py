@@ -17,6 +17,7 @@ from .profile import HeapProfile, ProfileRow
 from .heap import Heap, address_of, cast, heap_of
 from .replay import Replay, replay
 from .trace import Trace
+from .whatif import Advice, Interval, Prediction, WhatIf, what_if
 from .script import Script, ScriptResult
 
 At = Ref | WeakRef | int | str  # where an object is: a handle, strong or weak, an address, a label
@@ -36,6 +37,7 @@ __all__ = [
     "Snapshot", "Span", "Step", "String", "Struct", "Table", "Trace", "TraceError", "type_info",
     "TypeInfo", "uint16", "uint32", "uint64", "uint8", "uintptr", "WeakRef", "Words",
     "words",
+    "Advice", "Interval", "Prediction", "what_if", "WhatIf",
 ]
 __version__ = "0.1.0"
 

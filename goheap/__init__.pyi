@@ -36,6 +36,7 @@ from .table import Table
 from .trace import Trace
 from .types import StructMeta
 from .watch import Event, EventLog
+from .whatif import Advice, Interval, Prediction, WhatIf, what_if
 
 __all__ = [
     "address_of", "Array", "Block", "bool_", "BySize", "CacheInfo", "cast", "CensusRow",
@@ -50,6 +51,7 @@ __all__ = [
     "Snapshot", "Span", "String", "Struct", "Table", "Trace", "TraceError", "type_info",
     "TypeInfo", "uint16", "uint32", "uint64", "uint8", "uintptr", "WeakRef", "Words",
     "words",
+    "Advice", "Interval", "Prediction", "what_if", "WhatIf",
 ]
 
 __version__: Final[str]

@@ -1,4 +1,5 @@
-"""The command line: goheap run, classes, replay, convert, report, calibrate, demo."""
+"""The command line: goheap run, classes, replay, convert, report, calibrate, what-if, advise,
+demo."""
 from __future__ import annotations
 
 import argparse
@@ -11,6 +12,7 @@ from .cli_calibrate import add_calibrate_parser
 from .cli_convert import add_convert_parser
 from .cli_replay import add_replay_parser
 from .cli_report import add_report_parser
+from .cli_whatif import add_whatif_parsers
 from .demo import add_demo_parser
 
 CLASS_KEYS = ("size", "span_bytes", "objects", "objects_scan", "tail_waste", "max_waste")
@@ -71,6 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     add_convert_parser(sub)
     add_report_parser(sub)
     add_calibrate_parser(sub)
+    add_whatif_parsers(sub)
     add_demo_parser(sub)
     args = ap.parse_args(argv)
     status: int = args.function(args)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from .aliases import TraceKind
 from .errors import HeapError
 from .settings import Costs
 from .replay import DEATHS, MODES, Replay, replay
+from .whatif import Interval, Prediction, what_if
+
+COSTS: dict[str, Callable[[], Any]] = {
+    "fitted": lambda: "fitted", "shipped": Costs, "measured": Costs.measured}
 
 
 def _percent(text: str) -> int | str:
@@ -52,9 +58,9 @@ def add_replay_parser(subparsers: Any) -> None:
                    metavar="L", help="bytes, a size such as 64MiB, or off")
     p.add_argument("--procs", type=_procs, default="recorded", metavar="N",
                    help="GOMAXPROCS")
-    p.add_argument("--mode", choices=MODES, default="stw",
-                   help="cycles with the world stopped (default), or beside the "
-                        "program on the virtual clock")
+    p.add_argument("--mode", choices=MODES, default="virtual",
+                   help="cycles beside the program on the virtual clock (default), or with "
+                        "the world stopped")
     p.add_argument("--gctrace", action="store_true",
                    help="print the line of every collection, as Go does")
     p.add_argument("--scavtrace", action="store_true",
@@ -64,9 +70,9 @@ def add_replay_parser(subparsers: Any) -> None:
     p.add_argument("--json", action="store_true", help="print one JSON object")
     p.add_argument("--deaths", choices=DEATHS, default="drawn",
                    help="where in the known interval an object dies")
-    p.add_argument("--costs", choices=("shipped", "measured"), default="shipped",
-                   help="the virtual clock's prices: the same everywhere (default), or "
-                        "measured on this machine (see goheap calibrate)")
+    p.add_argument("--costs", choices=tuple(COSTS), default="fitted",
+                   help="the virtual clock's prices: fitted to the recording (default), the "
+                        "same everywhere, or measured on this machine (see goheap calibrate)")
     p.add_argument("--seed", type=int, default=0, metavar="N",
                    help="of drawn deaths")
     p.set_defaults(function=run_replay)
@@ -76,18 +82,49 @@ def _mib(n: int | None) -> str:
     return "not recorded" if n is None else "%.1f MiB" % (n / (1 << 20))
 
 
-def _text(r: Replay) -> str:
+SEEDS = 3  # for the intervals
+
+
+def _predicted(args: argparse.Namespace, r: Replay) -> Prediction:
+    """The same setting with its intervals, wide enough for this run."""
+    p = what_if(args.file, gogc=[r.gogc], memory_limit=[r.memory_limit], procs=[args.procs],
+                seeds=SEEDS)[0]
+    wide = {}
+    for name in ENDS:
+        i, value = getattr(p, name), getattr(r, name)
+        if i is not None:
+            wide[name] = Interval(value, min(value, i.low), max(value, i.high))
+    return dataclasses.replace(p, **wide)
+
+
+ENDS = ("automatic_gc", "peak_heap_bytes", "peak_rss_bytes", "gc_cpu_fraction")
+
+
+def _ends(p: Prediction | None) -> dict[str, Any]:
+    if p is None:
+        return {}
+    d = p.to_dict()
+    return {name + end: d[name + end] for name in ENDS for end in ("_low", "_high")}
+
+
+def _text(r: Replay, p: Prediction | None) -> str:
+    def ends(name: str, scale: float, unit: str) -> str:
+        i = None if p is None else getattr(p, name)
+        return "" if i is None else ", %.0f to %.0f%s" % (i.low / scale, i.high / scale, unit)
+
     off = "off"
     rows = (
         ("GOGC", off if r.gogc is None else r.gogc),
         ("memory limit", off if r.memory_limit is None else _mib(r.memory_limit)),
         ("procs", r.procs),
         ("objects", "%d (%s)" % (r.objects, _mib(r.bytes))),
-        ("collections", "%d automatic, %d forced" % (r.automatic_gc, r.forced_gc)),
+        ("collections", "%d automatic%s; %d forced" % (
+            r.automatic_gc, ends("automatic_gc", 1, ""), r.forced_gc)),
         ("peak heap", "%s at a collection, %s at any time" % (
             _mib(r.peak_heap_bytes), _mib(r.peak_live_bytes))),
-        ("peak RSS", _mib(r.peak_rss_bytes)),
-        ("GC CPU", "%.2f%%" % (100 * r.gc_cpu_fraction)),
+        ("peak RSS", _mib(r.peak_rss_bytes) + ends("peak_rss_bytes", 1 << 20, " MiB")),
+        ("GC CPU", "%.2f%%%s" % (
+            100 * r.gc_cpu_fraction, ends("gc_cpu_fraction", 0.01, "%"))),
         ("longest pause", "%.3f ms" % (r.longest_pause_ns / 1e6)),
         ("costs", "as shipped" if r.costs == Costs() else r.costs),
     )
@@ -99,7 +136,9 @@ def run_replay(args: argparse.Namespace) -> int:
     try:
         r = replay(args.file, gogc=args.gogc, memory_limit=args.memory_limit,
                    procs=args.procs, mode=args.mode, deaths=args.deaths, seed=args.seed,
-                   costs=Costs() if args.costs == "shipped" else Costs.measured())
+                   costs=COSTS[args.costs]())
+        fitted = args.mode == "virtual" and args.costs == "fitted"
+        p = _predicted(args, r) if fitted else None
     except (HeapError, OSError, ValueError, TypeError, MemoryError) as e:
         print(f"goheap replay: {e}", file=sys.stderr)
         return 1
@@ -111,8 +150,8 @@ def run_replay(args: argparse.Namespace) -> int:
         # Beside JSON the lines go where Go's runtime writes them.
         (sys.stderr if args.json else sys.stdout).write(r.gctrace(*kinds))
     if args.json:
-        json.dump(r.to_dict(), sys.stdout)
+        json.dump({**r.to_dict(), **_ends(p)}, sys.stdout)
         sys.stdout.write("\n")
     else:
-        sys.stdout.write(_text(r))
+        sys.stdout.write(_text(r, p))
     return 0

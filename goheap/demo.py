@@ -25,9 +25,8 @@ TRUTH = "compile-json.truth.json"
 SETTINGS = (50, 100, 200, 400)
 BAR = 30
 
-LEFT_OUT = ("A stop-the-world replay leaves out what the program allocates while "
-            "the collector marks: real Go keeps all of that alive until the next "
-            "cycle, so it collects a little less often.")
+FITTED = ("The model is fitted to the recording (GOGC=20) and knows nothing of the runs "
+          "beside it. goheap what-if says how sure each figure is.")
 
 HEAD = ("setting", "collections predicted", "real Go, three runs", "peak heap",
         "seconds")
@@ -201,7 +200,7 @@ def run_demo(args: argparse.Namespace) -> int:
                             "%.1f MiB" % (r.peak_heap_bytes / (1 << 20)),
                             "%.2f" % (time.perf_counter() - began)))
         screen.end()
-        print("\n" + LEFT_OUT)
+        print("\n" + FITTED)
         if _picture(runs, real, args.out):
             print("Heap, goal and live over time: %s" % args.out)
         else:

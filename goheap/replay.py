@@ -7,27 +7,23 @@ object died, the second allocates.
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
 from . import _core
 from .aliases import Limit, Path, Percent, Progress, Size, TraceKind
-from .errors import HeapError, TraceError
 from .profile import HeapProfile, make as make_profile
 from .settings import Costs, Knobs, Policy
 from .stats import GCCycle, trace_lines
-from .trace import ColumnReader, Trace, TraceFile, open_source
+from .trace import Trace
+from . import history as histories
 
 __all__ = ["Replay", "Sample", "replay"]
 
 MODES = ("stw", "virtual")
 DEATHS = ("early", "drawn", "late")
-STEP = 50_000  # events between two looks at signals: some 10 ms. A collection
-# is one too.
-SAMPLES = 400  # of a series, about
 LIMIT_OFF = (1 << 63) - 1
 
 _UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
@@ -55,7 +51,8 @@ class Replay:
     peak_heap_bytes is the largest heap that a collection found, which is what
     gctrace shows; peak_live_bytes is the largest at any moment, the end of the
     run included. peak_rss_bytes adds to the heap's memory what the recorded
-    process held beside its heap; None if the recording doesn't say.
+    process held beside its heap; None if the recording doesn't say. objects were allocated,
+    reused is how often an object came out of a sync.Pool instead, as far as the history shows.
     """
 
     path: str
@@ -78,6 +75,7 @@ class Replay:
     time_ns: int
     events: int
     objects: int
+    reused: int
     tiny: int
     bytes: int
     cycles: tuple[GCCycle, ...] = field(repr=False)
@@ -144,59 +142,6 @@ def _percent(value: object) -> int:
     return value
 
 
-def _recorded_gogc(trace: TraceFile) -> int:
-    value = trace.run("GOGC")
-    try:
-        return _percent(100 if value in ("", None) else value)
-    except (TypeError, ValueError):
-        raise trace.error(f"header: GOGC {value!r}", 12) from None
-
-
-def _recorded_limit(trace: TraceFile) -> int:
-    try:
-        return _limit(trace.run("GOMEMLIMIT") or None)
-    except (TypeError, ValueError) as e:
-        raise trace.error(f"header: {e}", 12) from None
-
-
-def _recorded_procs(trace: TraceFile) -> int:
-    return min(max(trace.run_number("GOMAXPROCS"), 1), 1024)
-
-
-def _make(trace: TraceFile, **settings: Any) -> _core.ReplayEngine:
-    columns = tuple((c.name, c.enc, c.count) for c in trace.columns)
-    try:
-        return _core.ReplayEngine(
-            trace.ops, columns, trace.types, trace.class_to_size,
-            # The recording's own count begins before its first event.
-            max(0, trace.run_number("End", "NumForcedGC")
-                - trace.run_number("Start", "NumForcedGC")),
-            **settings,
-        )
-    except ValueError as e:
-        raise trace.error(f"header: {e}", 12) from None
-
-
-def _steps(trace: TraceFile, engine: _core.ReplayEngine) -> Iterator[int]:
-    """Runs a pass; yields the number of events done after each step."""
-    readers: dict[int, ColumnReader] = {}
-    while True:
-        need = engine.step(STEP)
-        if need == -1:
-            return
-        if need == -2:
-            yield engine.done
-        elif isinstance(need, tuple):
-            column, raw, message = need
-            start = trace.columns[column].start if column >= 0 else 0
-            raise trace.error(f"{message} (byte {raw} of the column)", start)
-        else:
-            reader = readers.get(need)
-            if reader is None:
-                reader = readers[need] = trace.reader(need)
-            engine.feed(need, *reader.read())
-
-
 class _Turner:
     """Tells an on_cycle function of the cycles of a replay, and turns what it turned."""
 
@@ -219,18 +164,37 @@ class _Turner:
             engine.turn(self.gogc, self.memory_limit, knobs.goal or 0, knobs.trigger or 0)
 
 
-def _non_heap(trace: TraceFile) -> int:
-    """Bytes that the recorded process had mapped beside its heap, 0: not known."""
-    end = functools.partial(trace.run_number, "End")
-    return max(0, end("Sys") - end("HeapSys"))
+def _check(mode: object, deaths: object, policy: object, costs: object, seed: object,
+           on_cycle: object, progress: object) -> None:
+    if mode not in MODES:
+        raise ValueError(f'mode must be "virtual" or "stw", not {mode!r}')
+    if deaths not in DEATHS:
+        raise ValueError(f'deaths must be "early", "drawn" or "late", not '
+                         f"{deaths!r}")
+    if not isinstance(policy, Policy):
+        raise TypeError(f"policy must be a Policy, not {type(policy).__name__!r}")
+    if not isinstance(costs, Costs) and costs != "fitted":
+        raise TypeError('costs must be a Costs or "fitted", not '
+                        f"{type(costs).__name__!r}")
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise TypeError(f"seed must be an int, not {type(seed).__name__!r}")
+    if on_cycle is not None and not callable(on_cycle):
+        raise TypeError("on_cycle must be callable or None, not "
+                        f"{type(on_cycle).__name__!r}")
+    if progress is not None and not callable(progress):
+        raise TypeError("progress must be callable or None, not "
+                        f"{type(progress).__name__!r}")
 
 
-def _other_memory(trace: TraceFile) -> int | None:
-    """Bytes that the recorded process held beside its heap, or None."""
-    rss = trace.run_number("MaxRSSKiB") << 10
-    end = functools.partial(trace.run_number, "End")
-    heap = end("HeapSys") - end("HeapReleased")
-    return rss - heap if rss > heap > 0 else None
+def _procs(value: object) -> int | None:
+    """GOMAXPROCS as the engine takes it; None: as recorded."""
+    if value == "recorded":
+        return None
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f'procs must be an int or "recorded", not {value!r}')
+    if not 1 <= value <= 1024:
+        raise ValueError(f"procs: {value} is not in 1..1024")
+    return value
 
 
 def replay(
@@ -240,10 +204,10 @@ def replay(
     gogc: Percent | Literal["recorded"] = "recorded",
     memory_limit: Limit = "recorded",
     procs: int | Literal["recorded"] = "recorded",
-    mode: str = "stw",
+    mode: Literal["virtual", "stw"] = "virtual",
     deaths: Literal["early", "drawn", "late"] = "drawn",
     policy: Policy = Policy(),
-    costs: Costs = Costs(),
+    costs: Costs | Literal["fitted"] = "fitted",
     on_cycle: Callable[[GCCycle, Knobs], object] | None = None,
     profile_rate: Size = 0,
     seed: int = 0,
@@ -253,11 +217,15 @@ def replay(
     GHTRACE1 file or Go execution trace.
 
     "recorded" keeps what the recorded program ran with; None and "off" mean off.
+    mode "virtual" runs cycles beside the program on the virtual clock, "stw" stops the world
+    for each. costs="fitted" takes the prices of the recording itself: the first time a file
+    is replayed in virtual mode, the recorded setting is replayed some times before. The model
+    is made in any case of what the recording says of itself: see goheap.history.
     deaths says where in the interval that is known each object dies: at its
     start ("early"), its end ("late") or somewhere in between ("drawn", by seed).
     on_cycle(cycle, knobs) is called after each collection, before the next event of the
     history, and what it turns holds from there on (see Heap.on_cycle). What it raises ends
-    the replay. progress is called with (events done, events in all), both passes counted, at
+    the replay. progress is called with (events done, events in all), all passes counted, at
     most ten times a second.
 
     profile_rate asks for Replay.profile, the heap profile by recorded types as of the last
@@ -265,108 +233,80 @@ def replay(
 
     A file that is damaged, or not a recording, raises TraceError.
     """
-    if mode not in MODES:
-        raise ValueError(f'mode must be "virtual" or "stw", not {mode!r}')
-    if deaths not in DEATHS:
-        raise ValueError(f'deaths must be "early", "drawn" or "late", not '
-                         f"{deaths!r}")
-    if not isinstance(policy, Policy):
-        raise TypeError(f"policy must be a Policy, not {type(policy).__name__!r}")
-    if not isinstance(costs, Costs):
-        raise TypeError(f"costs must be a Costs, not {type(costs).__name__!r}")
-    if not isinstance(seed, int) or isinstance(seed, bool):
-        raise TypeError(f"seed must be an int, not {type(seed).__name__!r}")
     rate = _core.size(profile_rate, "profile_rate")
-    if on_cycle is not None and not callable(on_cycle):
-        raise TypeError("on_cycle must be callable or None, not "
-                        f"{type(on_cycle).__name__!r}")
-    if progress is not None and not callable(progress):
-        raise TypeError("progress must be callable or None, not "
-                        f"{type(progress).__name__!r}")
+    _check(mode, deaths, policy, costs, seed, on_cycle, progress)
+    nprocs = _procs(procs)
+    percent = None if gogc == "recorded" else _percent(gogc)
+    limit = None if memory_limit == "recorded" else _limit(memory_limit)
+    told = time.monotonic()
+    done = 0  # events of passes that have ended
+    passes = 2
 
-    with open_source(source) as trace:
-        percent = _recorded_gogc(trace) if gogc == "recorded" else _percent(gogc)
-        limit = (_recorded_limit(trace) if memory_limit == "recorded"
-                 else _limit(memory_limit))
-        nprocs = procs
-        if procs == "recorded":
-            nprocs = _recorded_procs(trace)
-        if not isinstance(nprocs, int) or isinstance(nprocs, bool):
-            raise TypeError(f'procs must be an int or "recorded", not {procs!r}')
-        if not 1 <= nprocs <= 1024:
-            raise ValueError(f"procs: {nprocs} is not in 1..1024")
+    def watch(engine: _core.ReplayEngine) -> None:
+        nonlocal told, done
+        now = time.monotonic()
+        if progress is not None and now - told >= 0.1:
+            told = now
+            total = max(passes * engine.total, done + engine.total)
+            progress(min(done + engine.done, total), total)
+        if engine.done == engine.total:
+            done += engine.total
 
-        told = time.monotonic()
+    try:
+        if mode == "virtual" and costs == "fitted":
+            passes += histories.FIT_RUNS
+            history, model = histories.fitted(source, None, watch)
+        else:
+            history, _ = histories.opened(source, watch)
+            model = history.measured(None if costs == "fitted" else costs)
+        if percent is None:
+            percent = history.gogc
+        if limit is None:
+            limit = history.limit
         turner = _Turner(percent, limit)
+        engine = history.engine(
+            gogc=percent, limit=limit, procs=nprocs or history.procs,
+            follow_procs=nprocs is None, deaths=DEATHS.index(deaths), seed=seed,
+            virtual=mode == "virtual", policy=policy, model=model, profile_rate=rate)
 
-        def watch(engine: _core.ReplayEngine, nth: int) -> None:
-            nonlocal told
-            for done in _steps(trace, engine):
-                if on_cycle is not None and nth == 1:
-                    turner.tell(engine, on_cycle)
-                now = time.monotonic()
-                if progress is not None and now - told >= 0.1:
-                    told = now
-                    progress(done + nth * engine.total, 2 * engine.total)
-
-        try:
-            survey = _make(trace)
-            watch(survey, 0)
-            duration = trace.header.get("duration_ns")
-            engine = _make(
-                trace, base=survey, gogc=percent, memory_limit=limit,
-                procs=nprocs, follow_procs=procs == "recorded",
-                deaths=DEATHS.index(deaths), seed=seed & ((1 << 64) - 1),
-                globals_scan=trace.run_number("Metrics",
-                                              "/gc/scan/globals:bytes"),
-                stack_scan=trace.run_number("Metrics", "/gc/scan/stack:bytes"),
-                mode=MODES.index(mode),
-                # A stopped world cannot run past its limit, as Go's programs do.
-                non_heap=_non_heap(trace) if mode == "virtual" else 0,
-                policy=policy,
-                costs=costs,
-                profile_rate=rate,
-                series_ns=max(1, duration // SAMPLES)
-                if type(duration) is int and 0 < duration < 1 << 62
-                else 1_000_000,
-            )
-            watch(engine, 1)
+        def turn(engine: _core.ReplayEngine) -> None:
             if on_cycle is not None:
                 turner.tell(engine, on_cycle)
-        except MemoryError as e:
-            raise MemoryError(f"{trace.path}: the system refused the memory that "
-                              "this history needs") from e
-        if progress is not None:
-            progress(2 * engine.total, 2 * engine.total)
-        s = engine.summary()
-        other = _other_memory(trace)
-        return Replay(
-            path=trace.path,
-            gogc=None if percent < 0 else percent,
-            memory_limit=None if limit == LIMIT_OFF else limit,
-            procs=nprocs,
-            mode=mode,
-            deaths=deaths,
-            policy=policy,
-            costs=costs,
-            seed=seed,
-            automatic_gc=s["automatic_gc"],
-            forced_gc=s["forced_gc"],
-            peak_heap_bytes=s["peak_gc_heap"] or s["peak_heap"],
-            peak_live_bytes=s["peak_heap"],
-            # The ballast is memory that nobody touches.
-            peak_rss_bytes=(None if other is None
-                            else other + s["peak_committed"] - policy.ballast),
-            gc_cpu_fraction=s["gc_cpu_fraction"],
-            assist_fraction=0.0,  # nothing assists in a stopped world
-            longest_pause_ns=s["longest_pause_ns"],
-            time_ns=s["time_ns"],
-            events=s["events"],
-            objects=s["objects"],
-            tiny=s["tiny"],
-            bytes=s["bytes"],
-            cycles=tuple(GCCycle(*c) for c in engine.cycles()),
-            series=tuple(Sample(*t) for t in engine.samples()),
-            profile=make_profile(rate, engine.profile(), [None], [t[0] for t in trace.types])
-            if rate > 0 else None,
-        )
+            watch(engine)
+
+        history.steps(engine, turn)
+    except MemoryError as e:
+        raise MemoryError(f"{histories.name_of(source)}: the system refused the memory that "
+                          "this history needs") from e
+    if progress is not None:
+        progress(done, done)
+    s = histories.summary(engine)
+    return Replay(
+        path=history.trace.path,
+        gogc=None if percent < 0 else percent,
+        memory_limit=None if limit == LIMIT_OFF else limit,
+        procs=nprocs or history.procs,
+        mode=mode,
+        deaths=deaths,
+        policy=policy,
+        costs=model.costs,
+        seed=seed,
+        automatic_gc=s["automatic_gc"],
+        forced_gc=s["forced_gc"],
+        peak_heap_bytes=s["peak_gc_heap"] or s["peak_heap"],
+        peak_live_bytes=s["peak_heap"],
+        peak_rss_bytes=histories.peak_rss(s, model, policy),
+        gc_cpu_fraction=s["gc_cpu_fraction"],
+        assist_fraction=histories.assist_fraction(s, nprocs or history.procs),
+        longest_pause_ns=s["longest_pause_ns"],
+        time_ns=s["time_ns"],
+        events=s["events"],
+        objects=s["objects"],
+        reused=s["reused"],
+        tiny=s["tiny"],
+        bytes=s["bytes"],
+        cycles=tuple(GCCycle(*c) for c in engine.cycles()),
+        series=tuple(Sample(*t) for t in engine.samples()),
+        profile=make_profile(rate, engine.profile(), [None],
+                             [t[0] for t in history.trace.types]),
+    )

@@ -8,6 +8,7 @@ one on the way in, in a file without a name.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import tempfile
@@ -53,12 +54,15 @@ def _whole(value: object, limit: int = 1 << 63) -> bool:
 class TraceFile:
     """An open recording: its header, checked, and readers of its columns."""
 
-    def __init__(self, path: str | os.PathLike[str], /, *, fd: int = -1) -> None:
+    def __init__(self, path: str | os.PathLike[str], /, *, fd: int = -1,
+                 named: bool = False) -> None:
         """fd, where given, is the file, and belongs to this object; path is its name."""
         self.path = os.fspath(path)
         if fd < 0:
+            named = True
             fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         self._fd = fd
+        self.named = named  # can be opened again by its path
         try:
             self._read_header()
         except BaseException:
@@ -69,6 +73,13 @@ class TraceFile:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+    def reopened(self) -> TraceFile:
+        """The same file once more, to be closed by itself. Reading moves no position."""
+        again = copy.copy(self)
+        again._fd = (os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+                     if self.named else os.dup(self._fd))
+        return again
 
     def __enter__(self) -> TraceFile:
         return self
@@ -260,7 +271,7 @@ def open_file(path: Path, progress: Progress | None = None) -> TraceFile:
         os.close(fd)
         raise
     if not _is_go(start):
-        return TraceFile(path, fd=fd)
+        return TraceFile(path, fd=fd, named=True)
     name = os.fsdecode(path)
     with os.fdopen(fd, "rb") as file, tempfile.TemporaryFile() as out:
         gotrace.convert(file, name, out, progress=progress)

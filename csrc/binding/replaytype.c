@@ -156,20 +156,23 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         "ops", "columns", "types", "classes", "num_forced", "base", "gogc",
         "memory_limit", "procs", "follow_procs", "deaths", "seed",
         "globals_scan", "stack_scan", "series_ns", "mode", "non_heap",
-        "policy", "costs", "profile_rate", NULL};
+        "policy", "costs", "event_ns", "gc_share", "keep_recorder",
+        "busy_ns", "cycle_delay_ns", "profile_rate", NULL};
     PyObject *ops, *columns, *types, *classes, *base = Py_None;
     unsigned long long num_forced = 0, seed = 0, globals_scan = 0,
                        stack_scan = 0, series_ns = 0, non_heap = 0;
     PyObject *policy = NULL, *costs = NULL;
     int gogc = 100, procs = 1, follow_procs = 0, deaths = GH_DEATHS_DRAWN,
-        mode = GH_MODE_STW;
+        mode = GH_MODE_STW, keep_recorder = 0;
+    double event_ns = 0, gc_share = 0, busy_ns = 0, cycle_delay_ns = 0;
     long long memory_limit = GH_LIMIT_OFF, profile_rate = 0;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!O!O!O!K|O$iLipiKKKKiKOOL:ReplayEngine", names,
+            args, kwargs, "O!O!O!O!K|O$iLipiKKKKiKOOddpddL:ReplayEngine", names,
             &PyTuple_Type, &ops, &PyTuple_Type, &columns, &PyTuple_Type, &types,
             &PyTuple_Type, &classes, &num_forced, &base, &gogc, &memory_limit,
             &procs, &follow_procs, &deaths, &seed, &globals_scan, &stack_scan,
-            &series_ns, &mode, &non_heap, &policy, &costs,
+            &series_ns, &mode, &non_heap, &policy, &costs, &event_ns, &gc_share,
+            &keep_recorder, &busy_ns, &cycle_delay_ns,
             &profile_rate)) {
         return NULL;
     }
@@ -186,6 +189,11 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     cfg.num_forced = num_forced;
     cfg.mode = (gh_mode)mode;
     cfg.non_heap = non_heap;
+    cfg.event_ns = event_ns;
+    cfg.gc_share = gc_share;
+    cfg.busy_ns = busy_ns;
+    cfg.cycle_delay_ns = cycle_delay_ns;
+    cfg.keep_recorder = keep_recorder != 0;
     if ((policy != NULL && settings_policy(policy, false, &cfg.policy) < 0)
         || (costs != NULL && settings_costs(costs, &cfg.costs) < 0)) {
         return NULL;
@@ -370,9 +378,10 @@ replay_summary(PyObject *op, PyObject *Py_UNUSED(ignored))
     gh_replay_summary_get(self->replay, &s);
     give(self);
     return Py_BuildValue(
-        "{sK sK sK sK sK sK sK sK sK sK sK sK sK sL sL sd}",
+        "{sK sK sK sK sK sK sK sK sK sK sK sK sK sK sL sL sd sL sL sL sK sK}",
         "events", (unsigned long long)s.events,
         "objects", (unsigned long long)s.objects,
+        "reused", (unsigned long long)s.reused,
         "tiny", (unsigned long long)s.tiny,
         "bytes", (unsigned long long)s.bytes,
         "left_out", (unsigned long long)s.left_out,
@@ -386,7 +395,11 @@ replay_summary(PyObject *op, PyObject *Py_UNUSED(ignored))
         "peak_committed", (unsigned long long)s.peak_committed,
         "time_ns", (long long)s.time_ns,
         "longest_pause_ns", (long long)s.longest_pause_ns,
-        "gc_cpu_fraction", s.gc_cpu_fraction);
+        "gc_cpu_fraction", s.gc_cpu_fraction,
+        "assist_ns", (long long)s.assist_ns,
+        "background_ns", (long long)s.background_ns,
+        "idle_ns", (long long)s.idle_ns, "work", (unsigned long long)s.work,
+        "limited", (unsigned long long)s.limited);
 }
 
 PyDoc_STRVAR(replay_profile_doc,
@@ -515,6 +528,55 @@ replay_samples(PyObject *op, PyObject *Py_UNUSED(ignored))
     return list;
 }
 
+PyDoc_STRVAR(replay_facts_doc,
+"facts($self, /)\n--\n\n"
+"What a finished survey found: a dict, with its cycles as tuples (begin_ns,\n"
+"end_ns, heap_start, heap_end, heap_marked, heap_goal, forced).");
+
+static PyObject *
+replay_facts(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    gh_survey_facts f;
+    if (!gh_replay_facts(((replay_object *)op)->replay, &f)) {
+        PyErr_SetString(PyExc_ValueError, "not a finished survey");
+        return NULL;
+    }
+    PyObject *cycles = PyList_New((Py_ssize_t)f.ncycles);
+    for (uint32_t i = 0; cycles != NULL && i < f.ncycles; i++) {
+        const gh_recorded_cycle *c = &f.cycle[i];
+        PyObject *t = Py_BuildValue(
+            "(LLKKKKO)", (long long)c->begin_ns, (long long)c->end_ns,
+            (unsigned long long)c->heap_start, (unsigned long long)c->heap_end,
+            (unsigned long long)c->heap_marked, (unsigned long long)c->heap_goal,
+            c->forced ? Py_True : Py_False);
+        if (t == NULL) {
+            Py_CLEAR(cycles);
+            break;
+        }
+        PyList_SET_ITEM(cycles, (Py_ssize_t)i, t);
+    }
+    PyObject *gaps = PyTuple_New(GH_GAP_BUCKETS);
+    for (Py_ssize_t i = 0; gaps != NULL && i < GH_GAP_BUCKETS; i++) {
+        PyObject *t = Py_BuildValue("(KK)", (unsigned long long)f.gaps[i],
+                                    (unsigned long long)f.gap_ns[i]);
+        if (t == NULL) {
+            Py_CLEAR(gaps);
+            break;
+        }
+        PyTuple_SET_ITEM(gaps, i, t);
+    }
+    if (cycles == NULL || gaps == NULL) {
+        Py_XDECREF(cycles);
+        Py_XDECREF(gaps);
+        return NULL;
+    }
+    return Py_BuildValue(
+        "{sN sI sL sL sL sd sK sN}", "gaps", gaps, "ps", (unsigned)f.ps, "duration_ns", (long long)f.duration_ns,
+        "mark_ns", (long long)f.mark_ns, "stopped_ns", (long long)f.stopped_ns,
+        "event_ns", f.event_ns,
+        "recorder_bytes", (unsigned long long)f.recorder_bytes, "cycles", cycles);
+}
+
 static void
 add_line(void *arg, const char *line)
 {
@@ -574,6 +636,7 @@ static PyMethodDef replay_methods[] = {
     {"cycles", replay_cycles, METH_VARARGS, replay_cycles_doc},
     {"turn", replay_turn, METH_VARARGS, replay_turn_doc},
     {"profile", replay_profile, METH_NOARGS, replay_profile_doc},
+    {"facts", replay_facts, METH_NOARGS, replay_facts_doc},
     {"samples", replay_samples, METH_NOARGS, replay_samples_doc},
     {"verify", replay_verify, METH_NOARGS, replay_verify_doc},
     {NULL, NULL, 0, NULL},

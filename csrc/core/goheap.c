@@ -82,6 +82,7 @@ gh_options_init(gh_options *opt)
         .address_space = (uint64_t)256 << 30,
         .hard_limit = UINT64_MAX,
         .track_types = true,
+        .busy_ns = 1e6,
     };
     gh_policy_init(&opt->policy);
     gh_debug_init(&opt->debug);
@@ -93,7 +94,8 @@ options_are_valid(const gh_options *opt)
 {
     const gh_costs *c = &opt->costs;
     const double prices[] = {c->alloc, c->alloc_byte, c->scan_byte,
-                             c->sweep_page, c->page_fault, c->stop};
+                             c->sweep_page, c->page_fault, c->stop, opt->busy_ns,
+                             opt->cycle_delay_ns};
     for (size_t i = 0; i < sizeof(prices) / sizeof(prices[0]); i++) {
         if (!(prices[i] >= 0 && prices[i] < 1e15)) {
             return false;

@@ -181,6 +181,10 @@ typedef struct gh_options {
                             // heap_live, heap_marked, heap_inuse, total_alloc
     uint64_t seed;          // of what Go leaves to chance: where samples fall
     bool track_types;       // keep type and length of every object aside
+    double busy_ns;         // GH_MODE_VIRTUAL: a P is busy that long after its last
+                            // event; 1 ms
+    double cycle_delay_ns;  // GH_MODE_VIRTUAL: from the end of marking until every
+                            // P has noticed; 0
     bool model_workbufs;    // a cycle borrows 32 KiB from the page heap, as Go's
                             // work buffers do: decides page numbers after it
     gh_policy policy;
@@ -498,6 +502,10 @@ GH_NODISCARD gh_status gh_gc_finish(gh_mut *m);
 // phase everything is white. GH_ERR_BADPTR: no live object.
 typedef enum gh_color { GH_WHITE, GH_GREY, GH_BLACK } gh_color;
 GH_NODISCARD gh_status gh_color_at(gh_heap *h, uint64_t addr, gh_color *out);
+// gh_on_clear_pools has fn called at the beginning of each cycle, before marking,
+// with the world stopped: where Go empties its sync.Pools. fn may clear slots
+// (gh_clear) and do nothing else with the heap. NULL: nobody.
+void gh_on_clear_pools(gh_mut *m, void (*fn)(void *arg), void *arg);
 // gh_free_os_memory is debug.FreeOSMemory(): gh_gc, then every free page goes
 // back to the OS.
 GH_NODISCARD gh_status gh_free_os_memory(gh_mut *m);
@@ -533,6 +541,10 @@ int64_t gh_now(const gh_heap *h);
 // gh_clock_set moves the clock to now (never back) and stops the mutator's
 // allocations from moving it: for replays with time stamps of their own.
 void gh_clock_set(gh_mut *m, int64_t now);
+// gh_clock_pass lets ns pass in which the mutators work, and stops allocations
+// from moving the clock too: for replays that know how long the program itself
+// took. In GH_MODE_VIRTUAL workers and assists make it longer.
+void gh_clock_pass(gh_mut *m, double ns);
 // gh_advance lets ns pass in which no mutator does anything.
 void gh_advance(gh_mut *m, int64_t ns);
 

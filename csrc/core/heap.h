@@ -245,6 +245,7 @@ typedef struct gh_virtual {
     bool stretched;        // the time at hand has the workers' share in it
     double seen_ns;        // the clock at the last tick
     double force_period_ns; // a cycle begins that long after the last one
+    double delay_ns;       // that the cycle goes on once nothing is left to mark
     double owed;           // scan work that the workers had time for
     double sweep_ns;       // time that the sweeper has left
     uint64_t globals_left, stacks_left;
@@ -366,6 +367,8 @@ struct gh_heap {
     uint64_t bytes_marked;
     gh_cycle rec;            // of the cycle that runs
     gh_virtual virt;
+    void (*clear_pools)(void *arg);  // NULL: gh_on_clear_pools was not called
+    void *clear_pools_arg;
     bool by_hand;            // the cycle is driven by gh_gc_step
     gh_grey_list grey;       // what gh_gc_step has not scanned yet
     gh_mspan *workbuf_span;  // model_workbufs: the borrowed pages
@@ -416,7 +419,8 @@ struct gh_heap {
     // ---- the virtual clock
     double clock_ns;         // virtual now
     uint64_t clock_allocs, clock_bytes;  // already paid for
-    bool clock_external;     // gh_clock_set was called
+    bool clock_external;     // gh_clock_set or gh_clock_pass was called
+    bool clock_stamped;      // the former: the collector's share is in the time
 
     // ---- events, and what the client is to be called about
     gh_calls calls;

@@ -228,6 +228,9 @@ begin_cycle(gh_p *p, bool forced, gh_marking by)
     gh_cpu_mutator(h, 1);
     pay_stop(h);
     sweep_termination(h);
+    if (h->clear_pools != NULL) {
+        h->clear_pools(h->clear_pools_arg);
+    }
     gh_scav_wake(&h->scavenger, (int64_t)h->clock_ns);
     h->cycles_started++;
     gh_limiter_start_gc(&h->limiter, true, h->rec.start_ns);
@@ -631,6 +634,13 @@ gh_memory_limit(const gh_heap *h)
     return h->gcc.memory_limit;
 }
 
+void
+gh_on_clear_pools(gh_mut *m, void (*fn)(void *arg), void *arg)
+{
+    m->heap->clear_pools = fn;
+    m->heap->clear_pools_arg = arg;
+}
+
 int64_t
 gh_now(const gh_heap *h)
 {
@@ -646,11 +656,23 @@ gh_clock_set(gh_mut *m, int64_t now)
         return;
     }
     h->clock_external = true;
+    h->clock_stamped = true;
     if ((double)now > h->clock_ns) {
         h->clock_ns = (double)now;
         if (h->opt.mode == GH_MODE_VIRTUAL) {
             gh_virtual_tick(h, m);
         }
+    }
+}
+
+void
+gh_clock_pass(gh_mut *m, double ns)
+{
+    gh_heap *h = m->heap;
+    h->clock_external = true;
+    h->clock_ns += ns;
+    if (h->opt.mode == GH_MODE_VIRTUAL) {
+        gh_virtual_tick(h, m);
     }
 }
 

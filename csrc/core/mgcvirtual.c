@@ -9,7 +9,6 @@
 #include "proc.h"
 
 #define SLICE_NS 10000.0     // at most, between two looks at who does what
-#define BUSY_NS  1000000.0   // a P is busy that long after its last event
 #define SWEEP_SHARE 0.1      // of a P, for sweeping while none is idle
 
 // mark_work marks for at most that many bytes of scan work, the bytes of globals
@@ -69,14 +68,15 @@ credit(gh_heap *h, int64_t work)
     }
 }
 
-// idle_ps counts Ps without an event in the last BUSY_NS. p works for certain.
+// idle_ps counts Ps without an event in the last busy_ns. p works for certain.
 static int32_t
 idle_ps(const gh_heap *h, const gh_p *p)
 {
     int32_t n = 0;
     for (int32_t i = 0; i < h->procs; i++) {
         const gh_p *q = h->allp[i];
-        n += q != p && (p == NULL || h->clock_ns - q->event_ns >= BUSY_NS);
+        n += q != p && (p == NULL
+                       || h->clock_ns - q->event_ns >= h->opt.busy_ns);
     }
     return n;
 }
@@ -214,7 +214,7 @@ gh_virtual_tick(gh_heap *h, const gh_p *p)
             ns = SLICE_NS;
         }
         v->seen_ns += ns;
-        if (v->on && p != NULL && !h->clock_external && !v->stretched) {
+        if (v->on && p != NULL && !h->clock_stamped && !v->stretched) {
             // What the program does takes longer while workers have its P. The
             // stamps of a recording have that in them already.
             const double share = stolen_share(h, p);
@@ -228,8 +228,12 @@ gh_virtual_tick(gh_heap *h, const gh_p *p)
             sweep_slice(h, p, ns);
             continue;
         }
-        mark_slice(h, p, ns);
-        if (is_over(h)) {
+        if (!is_over(h)) {
+            mark_slice(h, p, ns);
+        } else {
+            v->delay_ns -= ns;
+        }
+        if (is_over(h) && v->delay_ns <= 0) {
             finish(h);
             return;
         }
@@ -249,6 +253,7 @@ gh_virtual_begin(gh_p *p, bool forced, gh_marking by)
     v->on = true;
     v->empty = false;
     v->owed = 0;
+    v->delay_ns = h->opt.cycle_delay_ns;
     v->waiter = NULL;
     v->globals_left = h->globals_scan;
     v->stacks_left = h->stack_scan;
@@ -300,7 +305,14 @@ assist(gh_p *p)
     }
     const int64_t done = mark_work(h, work);
     const double ns = (double)done * h->opt.costs.scan_byte;
-    h->clock_ns += h->clock_external ? ns : ns / (1 - stolen_share(h, p));
+    if (h->clock_stamped) {
+        h->clock_ns += ns;
+    } else {
+        // A history that is passed through has its Ps at work side by side, and
+        // each of them assists for what it allocates.
+        const int32_t busy = h->clock_external ? h->procs - idle_ps(h, p) : 1;
+        h->clock_ns += ns / (1 - stolen_share(h, p)) / busy;
+    }
     gh_limiter_add_assist_time(&h->limiter, (int64_t)ns);
     if (gh_gcc_add_assist_time(c, &p->assist_ns, (int64_t)ns)) {
         gh_limiter_update(&h->limiter, (int64_t)h->clock_ns);
@@ -310,12 +322,12 @@ assist(gh_p *p)
     h->virt.stretched = true;
     gh_virtual_tick(h, p);
     h->virt.stretched = false;
-    if (marking(h) && is_over(h)) {
+    if (marking(h) && is_over(h) && h->virt.delay_ns <= 0) {
         finish(h);
     }
-    if (marking(h) && p->assist_bytes < 0) {
+    if (marking(h) && !is_over(h) && p->assist_bytes < 0) {
         h->virt.waiter = p;
-        while (marking(h) && p->assist_bytes < 0
+        while (marking(h) && !is_over(h) && p->assist_bytes < 0
                && !gh_limiter_limiting(&h->limiter)) {
             pass(h);
         }
@@ -330,7 +342,7 @@ gh_virtual_charge(gh_p *p, uint64_t bytes)
         return;
     }
     p->assist_bytes -= (int64_t)bytes;
-    if (p->assist_bytes < 0) {
+    if (p->assist_bytes < 0 && !is_over(p->heap)) {
         assist(p);
     }
 }

@@ -24,6 +24,13 @@
 #define RECORDER_BUFFER  ((uint64_t)1 << 20)
 // Time stamps reach the heap's clock every so many events.
 #define CLOCK_EVERY      64u
+// Two frees that are further apart say nothing of the recorder's price.
+// Fewer objects of one kind say nothing of a pool.
+#define MIN_POOLED       64
+#define FREE_GAP_NS      1000
+// Shorter times without an event of a P are not counted one by one.
+#define MIN_GAP_NS       1024
+#define MIN_FREES        1000
 
 #define SLOT_BLOCK_BITS 15
 #define SLOT_BLOCK      (1u << SLOT_BLOCK_BITS)
@@ -31,6 +38,7 @@
 typedef enum op {
     OP_ALLOC, OP_TINY, OP_FREE, OP_EXIST, OP_GC_BEGIN, OP_GC_END,
     OP_HEAP_GOAL, OP_HEAP_LIVE, OP_GOMAXPROCS, OP_SPAN, OP_STACK, OP_STW,
+    OP_STW_END,
     OP_BAD
 } op;
 
@@ -44,7 +52,7 @@ static const struct {
     {"gomaxprocs", OP_GOMAXPROCS}, {"span_alloc", OP_SPAN},
     {"span_free", OP_SPAN}, {"span_exist", OP_SPAN},
     {"stack_alloc", OP_STACK}, {"stack_free", OP_STACK},
-    {"stack_exist", OP_STACK}, {"stw_begin", OP_STW}, {"stw_end", OP_STW},
+    {"stack_exist", OP_STACK}, {"stw_begin", OP_STW}, {"stw_end", OP_STW_END},
 };
 
 // The columns that a pass may read. Span and stack events, goroutines and slot
@@ -61,11 +69,11 @@ static const struct {
     bool survey, replay;
 } col_specs[NUM_COLS] = {
     [COL_OP] = {"ev.op", GH_ENC_U8, true, true},
-    [COL_T] = {"ev.t", GH_ENC_DELTA, false, true},
-    [COL_P] = {"ev.p", GH_ENC_U8, false, true},
+    [COL_T] = {"ev.t", GH_ENC_DELTA, true, true},
+    [COL_P] = {"ev.p", GH_ENC_U8, true, true},
     [COL_SPANCLASS] = {"obj.spanclass", GH_ENC_U8, true, true},
     [COL_PAGES] = {"obj.pages", GH_ENC_UVARINT, true, true},
-    [COL_TYPE] = {"obj.type", GH_ENC_UVARINT, false, true},
+    [COL_TYPE] = {"obj.type", GH_ENC_UVARINT, true, true},
     [COL_TINY] = {"tiny.back", GH_ENC_UVARINT, false, true},
     [COL_FREE] = {"free.back", GH_ENC_UVARINT, true, false},
     [COL_VAL] = {"val", GH_ENC_UVARINT, true, true},
@@ -79,11 +87,27 @@ typedef struct cycle_mark {
     double distance;
 } cycle_mark;
 
+// pool is the objects of one type and span class, if they die as those of a
+// sync.Pool do.
+typedef struct pool {
+    uint32_t type;
+    uint8_t spanclass;
+    uint32_t *last;  // [k]: number of the last one born before mark k began, + 1
+} pool;
+
 struct gh_lifetimes {
     uint32_t nobj;
     uint32_t *freed;    // number of mark begins before the free + 1, 0: none
     cycle_mark *cycle;  // ncycles of them
+    gh_recorded_cycle *recorded;  // likewise
     uint32_t ncycles;
+    int64_t duration_ns, mark_ns, stopped_ns;
+    pool *pool;  // npools of them
+    uint32_t npools;
+    uint64_t free_ns, frees;  // frees in a row on one P
+    uint64_t recorder_bytes;
+    uint64_t gaps[GH_GAP_BUCKETS], gap_ns[GH_GAP_BUCKETS];
+    uint32_t ps;
     // Share of the bytes born between the last two mark begins that were found
     // dead after the last one, times 2^32.
     uint32_t tail_dead[NUM_SPAN_CLASSES];
@@ -93,15 +117,34 @@ typedef struct large_object {
     uint32_t obj, pages;
 } large_object;
 
+// kind is what a survey counts of the objects of one type and span class.
+typedef struct kind {
+    uint32_t type;
+    uint8_t spanclass;
+    uint32_t born;
+    uint32_t dead[4];  // by the marks that they survived: 0, 1, 2, more
+} kind;
+
+#define MAX_KINDS   4096u
+#define KIND_SLOTS  (4 * MAX_KINDS)
+
 // survey_state is what a survey needs and its result doesn't.
 typedef struct survey_state {
     uint8_t *spanclass;  // of each object
-    size_t obj_cap;      // of spanclass and of gh_lifetimes.freed
+    uint16_t *group;     // of each object: number of its kind; 0: too many kinds
+    size_t obj_cap;      // of these and of gh_lifetimes.freed
+    kind *kind;          // nkinds of them; number 0 stands for those too many
+    uint32_t nkinds;
+    uint32_t *kind_at;   // open addressing, by type and span class
     large_object *large;
     size_t nlarge_kept, large_cap;
-    size_t cycle_cap;
-    uint64_t heap_live, heap_goal, heap_marked;
+    size_t cycle_cap, recorded_cap;
+    uint64_t heap_live, heap_before, heap_goal, heap_marked;
     bool marking;
+    int64_t last_t, mark_began, stop_began;
+    uint8_t last_p, last_op;
+    int64_t p_t[NO_P];  // stamp of each P's last event
+    bool p_seen[NO_P];
     // Bytes born since the last mark began, and between the last two; of the
     // latter, how many were freed since.
     uint64_t born[NUM_SPAN_CLASSES], born_before[NUM_SPAN_CLASSES],
@@ -113,6 +156,7 @@ typedef struct slot_block {
     gh_slots *slots;
     gh_slot *slot;
     uint32_t *link;  // next slot on a death list or the free list, + 1
+    uint16_t *pool;  // number of the slot's pool, + 1; 0: none; NULL: no pools
 } slot_block;
 
 struct gh_replay {
@@ -155,12 +199,28 @@ struct gh_replay {
     uint32_t nslots;    // ever used
     uint32_t free_slot; // free list, + 1
     uint32_t cycle;     // recorded mark begins so far
+    // Released objects that wait for their next use, as in a sync.Pool: lists
+    // of slots, + 1. A cycle's begin drops the victims and makes victims of
+    // the rest.
+    struct { uint32_t local, victim; } *pools;
+    bool *type_pooled;  // some pool is of this type
+    uint64_t reused;
     uint64_t objects, bytes, left_out, left_out_bytes, live, peak_live;
     uint64_t peak_committed;
     int64_t paused_ns;  // of all cycles so far
+    bool is_virtual, keep_recorder;
+    int32_t gogc;         // set with the first allocation
+    int64_t memory_limit;
+    bool begun;
+    double event_ns, gc_share;
+    double program_ns;    // not yet passed to the heap; may be a debt
+    int64_t last_t;       // stamp of the last event
+    bool stopped, marking;  // in the recording
     uint64_t cycles_seen;
     int64_t longest_pause_ns;
     uint64_t peak_gc_heap, forced_gc;
+    int64_t assist_ns, background_ns, idle_ns;
+    uint64_t work, limited;
     uint64_t series_ns;
     int64_t next_sample_ns;
     gh_replay_sample *sample;
@@ -324,7 +384,7 @@ read_tables(gh_replay *r, const gh_replay_config *cfg, gh_replay_error *err)
             }
         }
     }
-    for (int c = COL_T; c <= COL_P && !r->is_survey; c++) {
+    for (int c = COL_T; c <= COL_P; c++) {
         if (r->count[c] != r->count[COL_OP]) {
             return refuse(err, r->index[c],
                           "columns ev.op and %s differ in length",
@@ -373,6 +433,8 @@ make_type(gh_replay *r, const gh_replay_type *def, size_t i,
     return st;
 }
 
+static void clear_pools(void *arg);
+
 static gh_status
 start_replay(gh_replay *r, const gh_replay_config *cfg, gh_replay_error *err)
 {
@@ -381,14 +443,19 @@ start_replay(gh_replay *r, const gh_replay_config *cfg, gh_replay_error *err)
     }
     gh_options opt;
     gh_options_init(&opt);
+    // What exists when recording begins was not allocated under these settings:
+    // they hold from the first allocation on.
     opt.mode = cfg->mode;
-    opt.gogc = cfg->gogc < 0 ? -1 : cfg->gogc;
-    opt.memory_limit = cfg->memory_limit;
+    opt.gogc = -1;
     opt.procs = cfg->procs;
     opt.globals_scan = cfg->globals_scan;
     opt.stack_scan = cfg->stack_scan;
     opt.non_heap = cfg->non_heap;
     opt.costs = cfg->costs;
+    opt.cycle_delay_ns = cfg->cycle_delay_ns;
+    if (cfg->busy_ns > 0) {
+        opt.busy_ns = cfg->busy_ns;
+    }
     opt.track_types = false;
     opt.seed = cfg->seed;
     opt.policy = cfg->policy;
@@ -409,10 +476,26 @@ start_replay(gh_replay *r, const gh_replay_config *cfg, gh_replay_error *err)
     r->seed = cfg->seed;
     r->series_ns = cfg->series_ns;
     r->profile = cfg->profile_rate > 0;
+    r->is_virtual = cfg->mode == GH_MODE_VIRTUAL;
+    r->keep_recorder = cfg->keep_recorder;
+    r->gogc = cfg->gogc < 0 ? -1 : cfg->gogc;
+    r->memory_limit = cfg->memory_limit;
+    r->event_ns = cfg->event_ns;
+    r->gc_share = cfg->gc_share;
     r->ntypes = cfg->ntypes;
     r->head = calloc((size_t)r->lt->nobj + 1, sizeof(*r->head));
     r->type = calloc(cfg->ntypes + 1, sizeof(*r->type));
     r->type_recorder = calloc(cfg->ntypes + 1, 1);
+    r->pools = calloc((size_t)r->lt->npools + 1, sizeof(*r->pools));
+    r->type_pooled = calloc(cfg->ntypes + 1, sizeof(*r->type_pooled));
+    if (r->pools == NULL || r->type_pooled == NULL) {
+        return GH_ERR_NOMEM;
+    }
+    for (uint32_t k = 0; k < r->lt->npools; k++) {
+        if (r->lt->pool[k].type < cfg->ntypes) {
+            r->type_pooled[r->lt->pool[k].type] = true;
+        }
+    }
     if (r->head == NULL || r->type == NULL || r->type_recorder == NULL) {
         return GH_ERR_NOMEM;
     }
@@ -421,13 +504,33 @@ start_replay(gh_replay *r, const gh_replay_config *cfg, gh_replay_error *err)
         return st;
     }
     st = gh_profile_set_rate(r->m, cfg->profile_rate);
+    if (r->lt->npools > 0) {
+        gh_on_clear_pools(r->m, clear_pools, r);
+    }
     for (size_t i = 0; i < cfg->ntypes && st == GH_OK; i++) {
         st = make_type(r, &cfg->types[i], i, err);
     }
-    gh_clock_set(r->m, 0);
+    if (r->is_virtual) {
+        gh_clock_pass(r->m, 0);
+    } else {
+        gh_clock_set(r->m, 0);
+    }
     gh_leave(r->m);
     r->m = NULL;
     return st;
+}
+
+static gh_status
+survey_init(gh_replay *r)
+{
+    r->sv = calloc(1, sizeof(*r->sv));
+    if (r->sv == NULL) {
+        return GH_ERR_NOMEM;
+    }
+    r->sv->kind = calloc(MAX_KINDS, sizeof(*r->sv->kind));
+    r->sv->kind_at = calloc(KIND_SLOTS, sizeof(*r->sv->kind_at));
+    r->sv->nkinds = 1;
+    return r->sv->kind == NULL || r->sv->kind_at == NULL ? GH_ERR_NOMEM : GH_OK;
 }
 
 gh_status
@@ -444,8 +547,7 @@ gh_replay_new(const gh_replay_config *cfg, gh_replay **out,
     r->num_forced = cfg->num_forced;
     gh_status st = read_tables(r, cfg, err);
     if (st == GH_OK && r->is_survey) {
-        r->sv = calloc(1, sizeof(*r->sv));
-        st = r->sv == NULL ? GH_ERR_NOMEM : GH_OK;
+        st = survey_init(r);
     } else if (st == GH_OK) {
         st = start_replay(r, cfg, err);
     }
@@ -462,6 +564,9 @@ survey_fini(survey_state *sv)
 {
     if (sv != NULL) {
         free(sv->spanclass);
+        free(sv->group);
+        free(sv->kind);
+        free(sv->kind_at);
         free(sv->large);
         free(sv);
     }
@@ -479,9 +584,17 @@ gh_replay_free(gh_replay *r)
     survey_fini(r->sv);
     free(r->life.freed);
     free(r->life.cycle);
+    free(r->life.recorded);
+    for (uint32_t i = 0; i < r->life.npools; i++) {
+        free(r->life.pool[i].last);
+    }
+    free(r->life.pool);
+    free(r->pools);
+    free(r->type_pooled);
     for (size_t i = 0; i < r->nblocks; i++) {
         gh_slots_free(r->block[i].slots);
         free(r->block[i].link);
+        free(r->block[i].pool);
     }
     free(r->block);
     free(r->type);
@@ -562,6 +675,25 @@ take_object(gh_replay *r, uint8_t *spanclass, uint64_t *size)
     return GH_REPLAY_DONE;
 }
 
+// recorder_buffer is the size of the next object if that is one of the
+// recorder's buffers, else 0. Nothing is taken.
+static uint64_t
+recorder_buffer(gh_replay *r)
+{
+    const gh_column *c = &r->col[COL_SPANCLASS];
+    if (c->p >= c->end || *c->p != 1) {
+        return 0;
+    }
+    gh_column *pages = &r->col[COL_PAGES];
+    const uint8_t *at = pages->p;
+    uint64_t n;
+    const bool there = gh_column_uvarint(pages, &n) && !gh_column_overrun(pages);
+    pages->p = at;
+    return there && n >= RECORDER_BUFFER / PAGE_BYTES && n <= MAX_PAGES
+               ? n * PAGE_BYTES
+               : 0;
+}
+
 static gh_replay_result
 bad_op(gh_replay *r, uint8_t code)
 {
@@ -591,6 +723,110 @@ survey_size(const gh_replay *r, uint32_t obj)
     return (uint64_t)sv->large[lo].pages * PAGE_BYTES;
 }
 
+// kind_of finds or makes the number of a kind.
+static uint16_t
+kind_of(survey_state *sv, uint64_t type, uint8_t sc)
+{
+    if (type > UINT32_MAX) {
+        return 0;
+    }
+    uint32_t i = (uint32_t)((type * NUM_SPAN_CLASSES + sc) * 0x9e3779b1u)
+                 % KIND_SLOTS;
+    for (;; i = (i + 1) % KIND_SLOTS) {
+        const uint32_t k = sv->kind_at[i];
+        if (k == 0) {
+            break;
+        }
+        if (sv->kind[k].type == type && sv->kind[k].spanclass == sc) {
+            return (uint16_t)k;
+        }
+    }
+    if (sv->nkinds == MAX_KINDS) {
+        return 0;
+    }
+    sv->kind_at[i] = sv->nkinds;
+    sv->kind[sv->nkinds] = (kind){.type = (uint32_t)type, .spanclass = sc};
+    return (uint16_t)sv->nkinds++;
+}
+
+// marks_begun is how many marks had begun when object obj was born.
+static uint32_t
+marks_begun(const gh_lifetimes *life, uint32_t obj)
+{
+    uint32_t lo = 0, hi = life->ncycles;
+    while (lo < hi) {
+        const uint32_t mid = lo + (hi - lo) / 2;
+        if (life->cycle[mid].begin <= obj) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+// is_pooled: what a sync.Pool lets go of has survived one mark, as a victim, and
+// few of them another one; nothing of it dies sooner.
+static bool
+is_pooled(const kind *k)
+{
+    const uint64_t dead =
+        (uint64_t)k->dead[0] + k->dead[1] + k->dead[2] + k->dead[3];
+    return k->born >= MIN_POOLED && dead >= k->born / 2
+           && (uint64_t)k->dead[0] * 50 <= dead
+           && ((uint64_t)k->dead[1] + k->dead[2]) * 5 >= dead * 4;
+}
+
+// find_pools notes the kinds that are pooled and when each had been born last.
+static bool
+find_pools(gh_replay *r)
+{
+    survey_state *sv = r->sv;
+    gh_lifetimes *life = &r->life;
+    uint32_t n = 0;
+    for (uint32_t k = 1; k < sv->nkinds; k++) {
+        n += is_pooled(&sv->kind[k]);
+    }
+    if (n == 0) {
+        return true;
+    }
+    life->pool = calloc(n, sizeof(*life->pool));
+    uint32_t *number = calloc(sv->nkinds, sizeof(*number));  // + 1; 0: not pooled
+    if (life->pool == NULL || number == NULL) {
+        free(number);
+        return false;
+    }
+    for (uint32_t k = 1; k < sv->nkinds; k++) {
+        if (!is_pooled(&sv->kind[k])) {
+            continue;
+        }
+        pool *p = &life->pool[life->npools];
+        p->type = sv->kind[k].type;
+        p->spanclass = sv->kind[k].spanclass;
+        p->last = calloc((size_t)life->ncycles + 1, sizeof(*p->last));
+        if (p->last == NULL) {
+            free(number);
+            return false;
+        }
+        number[k] = ++life->npools;
+    }
+    uint32_t mark = 0;
+    for (uint32_t obj = 0; obj < r->nobj; obj++) {
+        while (mark < life->ncycles && life->cycle[mark].begin <= obj) {
+            mark++;
+            for (uint32_t i = 0; i < life->npools; i++) {
+                life->pool[i].last[mark] = life->pool[i].last[mark - 1];
+            }
+        }
+        const uint32_t i = number[sv->group[obj]];
+        if (i != 0) {
+            life->pool[i - 1].last[mark] = obj + 1;
+        }
+    }
+    free(number);
+    return true;
+}
+
 static gh_replay_result
 survey_object(gh_replay *r)
 {
@@ -600,6 +836,10 @@ survey_object(gh_replay *r)
     gh_replay_result res = take_object(r, &sc, &size);
     if (res != GH_REPLAY_DONE) {
         return res;
+    }
+    uint64_t type;
+    if (!take(r, COL_TYPE, &type)) {
+        return bad_value(r, COL_TYPE);
     }
     const uint32_t n = r->nobj;
     if (n == MAX_OBJECTS) {
@@ -615,6 +855,10 @@ survey_object(gh_replay *r)
         if (!grow((void **)&r->life.freed, n, &cap, sizeof(uint32_t))) {
             return no_memory(r);
         }
+        cap = sv->obj_cap;
+        if (!grow((void **)&sv->group, n, &cap, sizeof(*sv->group))) {
+            return no_memory(r);
+        }
         sv->obj_cap = cap;
     }
     if (r->size_of[sc] == 0) {
@@ -626,6 +870,8 @@ survey_object(gh_replay *r)
             .obj = n, .pages = (uint32_t)(size / PAGE_BYTES)};
     }
     sv->spanclass[n] = sc;
+    sv->group[n] = kind_of(sv, type, sc);
+    sv->kind[sv->group[n]].born++;
     r->life.freed[n] = 0;
     sv->born[sc] += size;
     r->nobj = n + 1;
@@ -651,6 +897,10 @@ survey_free(gh_replay *r)
         return bad(r, COL_FREE, "object %u is freed twice", (unsigned)obj);
     }
     r->life.freed[obj] = r->life.ncycles + 1;
+    const uint32_t begun = marks_begun(&r->life, obj);
+    const uint32_t survived = r->life.ncycles > begun
+                                  ? r->life.ncycles - begun - 1 : 0;
+    sv->kind[sv->group[obj]].dead[survived < 3 ? survived : 3]++;
     if (obj >= sv->window_before && obj < sv->window) {
         sv->dead_before[sv->spanclass[obj]] += survey_size(r, obj);
     }
@@ -667,6 +917,17 @@ survey_gc_begin(gh_replay *r)
                  sizeof(*life->cycle))) {
         return no_memory(r);
     }
+    if (!grow((void **)&life->recorded, life->ncycles, &sv->recorded_cap,
+              sizeof(*life->recorded))) {
+        return no_memory(r);
+    }
+    life->recorded[life->ncycles] = (gh_recorded_cycle){
+        .begin_ns = sv->last_t,
+        .end_ns = sv->last_t,
+        .heap_start = sv->heap_live,
+        .heap_goal = sv->heap_goal,
+    };
+    sv->mark_began = sv->last_t;
     // A heap without a goal, or beyond it, did not wait to be forced.
     double distance = 1e9;
     if (sv->heap_goal > sv->heap_marked) {
@@ -684,19 +945,61 @@ survey_gc_begin(gh_replay *r)
     return GH_REPLAY_DONE;
 }
 
+// note_gap notes how long it is since the last event of p.
+static void
+note_gap(gh_replay *r, uint8_t p)
+{
+    survey_state *sv = r->sv;
+    const uint64_t gap = (uint64_t)(sv->last_t - sv->p_t[p]);
+    r->life.ps += !sv->p_seen[p];
+    sv->p_seen[p] = true;
+    sv->p_t[p] = sv->last_t;
+    if (gap < MIN_GAP_NS) {
+        return;
+    }
+    unsigned b = 0;
+    while (b + 1 < GH_GAP_BUCKETS && gap >> (b + 1) != 0) {
+        b++;
+    }
+    r->life.gaps[b]++;
+    r->life.gap_ns[b] += gap;
+}
+
 static gh_replay_result
 survey_event(gh_replay *r)
 {
     survey_state *sv = r->sv;
-    uint8_t code;
+    uint8_t code, p;
+    uint64_t stamp;
     if (!take_u8(r, COL_OP, &code)) {
         return bad_value(r, COL_OP);
     }
+    if (!take_u8(r, COL_P, &p)) {
+        return bad_value(r, COL_P);
+    }
+    if (!gh_column_delta(&r->col[COL_T], &stamp)
+        || gh_column_overrun(&r->col[COL_T])) {
+        return bad_value(r, COL_T);
+    }
     const op o = r->op_of[code];
+    const int64_t t = (int64_t)stamp;
+    if (o == OP_FREE && sv->last_op == OP_FREE && p == sv->last_p
+        && t - sv->last_t < FREE_GAP_NS) {
+        r->life.free_ns += (uint64_t)(t > sv->last_t ? t - sv->last_t : 0);
+        r->life.frees++;
+    }
+    sv->last_t = t > sv->last_t ? t : sv->last_t;
+    if (p != NO_P) {
+        note_gap(r, p);
+    }
+    sv->last_p = p;
+    sv->last_op = (uint8_t)o;
     uint64_t val;
     switch (o) {
-    case OP_ALLOC:
     case OP_EXIST:
+        r->life.recorder_bytes += recorder_buffer(r);
+        return survey_object(r);
+    case OP_ALLOC:
         return survey_object(r);
     case OP_TINY:
         r->ntiny++;
@@ -712,6 +1015,11 @@ survey_event(gh_replay *r)
             sv->marking = false;
             sv->heap_marked = sv->heap_live;
             r->life.cycle[r->life.ncycles - 1].end = r->nobj;
+            gh_recorded_cycle *rec = &r->life.recorded[r->life.ncycles - 1];
+            rec->end_ns = sv->last_t;
+            rec->heap_end = sv->heap_before;
+            rec->heap_marked = sv->heap_live;
+            r->life.mark_ns += sv->last_t - sv->mark_began;
         }
         return GH_REPLAY_DONE;
     case OP_HEAP_GOAL:
@@ -724,12 +1032,18 @@ survey_event(gh_replay *r)
         if (o == OP_HEAP_GOAL) {
             sv->heap_goal = val;
         } else if (o == OP_HEAP_LIVE) {
+            sv->heap_before = sv->heap_live;
             sv->heap_live = val;
         }
         return GH_REPLAY_DONE;
+    case OP_STW:
+        sv->stop_began = sv->last_t;
+        return GH_REPLAY_DONE;
+    case OP_STW_END:
+        r->life.stopped_ns += sv->last_t - sv->stop_began;
+        return GH_REPLAY_DONE;
     case OP_SPAN:
     case OP_STACK:
-    case OP_STW:
         return GH_REPLAY_DONE;
     case OP_BAD:
         break;
@@ -753,6 +1067,7 @@ survey_finish(gh_replay *r)
 {
     gh_lifetimes *life = &r->life;
     life->nobj = r->nobj;
+    life->duration_ns = r->sv->last_t;
     if (r->num_forced > 0 && life->ncycles > 0) {
         cycle_mark **order = malloc(life->ncycles * sizeof(*order));
         if (order == NULL) {
@@ -764,8 +1079,12 @@ survey_finish(gh_replay *r)
         qsort(order, life->ncycles, sizeof(*order), nearer);
         for (uint32_t i = 0; i < life->ncycles && i < r->num_forced; i++) {
             order[i]->forced = true;
+            life->recorded[order[i] - life->cycle].forced = true;
         }
         free(order);
+    }
+    if (!find_pools(r)) {
+        return no_memory(r);
     }
     const survey_state *sv = r->sv;
     double born = 0, dead = 0;
@@ -843,6 +1162,36 @@ death_of(const gh_replay *r, uint32_t obj, uint8_t spanclass)
     return r->deaths == GH_DEATHS_LATE ? hi : between(lo, hi, draw(r, obj, 0));
 }
 
+// pooled_death returns before which object number obj goes back to its pool for
+// the last time. Found dead by mark d, it was a victim at mark d-1; so it went back
+// between the begins of d-2 and d-1, and after the last one of its kind was made:
+// that one would have been taken out of the pool.
+static uint32_t
+pooled_death(const gh_replay *r, uint32_t obj, uint32_t k)
+{
+    const gh_lifetimes *lt = r->lt;
+    const uint32_t freed = lt->freed[obj];
+    if (freed == 0) {
+        return NEVER;
+    }
+    uint32_t lo = obj + 1;
+    if (freed < 3) {
+        return lo;
+    }
+    const uint32_t hi = lt->cycle[freed - 3].begin;
+    if (freed > 3 && lt->cycle[freed - 4].begin >= lo) {
+        lo = lt->cycle[freed - 4].begin + 1;
+    }
+    const uint32_t last = lt->pool[k].last[freed - 3];
+    if (last > lo) {
+        lo = last;
+    }
+    if (hi <= lo || r->deaths == GH_DEATHS_EARLY) {
+        return lo;
+    }
+    return r->deaths == GH_DEATHS_LATE ? hi : between(lo, hi, draw(r, obj, 0));
+}
+
 // ---- the replay ---------------------------------------------------------------------
 
 static gh_replay_result
@@ -872,6 +1221,14 @@ add_slots(gh_replay *r)
         return false;
     }
     b.slot = gh_slots_at(b.slots, 0);
+    if (r->lt->npools > 0) {
+        b.pool = calloc(SLOT_BLOCK, sizeof(*b.pool));
+        if (b.pool == NULL) {
+            gh_slots_free(b.slots);
+            free(b.link);
+            return false;
+        }
+    }
     r->block[r->nblocks++] = b;
     return true;
 }
@@ -888,6 +1245,71 @@ link_at(const gh_replay *r, uint32_t i)
     return &r->block[i >> SLOT_BLOCK_BITS].link[i & (SLOT_BLOCK - 1)];
 }
 
+static inline uint16_t *
+pool_at(const gh_replay *r, uint32_t i)
+{
+    uint16_t *pool = r->block[i >> SLOT_BLOCK_BITS].pool;
+    return pool == NULL ? NULL : &pool[i & (SLOT_BLOCK - 1)];
+}
+
+// drop lets go of what slot i holds.
+static inline void
+drop(gh_replay *r, uint32_t i)
+{
+    gh_clear(r->m, slot_at(r, i));
+    *link_at(r, i) = r->free_slot;
+    r->free_slot = i + 1;
+    r->live--;
+}
+
+// clear_pools is poolCleanup: see gh_on_clear_pools.
+static void
+clear_pools(void *arg)
+{
+    gh_replay *r = arg;
+    for (uint32_t k = 0; k < r->lt->npools; k++) {
+        uint32_t next = r->pools[k].victim;
+        while (next != 0) {
+            const uint32_t i = next - 1;
+            next = *link_at(r, i);
+            drop(r, i);
+        }
+        r->pools[k].victim = r->pools[k].local;
+        r->pools[k].local = 0;
+    }
+}
+
+// pool_of is the pool that objects of this type and span class come from: its
+// number + 1; 0: none.
+static inline uint32_t
+pool_of(const gh_replay *r, uint64_t type, uint8_t spanclass)
+{
+    if (!r->type_pooled[type]) {
+        return 0;
+    }
+    for (uint32_t k = 0; k < r->lt->npools; k++) {
+        const pool *p = &r->lt->pool[k];
+        if (p->type == type && p->spanclass == spanclass) {
+            return k + 1;
+        }
+    }
+    return 0;
+}
+
+// take_pooled takes a released object out of a pool: its slot + 1; 0: it's empty.
+static uint32_t
+take_pooled(gh_replay *r, uint32_t k)
+{
+    uint32_t *list = r->pools[k].local != 0 ? &r->pools[k].local
+                                            : &r->pools[k].victim;
+    const uint32_t i = *list;
+    if (i != 0) {
+        *list = *link_at(r, i - 1);
+        r->reused++;
+    }
+    return i;
+}
+
 // bury drops what dies before object number r->nobj.
 static inline void
 bury(gh_replay *r)
@@ -897,10 +1319,13 @@ bury(gh_replay *r)
         const uint32_t i = next - 1;
         uint32_t *link = link_at(r, i);
         next = *link;
-        gh_clear(r->m, slot_at(r, i));
-        *link = r->free_slot;
-        r->free_slot = i + 1;
-        r->live--;
+        const uint16_t *pooled = pool_at(r, i);
+        if (pooled != NULL && *pooled != 0) {
+            *link = r->pools[*pooled - 1].local;
+            r->pools[*pooled - 1].local = i + 1;
+        } else {
+            drop(r, i);
+        }
     }
     r->head[r->nobj] = 0;
 }
@@ -925,8 +1350,11 @@ note_cycles(gh_replay *r)
         if (gh_cycle_get(r->heap, r->cycles_seen++, &c) != GH_OK) {
             break;
         }
-        const int64_t pause = c.end_ns - c.start_ns;
+        int64_t pause = c.end_ns - c.start_ns;
         r->paused_ns += pause;
+        if (r->is_virtual) {  // most of the cycle was beside the program
+            pause = c.pause_ns[c.pause_ns[1] > c.pause_ns[0]];
+        }
         if (pause > r->longest_pause_ns) {
             r->longest_pause_ns = pause;
         }
@@ -934,21 +1362,53 @@ note_cycles(gh_replay *r)
             r->peak_gc_heap = c.heap_start;
         }
         r->forced_gc += c.forced;
+        r->assist_ns += c.assist_ns;
+        r->background_ns += c.background_ns;
+        r->idle_ns += c.idle_ns;
+        r->work += c.scan_work + c.stack_scan + c.globals_scan;
+        r->limited += c.limited;
         note_committed(r);
     }
 }
 
-// tick moves the heap's clock: the recording's stamp and the pauses that the
-// replay added. The recording's own pauses stay in its stamps.
+// pass_time adds what the program had of the time since the last event: none of a
+// stop, its share while the collector marked, and not the price of the event.
+static inline void
+pass_time(gh_replay *r, uint8_t p)
+{
+    const int64_t t = (int64_t)r->col[COL_T].prev;
+    const int64_t d = t - r->last_t;
+    if (d > 0) {
+        r->last_t = t;
+        if (!r->stopped) {
+            r->program_ns += r->marking ? (double)d * (1 - r->gc_share)
+                                        : (double)d;
+        }
+    }
+    r->program_ns -= r->event_ns;
+    (void)p;
+}
+
+// tick moves the heap's clock. On a heap that stops the world for a cycle: the
+// recording's stamp and the pauses that the replay added; the recording's own
+// pauses stay in its stamps.
 static bool
 tick(gh_replay *r)
 {
     note_cycles(r);
-    int64_t t = (int64_t)r->col[COL_T].prev;
-    if (t > INT64_MAX / 2) {
-        t = INT64_MAX / 2;
+    note_committed(r);
+    if (r->is_virtual) {
+        if (r->program_ns > 0) {
+            gh_clock_pass(r->m, r->program_ns);
+            r->program_ns = 0;
+        }
+    } else {
+        int64_t t = (int64_t)r->col[COL_T].prev;
+        if (t > INT64_MAX / 2) {
+            t = INT64_MAX / 2;
+        }
+        gh_clock_set(r->m, t + r->paused_ns);
     }
-    gh_clock_set(r->m, t + r->paused_ns);
     if (r->series_ns == 0 || gh_now(r->heap) < r->next_sample_ns) {
         return true;
     }
@@ -983,6 +1443,15 @@ too_many(gh_replay *r)
     return bad(r, COL_SPANCLASS, "more objects than the survey counted");
 }
 
+static inline void
+die_at(gh_replay *r, uint32_t i, uint32_t pos)
+{
+    if (pos < r->lt->nobj) {
+        *link_at(r, i) = r->head[pos];
+        r->head[pos] = i + 1;
+    }
+}
+
 static gh_replay_result
 replay_object(gh_replay *r)
 {
@@ -1005,10 +1474,18 @@ replay_object(gh_replay *r)
     }
     bury(r);
     r->nobj = n + 1;
-    if (r->type_recorder[type]) {
+    if (r->type_recorder[type] && !r->keep_recorder) {
         r->left_out++;
         r->left_out_bytes += size;
         return GH_REPLAY_DONE;
+    }
+    const uint32_t pooled = pool_of(r, type, sc);
+    if (pooled != 0) {
+        const uint32_t again = take_pooled(r, pooled - 1);
+        if (again != 0) {
+            die_at(r, again - 1, pooled_death(r, n, pooled - 1));
+            return GH_REPLAY_DONE;
+        }
     }
     if (r->free_slot == 0 && r->nslots == r->nblocks << SLOT_BLOCK_BITS
         && !add_slots(r)) {
@@ -1038,11 +1515,12 @@ replay_object(gh_replay *r)
     if (++r->live > r->peak_live) {
         r->peak_live = r->live;
     }
-    const uint32_t pos = death_of(r, n, sc);
-    if (pos < r->lt->nobj) {
-        *link_at(r, i) = r->head[pos];
-        r->head[pos] = i + 1;
+    uint16_t *in_pool = pool_at(r, i);
+    if (in_pool != NULL) {
+        *in_pool = (uint16_t)pooled;
     }
+    die_at(r, i, pooled != 0 ? pooled_death(r, n, pooled - 1)
+                             : death_of(r, n, sc));
     return GH_REPLAY_DONE;
 }
 
@@ -1050,41 +1528,33 @@ replay_object(gh_replay *r)
 static gh_replay_result
 replay_exist(gh_replay *r)
 {
-    const gh_column *c = &r->col[COL_SPANCLASS];
-    if (c->p < c->end && *c->p == 1) {
-        gh_column *pages = &r->col[COL_PAGES];
-        const uint8_t *at = pages->p;
-        uint64_t n;
-        const bool there = gh_column_uvarint(pages, &n)
-                           && !gh_column_overrun(pages);
-        pages->p = at;
-        if (there && n >= RECORDER_BUFFER / PAGE_BYTES && n <= MAX_PAGES) {
-            uint8_t sc;
-            uint64_t size, type;
-            gh_replay_result res = take_object(r, &sc, &size);
-            if (res != GH_REPLAY_DONE) {
-                return res;
-            }
-            if (!take(r, COL_TYPE, &type)) {
-                return bad_value(r, COL_TYPE);
-            }
-            if (r->nobj >= r->lt->nobj) {
-                return too_many(r);
-            }
-            bury(r);
-            r->nobj++;
-            r->left_out++;
-            r->left_out_bytes += size;
-            return GH_REPLAY_DONE;
-        }
+    if (r->keep_recorder || recorder_buffer(r) == 0) {
+        return replay_object(r);
     }
-    return replay_object(r);
+    uint8_t sc;
+    uint64_t size, type;
+    gh_replay_result res = take_object(r, &sc, &size);
+    if (res != GH_REPLAY_DONE) {
+        return res;
+    }
+    if (!take(r, COL_TYPE, &type)) {
+        return bad_value(r, COL_TYPE);
+    }
+    if (r->nobj >= r->lt->nobj) {
+        return too_many(r);
+    }
+    bury(r);
+    r->nobj++;
+    r->left_out++;
+    r->left_out_bytes += size;
+    return GH_REPLAY_DONE;
 }
 
 static gh_replay_result
 replay_gc_begin(gh_replay *r)
 {
     const uint32_t k = r->cycle++;
+    r->marking = true;
     if (k >= r->lt->ncycles) {
         return bad(r, COL_OP, "more collections than the survey counted");
     }
@@ -1128,6 +1598,16 @@ replay_val(gh_replay *r, op o)
     return GH_REPLAY_DONE;
 }
 
+static void
+begin_settings(gh_replay *r)
+{
+    if (!r->begun) {
+        r->begun = true;
+        (void)gh_set_gogc(r->m, r->gogc);
+        (void)gh_set_memory_limit(r->m, r->memory_limit);
+    }
+}
+
 static inline gh_replay_result
 replay_event(gh_replay *r)
 {
@@ -1143,6 +1623,9 @@ replay_event(gh_replay *r)
         || gh_column_overrun(&r->col[COL_T])) {
         return bad_value(r, COL_T);
     }
+    if (r->is_virtual) {
+        pass_time(r, p);
+    }
     if ((r->events & (CLOCK_EVERY - 1)) == 0 && !tick(r)) {
         return no_memory(r);
     }
@@ -1156,7 +1639,11 @@ replay_event(gh_replay *r)
                 return res;
             }
         }
-        return o == OP_ALLOC ? replay_object(r) : replay_exist(r);
+        if (o == OP_EXIST) {
+            return replay_exist(r);
+        }
+        begin_settings(r);
+        return replay_object(r);
     case OP_TINY:
         if (!take(r, COL_TINY, &back)) {
             return bad_value(r, COL_TINY);
@@ -1178,9 +1665,16 @@ replay_event(gh_replay *r)
     case OP_GOMAXPROCS:
         return replay_val(r, o);
     case OP_GC_END:
+        r->marking = false;
+        return GH_REPLAY_DONE;
+    case OP_STW:
+        r->stopped = true;
+        return GH_REPLAY_DONE;
+    case OP_STW_END:
+        r->stopped = false;
+        return GH_REPLAY_DONE;
     case OP_SPAN:
     case OP_STACK:
-    case OP_STW:
         return GH_REPLAY_DONE;
     case OP_BAD:
         break;
@@ -1343,6 +1837,30 @@ gh_replay_lifetimes(const gh_replay *r)
     return r->is_survey && r->ended == GH_REPLAY_DONE ? &r->life : NULL;
 }
 
+bool
+gh_replay_facts(const gh_replay *r, gh_survey_facts *out)
+{
+    const gh_lifetimes *life = gh_replay_lifetimes(r);
+    if (life == NULL) {
+        return false;
+    }
+    *out = (gh_survey_facts){
+        .duration_ns = life->duration_ns,
+        .mark_ns = life->mark_ns,
+        .stopped_ns = life->stopped_ns,
+        .event_ns = life->frees < MIN_FREES ? 0
+                                            : (double)life->free_ns
+                                                  / (double)life->frees,
+        .recorder_bytes = life->recorder_bytes,
+        .ncycles = life->ncycles,
+        .cycle = life->recorded,
+        .ps = life->ps,
+    };
+    memcpy(out->gaps, life->gaps, sizeof(out->gaps));
+    memcpy(out->gap_ns, life->gap_ns, sizeof(out->gap_ns));
+    return true;
+}
+
 gh_heap *
 gh_replay_heap(gh_replay *r)
 {
@@ -1355,6 +1873,7 @@ gh_replay_summary_get(gh_replay *r, gh_replay_summary *out)
     *out = (gh_replay_summary){
         .events = r->events,
         .objects = r->objects,
+        .reused = r->reused,
         .tiny = r->ntiny,
         .bytes = r->bytes,
         .left_out = r->left_out,
@@ -1373,6 +1892,11 @@ gh_replay_summary_get(gh_replay *r, gh_replay_summary *out)
     out->peak_committed = r->peak_committed;
     out->time_ns = gh_now(r->heap);
     out->longest_pause_ns = r->longest_pause_ns;
+    out->assist_ns = r->assist_ns;
+    out->background_ns = r->background_ns;
+    out->idle_ns = r->idle_ns;
+    out->work = r->work;
+    out->limited = r->limited;
     gh_cycle last;
     if (r->cycles_seen > 0 && out->time_ns > 0
         && gh_cycle_get(r->heap, r->cycles_seen - 1, &last) == GH_OK) {

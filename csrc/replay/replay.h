@@ -100,6 +100,13 @@ typedef struct gh_replay_config {
     gh_costs costs;
     uint64_t series_ns;  // a sample about this often; 0: none
     int64_t profile_rate; // of the heap profile; a site is a type's number + 1
+    // GH_MODE_VIRTUAL: what the recording's stamps hold besides the program.
+    double event_ns;     // writing one event
+    double gc_share;     // share of the time in marking that the collector had
+    double busy_ns;      // gh_options.busy_ns; 0: its default
+    double cycle_delay_ns;  // gh_options.cycle_delay_ns
+    bool keep_recorder;  // the recorder's objects are allocated too: for the
+                         // recorded setting, whose goals they entered
     const gh_mem_ops *mem_ops;  // NULL: Linux
     void *mem_ctx;
 } gh_replay_config;
@@ -148,6 +155,34 @@ uint64_t gh_replay_events_total(const gh_replay *r);
 // done, and of a replay.
 const gh_lifetimes *gh_replay_lifetimes(const gh_replay *r);
 
+// gh_recorded_cycle is one collection of the recorded program.
+typedef struct gh_recorded_cycle {
+    int64_t begin_ns, end_ns;   // of marking, by the stamps
+    uint64_t heap_start, heap_end, heap_marked, heap_goal;  // 0: not seen
+    bool forced;                // taken to be
+} gh_recorded_cycle;
+
+#define GH_GAP_BUCKETS 48
+
+// gh_survey_facts is what the stamps of a history say.
+typedef struct gh_survey_facts {
+    int64_t duration_ns;
+    int64_t mark_ns;      // in marking, all cycles together
+    int64_t stopped_ns;   // with the world stopped
+    double event_ns;      // a free after a free on the same P: mostly the
+                          // recorder's price; 0: too few
+    uint64_t recorder_bytes;  // large noscan objects from before the recording
+    // Times between two events of one P, of at least 1 << i ns: how many, and
+    // their sum. A P that never had one counts with the whole duration.
+    uint64_t gaps[GH_GAP_BUCKETS], gap_ns[GH_GAP_BUCKETS];
+    uint32_t ps;              // Ps that had events
+    uint32_t ncycles;
+    const gh_recorded_cycle *cycle;
+} gh_survey_facts;
+// gh_replay_facts is what a finished survey found; false else. *out points into
+// the survey.
+bool gh_replay_facts(const gh_replay *r, gh_survey_facts *out);
+
 // gh_replay_heap is the heap of a replay, NULL of a survey. Nobody is inside
 // between two steps.
 gh_heap *gh_replay_heap(gh_replay *r);
@@ -155,6 +190,7 @@ gh_heap *gh_replay_heap(gh_replay *r);
 typedef struct gh_replay_summary {
     uint64_t events;
     uint64_t objects;         // slots taken, without those left out
+    uint64_t reused;          // uses of a slot that a pool kept: see replay.c
     uint64_t tiny;            // further parts of tiny blocks
     uint64_t bytes;           // of the slots taken
     uint64_t left_out, left_out_bytes;  // the recorder's objects
@@ -167,6 +203,10 @@ typedef struct gh_replay_summary {
     int64_t time_ns;          // of the heap's clock
     int64_t longest_pause_ns;
     double gc_cpu_fraction;
+    // Of all cycles together.
+    int64_t assist_ns, background_ns, idle_ns;
+    uint64_t work;            // bytes scanned, of heap, stacks and globals
+    uint64_t limited;         // cycles that ended with the CPU limiter on
 } gh_replay_summary;
 // gh_replay_summary_get says what a replay has done so far.
 void gh_replay_summary_get(gh_replay *r, gh_replay_summary *out);

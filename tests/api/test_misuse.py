@@ -17,6 +17,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 import threading
 import time
 
@@ -154,6 +155,11 @@ def sample_replay():
     return gh.replay(sample_path())
 
 
+@functools.cache
+def sample_whatif():
+    return gh.what_if(sample_path(), gogc=[100], seeds=1)
+
+
 SCRIPT = "goheap-script 1\nslots 2\nalloc 0 100 noscan\nstats s\n"
 
 # Instances of the public classes: an Env -> one. Field kinds are fields of Node.
@@ -196,6 +202,10 @@ INSTANCES = {
     "Script": lambda env: gh.Script(SCRIPT),
     "ScriptResult": lambda env: gh.Script(SCRIPT).run(),
     "Replay": lambda env: sample_replay(),
+    "WhatIf": lambda env: sample_whatif(),
+    "Prediction": lambda env: sample_whatif()[0],
+    "Interval": lambda env: sample_whatif()[0].automatic_gc,
+    "Advice": lambda env: sample_whatif().advise(),
     "Histogram": lambda env: gh.Heap().metrics()["/gc/pauses:seconds"],
     "Knobs": lambda env: gh.Knobs(100, None),
     "Trace": lambda env: gh.Trace.open(sample_path()),
@@ -206,7 +216,7 @@ INSTANCES = {
 RECORDS = {"BySize", "SizeClass", "TypeInfo", "ObjectInfo", "Explanation", "MemStats",
            "MemStatsDiff", "GCCycle", "Replay", "ScriptResult", "Policy", "Debug", "Costs", "CacheInfo",
            "CensusRow", "Edge", "Event", "OccupancyRow", "PageRun", "RootInfo", "Span", "Step",
-           "Knobs", "HeapProfile", "ProfileRow", "Histogram"}
+           "Knobs", "HeapProfile", "ProfileRow", "Histogram", "Prediction", "Interval", "Advice"}
 
 # ---- what is passed wrongly -----------------------------------------------------------
 
@@ -286,6 +296,14 @@ KINDS = {
     "price": {"numbers": (OK, *VALUE), "1.5": (OK,), "nan": VALUE, "else": TYPE},
     "text": {"texts": (OK, *VALUE), "else": TYPE},
     "path": {"texts": (OSError, *VALUE), "bytes": (OSError,), "else": TYPE},
+    "grid": {"None": (OK, *TYPE), "list": (OK, *VALUE, *TYPE), "empty": VALUE,
+             "bytes": TYPE, "else": TYPE},
+    "what_if progress": {"class": TYPE, "None": (OK,), "else": TYPE},
+    "position": {"-1": (OK,), "True": (OK, *INDEX), "numbers": INDEX, "Index": INDEX,
+                 "raising Index": (KeyError,), "else": TYPE},
+    "seeds": {"numbers": VALUE, "else": TYPE},
+    "executor": {"None": (OK,), "else": TYPE},
+    "share": {"None": (OK,), "1.5": VALUE, "nan": VALUE, "numbers": VALUE, "else": TYPE},
     "callable": {"class": VALUE, "None": (OK,), "else": TYPE},
     "seed": {"numbers": (OK, *VALUE, *OVER), "else": TYPE},
     "error": {"else": (OK,)},
@@ -416,6 +434,17 @@ PARAMETERS = {
     "replay gogc": ("recorded", lambda env: 100),
     "replay memory_limit": ("recorded", lambda env: "1GiB"),
     "replay procs": ("recorded", lambda env: 2),
+    "what_if gogc": ("grid", lambda env: [100]),
+    "what_if memory_limit": ("grid", lambda env: [None]),
+    "what_if procs": ("grid", lambda env: ["recorded"]),
+    "what_if policy": ("grid", lambda env: [gh.Policy()]),
+    "seeds": ("seeds", lambda env: 1),
+    "executor": ("executor", lambda env: None),
+    "what_if progress": ("what_if progress", lambda env: None),
+    "max_rss": ("recorded", lambda env: "off"),
+    "max_gc_cpu": ("share", lambda env: 1.0),
+    "WhatIf.cliff gogc": ("anything", lambda env: 100),
+    "WhatIf.cliff procs": ("anything", lambda env: None),
 }
 for _price in ("alloc", "alloc_byte", "scan_byte", "sweep_page", "page_fault", "stop"):
     PARAMETERS["Costs " + _price] = ("price", lambda env: 1.0)
@@ -436,6 +465,7 @@ OPERATORS = {
     "__deepcopy__": [("never", lambda env: {})],
     "__buffer__": [("flags", lambda env: 0)],
     "__sub__": [("anything", lambda env: env.stats)],
+    "WhatIf.__getitem__": [("position", lambda env: 0)],
     "Words.__getitem__": [("index", lambda env: 0)],
     "EventLog.__getitem__": [("column", lambda env: "kind")],
     "Table.__getitem__": [("column", lambda env: "type")],
@@ -459,6 +489,7 @@ LEFT_OUT = {
     "__buffer__": "CPython's wrapper since 3.12", "__release_buffer__": "likewise",
     "GO_VERSION": "a str",
     "HeapProfile.save": "writes files; see test_profile.py",
+    "WhatIf.save": "likewise", "save": "likewise",
     "__init_subclass__": "inherited", "__subclasshook__": "inherited", "__new__": "as the class",
     "__init__": "as the class", "__getnewargs__": "of tuples", "__replace__": "of dataclasses",
     "__match_args__": "data", "__setstate__": "of dataclasses", "__getstate__": "of dataclasses",
@@ -765,7 +796,7 @@ def test_no_public_name_is_left_out():
             for member in dir(value):
                 inherited = getattr(object, member, None) is getattr(value, member)
                 if not member.startswith("_") and not inherited and not (
-                        issubclass(value, tuple) and member in ("count", "index")):
+                        issubclass(value, (tuple, Sequence)) and member in ("count", "index")):
                     assert f"{name}.{member}" in labels | set(LEFT_OUT), f"{name}.{member}"
 
 

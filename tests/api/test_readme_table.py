@@ -125,6 +125,9 @@ AROUND = {
     'gh.Script.from_file("x.txt").run()':
         "assert {}.stats['end']['mem']['Mallocs'] > 0",
     'gh.replay("app.ghtrace", gogc=200)': "assert {}.automatic_gc > 0",
+    'gh.what_if("app.ghtrace", gogc=[50, 100, "off"], memory_limit=["3GiB"]).table()':
+        "assert len({}) == 3",
+    'gh.what_if("app.ghtrace").advise(max_rss="512MiB")': "assert 'GOGC' in str({})",
 }
 # Lines for a shell, and what they must print.
 SHELL = {
@@ -132,6 +135,8 @@ SHELL = {
     "goheap calibrate": "an allocation",
     "goheap replay app.ghtrace --pacertrace": "pacer: assist ratio=",
     "goheap replay app.ghtrace --gogc 200 --gctrace": "gc 1 @",
+    "goheap what-if app.ghtrace --gogc 50,off": "recorded setting: 3",
+    "goheap advise app.ghtrace --limit 512MiB --max-gc-cpu 10%": "Set GOGC=",
 }
 
 

@@ -523,9 +523,9 @@ test_bad_tables(void)
         {"", 0, 0, false}, {"big", 8, 16, false}};
     BROKEN((s.cfg.types = odd_types, s.cfg.ntypes = 2), "type 1 (big)");
 #undef BROKEN
-    CHECK(!gh_replay_wants(survey, EV_T) && !gh_replay_wants(survey, -1));
+    CHECK(!gh_replay_wants(survey, TINY_BACK) && !gh_replay_wants(survey, -1));
     CHECK(gh_replay_wants(survey, FREE_BACK));
-    CHECK(gh_replay_feed(survey, EV_T, NULL, 0, true) == GH_ERR_INVAL);
+    CHECK(gh_replay_feed(survey, TINY_BACK, NULL, 0, true) == GH_ERR_INVAL);
     CHECK(gh_replay_feed(survey, 99, NULL, 0, true) == GH_ERR_INVAL);
     CHECK(gh_replay_feed(survey, FREE_BACK, NULL, 0, true) == GH_ERR_STATE);
     gh_replay_free(survey);

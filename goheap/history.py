@@ -1,0 +1,429 @@
+"""A history and what it says of itself: the model that replays it in virtual mode.
+
+A recording holds more than its allocations: how long its collections took, what they
+found, how much CPU time they had, what the process held beside its heap. From that, and
+from nothing else, the model is made:
+
+    event_ns        what the recorder took for one event: the usual time between two frees
+                    that follow one another on one P, in the sweeper's loop
+    gc_share        the share of the Ps' time that workers and assists had while the
+                    recorded collector marked: /cpu/classes, over all marking
+    busy_ns         how long after its last event a P is taken to be busy: such that the
+                    recorded idle time comes out
+    costs.scan_byte the recorded CPU time of marking, over the scan work of the replay at
+                    the recorded setting
+    cycle_delay_ns  how long a cycle goes on when nothing is left to mark, until every P has
+                    noticed: such that the replay at the recorded setting collects as often
+                    as the program did
+    non_heap        what counts for GOMEMLIMIT beside the heap: what the process had before
+                    recording began, and what a Go process adds (spans' records, the memory
+                    profile's table); never more than it had at the end, which holds the
+                    recorder's buffers
+    rss_offset      resident bytes beside the heap: the recorded peak less the replay's
+
+The replay at the recorded setting has the recorder's own objects in its heap, because the
+goals of the recorded program had them; every other replay leaves them out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from . import _core
+from .aliases import Path
+from .settings import Costs, Policy
+from .trace import ColumnReader, Trace, TraceFile, open_source
+
+STEP = 50_000  # events between two looks at signals: some 10 ms. A collection
+# is one too.
+SAMPLES = 400  # of a series, about
+LIMIT_OFF = (1 << 63) - 1
+FIT_RUNS = 8  # at most, after the first
+FIT_CLOSE = 0.01  # cycles at the recorded setting, of the recorded number
+
+# What a Go process takes beside its heap after its first instructions, bytes: the hash
+# table of the memory profile (buckHashSize pointers) and its buckets; a span's record.
+PROFILE = 179999 * 8 + (600 << 10)
+SPAN = 160
+
+Watch = Callable[[_core.ReplayEngine], object]  # called between steps
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """How a history is replayed in virtual mode: see the head of this module."""
+
+    costs: Costs
+    event_ns: float
+    gc_share: float
+    busy_ns: float
+    cycle_delay_ns: float
+    non_heap: int
+    rss_offset: int | None  # None: the recording has no peak
+    fitted: bool            # the costs are the recording's own
+    cycles_recorded: int = 0
+    cycles: int = 0         # automatic ones, of the replay at the recorded setting
+    peak_heap_recorded: int = 0
+    peak_heap: int = 0      # at a collection's begin
+    gc_cpu_recorded: float = 0.0  # ns of marking, all kinds of workers and assists
+    gc_cpu: float = 0.0
+
+    @property
+    def cycles_error(self) -> float:
+        """Of the number of cycles at the recorded setting, relative."""
+        return _error(self.cycles, self.cycles_recorded)
+
+    @property
+    def heap_error(self) -> float:
+        return _error(self.peak_heap, self.peak_heap_recorded)
+
+    @property
+    def cpu_error(self) -> float:
+        return _error(self.gc_cpu, self.gc_cpu_recorded)
+
+    def calibration(self) -> dict[str, float]:
+        """The recorded setting, replayed, beside what the recording says of itself."""
+        return {
+            "cycles_recorded": self.cycles_recorded,
+            "cycles_replayed": self.cycles,
+            "cycles_error": self.cycles_error,
+            "peak_heap_recorded": self.peak_heap_recorded,
+            "peak_heap_replayed": self.peak_heap,
+            "peak_heap_error": self.heap_error,
+            "mark_cpu_error": self.cpu_error,
+            "scan_byte_ns": self.costs.scan_byte,
+            "cycle_delay_ns": self.cycle_delay_ns,
+            "event_ns": self.event_ns,
+        }
+
+
+def _error(got: float, want: float) -> float:
+    return (got - want) / want if want else 0.0
+
+
+class History:
+    """A recording with its survey. Several threads may replay it at a time."""
+
+    def __init__(self, trace: TraceFile, watch: Watch | None = None) -> None:
+        # The header; what has a name is opened for each pass, else it is kept open.
+        self.trace = trace.reopened()
+        if trace.named:
+            self.trace.close()
+        try:
+            self.survey = self._engine()
+            self.steps(self.survey, watch)
+        except BaseException:
+            self.trace.close()
+            raise
+        self.facts: dict[str, Any] = self.survey.facts()
+        self.cycles = tuple(RecordedCycle(*c) for c in self.facts["cycles"])
+        self.automatic = sum(not c.forced for c in self.cycles)
+
+    def __del__(self) -> None:
+        if hasattr(self, "trace"):
+            self.trace.close()
+
+    # ---- running
+
+    def _engine(self, **settings: Any) -> _core.ReplayEngine:
+        t = self.trace
+        try:
+            return _core.ReplayEngine(
+                t.ops, tuple((c.name, c.enc, c.count) for c in t.columns), t.types,
+                t.class_to_size,
+                # The recording's own count begins before its first event.
+                max(0, t.run_number("End", "NumForcedGC")
+                    - t.run_number("Start", "NumForcedGC")),
+                **settings)
+        except ValueError as e:
+            raise t.error(f"header: {e}", 12) from None
+
+    def engine(self, *, gogc: int, limit: int, procs: int, follow_procs: bool, deaths: int,
+               seed: int, virtual: bool, policy: Policy, model: Model,
+               keep_recorder: bool = False, series: bool = True, profile_rate: int = 0
+               ) -> _core.ReplayEngine:
+        """A replay of this history, not yet begun."""
+        t = self.trace
+        duration = t.header.get("duration_ns")
+        known = type(duration) is int and 0 < duration < 1 << 62
+        return self._engine(
+            base=self.survey, gogc=gogc, memory_limit=limit, procs=procs,
+            follow_procs=follow_procs, deaths=deaths, seed=seed & ((1 << 64) - 1),
+            globals_scan=t.run_number("Metrics", "/gc/scan/globals:bytes"),
+            stack_scan=t.run_number("Metrics", "/gc/scan/stack:bytes"),
+            mode=int(virtual),
+            # A stopped world cannot run past its limit, as Go's programs do.
+            non_heap=model.non_heap if virtual else 0,
+            policy=policy, costs=model.costs, profile_rate=profile_rate,
+            series_ns=0 if not series else
+            max(1, duration // SAMPLES) if known else 1_000_000,
+            event_ns=model.event_ns, gc_share=model.gc_share, busy_ns=model.busy_ns,
+            cycle_delay_ns=model.cycle_delay_ns, keep_recorder=keep_recorder)
+
+    def steps(self, engine: _core.ReplayEngine, watch: Watch | None = None) -> None:
+        """Runs an engine to its end; watch is called between two steps."""
+        with self.trace.reopened() as trace:
+            for _ in _steps(trace, engine):
+                if watch is not None:
+                    watch(engine)
+        if watch is not None:
+            watch(engine)
+
+    # ---- what the recording says
+
+    def _metric(self, name: str) -> float:
+        """Of /cpu/classes, in ns; 0 if the recording doesn't have it."""
+        run = self.trace.header.get("run")
+        metrics = run.get("Metrics") if isinstance(run, dict) else None
+        value = metrics.get(f"/cpu/classes/{name}:cpu-seconds") \
+            if isinstance(metrics, dict) else None
+        ok = isinstance(value, (int, float)) and not isinstance(value, bool) \
+            and 0 <= value < 1e12
+        return float(value) * 1e9 if ok and value is not None else 0.0
+
+    @property
+    def gogc(self) -> int:
+        from .replay import _percent
+        value = self.trace.run("GOGC")
+        try:
+            return _percent(100 if value in ("", None) else value)
+        except (TypeError, ValueError):
+            raise self.trace.error(f"header: GOGC {value!r}", 12) from None
+
+    @property
+    def limit(self) -> int:
+        from .replay import _limit
+        try:
+            return _limit(self.trace.run("GOMEMLIMIT") or None)
+        except (TypeError, ValueError) as e:
+            raise self.trace.error(f"header: {e}", 12) from None
+
+    @property
+    def procs(self) -> int:
+        return min(max(self.trace.run_number("GOMAXPROCS"), 1), 1024)
+
+    @property
+    def non_heap(self) -> int:
+        """Bytes that the process would have mapped beside its heap without the recorder;
+        0: not known."""
+        number = self.trace.run_number
+        end = number("End", "Sys") - number("End", "HeapSys")
+        if end <= 0:
+            return 0
+        start = number("Start", "Sys") - number("Start", "HeapSys")
+        counts = self.trace.header.get("counts")
+        spans = counts.get("span_alloc", 0) if isinstance(counts, dict) else 0
+        spans = spans if type(spans) is int and 0 <= spans < 1 << 40 else 0
+        grown = start + PROFILE + SPAN * spans if start > 0 else end
+        return min(end, grown) + number("End", "StackInuse")
+
+    @property
+    def peak_rss(self) -> int:
+        return self.trace.run_number("MaxRSSKiB") << 10
+
+    # ---- the model
+
+    def model(self, costs: Costs | None = None) -> Model:
+        """The model that the recording alone gives: nothing fitted by replaying."""
+        marking = self.facts["mark_ns"] * self.procs
+        taken = self._metric("gc/mark/assist") + self._metric("gc/mark/dedicated")
+        return Model(
+            costs=costs or Costs(), event_ns=self.facts["event_ns"],
+            gc_share=min(0.95, taken / marking) if marking > 0 else 0.0,
+            busy_ns=self._busy_ns(), cycle_delay_ns=0.0, non_heap=self.non_heap,
+            rss_offset=None, fitted=False, cycles_recorded=self.automatic,
+            peak_heap_recorded=max((c.heap_start for c in self.cycles), default=0),
+            gc_cpu_recorded=taken + self._metric("gc/mark/idle"))
+
+    def _busy_ns(self) -> float:
+        """0: the default."""
+        idle = self._metric("idle") + self._metric("gc/mark/idle")
+        if idle <= 0 or self._metric("total") <= 0:
+            return 0.0
+        unused = max(0, self.procs - self.facts["ps"]) * self.facts["duration_ns"]
+        low, high = 1e4, 1e11
+        while high / low > 1.01:
+            ns = (low * high) ** 0.5
+            gaps = sum(max(0.0, total - n * ns)
+                       for n, total in self.facts["gaps"] if n and total > n * ns)
+            if unused + gaps > idle:
+                low = ns
+            else:
+                high = ns
+        return high
+
+    def measured(self, costs: Costs | None = None) -> Model:
+        """The model without a fit, for a replay with prices of one's own."""
+        model = self.model(costs)
+        number = self.trace.run_number
+        heap = number("End", "HeapSys") - number("End", "HeapReleased")
+        known = self.peak_rss > heap > 0
+        return dataclasses.replace(model, rss_offset=self.peak_rss - heap if known else None)
+
+    def fit(self, costs: Costs | None = None, watch: Watch | None = None) -> Model:
+        """The model, fitted at the recorded setting. Given costs stay as they are."""
+        model = self.model(costs)
+        if self.automatic == 0 or model.gc_cpu_recorded <= 0:
+            return self._measured(model, self._calibrate(model, watch))
+        tried: list[Model] = []
+
+        def run(delay: float) -> float:
+            nonlocal model
+            model = dataclasses.replace(model, cycle_delay_ns=delay)
+            got = self._calibrate(model, watch)
+            tried.append(self._measured(model, got))
+            if costs is None and got["work"] > 0:
+                price = min(1e6, model.gc_cpu_recorded / got["work"])
+                model = dataclasses.replace(
+                    model, fitted=True,
+                    costs=dataclasses.replace(model.costs, scan_byte=price))
+            return tried[-1].cycles_error
+
+        run(0.0)
+        if costs is None:
+            tried.clear()
+            run(0.0)
+        error = tried[-1].cycles_error
+        low, high, error_low, error_high = 0.0, None, error, 0.0
+        delay = max(5e4, 0.3 * self.facts["mark_ns"] / len(self.cycles))
+        for _ in range(FIT_RUNS):
+            if abs(error) <= FIT_CLOSE or error_low <= 0:
+                break
+            error = run(delay)
+            if error > 0:
+                low, error_low = delay, error
+            else:
+                high, error_high = delay, error
+            if high is None:
+                delay *= 2
+            else:
+                share = error_low / (error_low - error_high)
+                delay = low + (high - low) * min(0.8, max(0.2, share))
+        return min(tried, key=lambda m: abs(m.cycles_error))
+
+    def _calibrate(self, model: Model, watch: Watch | None) -> dict[str, float]:
+        engine = self.engine(
+            gogc=self.gogc, limit=self.limit, procs=self.procs, follow_procs=True, deaths=1,
+            seed=0, virtual=True, policy=Policy(), model=model, keep_recorder=True,
+            series=False)
+        self.steps(engine, watch)
+        return summary(engine)
+
+    def _measured(self, model: Model, got: dict[str, float]) -> Model:
+        return dataclasses.replace(
+            model, cycles=int(got["automatic_gc"]), peak_heap=int(got["peak_gc_heap"]),
+            gc_cpu=got["mark_ns"],
+            rss_offset=self.peak_rss - int(got["peak_committed"]) if self.peak_rss else None)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCycle:
+    """A collection of the recorded program; 0: the recording doesn't say."""
+
+    begin_ns: int
+    end_ns: int
+    heap_start: int
+    heap_end: int
+    heap_marked: int
+    heap_goal: int
+    forced: bool
+
+
+def summary(engine: _core.ReplayEngine) -> dict[str, Any]:
+    """What a finished replay came to, with sums over its cycles."""
+    s: dict[str, Any] = engine.summary()
+    s["mark_ns"] = s["assist_ns"] + s["background_ns"] + s["idle_ns"]
+    return s
+
+
+def peak_rss(s: dict[str, Any], model: Model, policy: Policy) -> int | None:
+    """The peak of resident bytes; a ballast is memory that nobody touches."""
+    if model.rss_offset is None:
+        return None
+    return max(0, int(s["peak_committed"]) + model.rss_offset - policy.ballast)
+
+
+def assist_fraction(s: dict[str, Any], procs: int) -> float:
+    """Of the Ps' time, what mutators spent marking."""
+    return float(s["assist_ns"] / (s["time_ns"] * procs)) if s["time_ns"] > 0 else 0.0
+
+
+def _steps(trace: TraceFile, engine: _core.ReplayEngine) -> Iterator[int]:
+    """Runs a pass; yields the number of events done after each step."""
+    readers: dict[int, ColumnReader] = {}
+    while True:
+        need = engine.step(STEP)
+        if need == -1:
+            return
+        if need == -2:
+            yield engine.done
+        elif isinstance(need, tuple):
+            column, raw, message = need
+            start = trace.columns[column].start if column >= 0 else 0
+            raise trace.error(f"{message} (byte {raw} of the column)", start)
+        else:
+            reader = readers.get(need)
+            if reader is None:
+                reader = readers[need] = trace.reader(need)
+            engine.feed(need, *reader.read())
+
+
+# ---- those at hand -----------------------------------------------------------------
+
+_KEPT = 2  # files whose survey and fit are kept
+Known = tuple["History", dict[Any, "Model"]]
+_lock = threading.Lock()
+_files: OrderedDict[tuple[Any, ...], Known] = OrderedDict()
+_traces: weakref.WeakKeyDictionary[Trace, Known] = weakref.WeakKeyDictionary()
+
+
+def name_of(source: Path | Trace) -> str:
+    return source._opened().path if isinstance(source, Trace) else os.fsdecode(source)
+
+
+def opened(source: Path | Trace, watch: Watch | None = None) -> Known:
+    """The history of a source and the models that were fitted to it. Of files the last few
+    are kept, for as long as the file stays as it is."""
+    if isinstance(source, Trace):
+        file = source._opened()
+        with _lock:
+            known = _traces.get(source)
+        if known is None:
+            known = History(file, watch), {}
+            with _lock:
+                known = _traces.setdefault(source, known)
+        return known
+    path = os.fspath(source)
+    stat = os.stat(path)
+    key = (os.path.abspath(path), stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    with _lock:
+        known = _files.get(key)
+        if known is not None:
+            _files.move_to_end(key)
+            return known
+    with open_source(path) as file:
+        known = History(file, watch), {}
+    with _lock:
+        known = _files.setdefault(key, known)
+        while len(_files) > _KEPT:
+            _files.popitem(last=False)
+    return known
+
+
+def fitted(source: Path | Trace, costs: Costs | None = None,
+           watch: Watch | None = None) -> tuple[History, Model]:
+    """The history and its model."""
+    history, models = opened(source, watch)
+    if costs not in models:
+        models[costs] = history.fit(costs, watch)
+    return history, models[costs]
+
+
+__all__ = ["History", "Model", "RecordedCycle", "fitted", "name_of", "opened", "summary"]

@@ -1,0 +1,312 @@
+"""what_if: the model of a recording, its calibration, grids, intervals, advice, the command line."""
+import concurrent.futures
+import csv
+import dataclasses
+import io
+import json
+import pickle
+import threading
+
+import pytest
+
+import goheap
+from goheap import Advice, Costs, Interval, Policy, WhatIf, cli, history, what_if
+from goheap.whatif import HEAD, _interval
+from test_replay import PACKAGED, SCAN64, History, sample_history
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def grid():
+    return what_if(PACKAGED, gogc=[50, 100, 200, "off"], memory_limit=[None, "48MiB"], seeds=2)
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(data):
+        path = tmp_path / "t.ghtrace"
+        path.write_bytes(data.file())
+        return path
+    return write
+
+
+def truth():
+    import importlib.resources
+    return json.loads((importlib.resources.files("goheap") / "data"
+                       / "compile-json.truth.json").read_text())["settings"]
+
+
+# ---- the model ----------------------------------------------------------------------
+
+
+def test_calibration_at_the_recorded_setting():
+    _, m = history.fitted(PACKAGED)
+    assert abs(m.cycles - m.cycles_recorded) <= max(1, 0.05 * m.cycles_recorded)
+    assert abs(m.heap_error) < 0.1 and abs(m.cpu_error) < 0.3
+    assert m.fitted and m.costs.scan_byte > 0 and m.event_ns > 10 and 0 < m.gc_share < 1
+
+
+def test_facts_of_the_recording():
+    h, _ = history.opened(PACKAGED)
+    assert len(h.cycles) == 32 and h.automatic == 32
+    for before, c in zip(h.cycles, h.cycles[1:]):
+        assert before.end_ns <= c.begin_ns < c.end_ns
+        assert 0 < c.heap_marked <= c.heap_end and c.heap_start <= c.heap_end
+    f = h.facts
+    assert 0 <= h.trace.header["duration_ns"] - f["duration_ns"] < 1e6 and f["ps"] == 2
+    assert 0 < f["mark_ns"] < f["duration_ns"] and f["recorder_bytes"] >= 2 * MIB
+    assert sum(s for _, s in f["gaps"]) <= 2 * f["duration_ns"]
+
+
+def test_near_real_go(grid):
+    # Nothing of the truth is in the model.
+    for row in truth():
+        (p,) = [p for p in grid if p.gogc == row["gogc"] and p.memory_limit is None] or [None]
+        if p is None:
+            continue
+        low, high = min(row["automatic_gc"]), max(row["automatic_gc"])
+        assert min(0.9 * low, low - 1) <= p.automatic_gc.value <= max(1.1 * high, high + 1)
+        rss = [kib << 10 for kib in row["max_rss_kib"]]
+        assert 0.9 * min(rss) <= p.peak_rss_bytes.value <= 1.1 * max(rss)
+
+
+def test_a_recording_that_says_little(written):
+    # No figures of the run: nothing to fit, the shipped prices.
+    path = written(sample_history())
+    _, m = history.fitted(path)
+    assert not m.fitted and m.costs == Costs() and m.rss_offset is None
+    w = what_if(path, gogc=[100], seeds=1)
+    assert w[0].peak_rss_bytes is None and "not recorded" in str(w)
+    assert w[0].to_dict()["peak_rss_bytes"] is None
+    with pytest.raises(ValueError, match="max_rss"):
+        w.advise(max_rss="1GiB")
+
+
+def test_prices_of_ones_own():
+    own = Costs(scan_byte=20.0)
+    r = goheap.replay(PACKAGED, gogc=100, costs=own)
+    assert r.costs == own and r.mode == "virtual"
+    fitted = goheap.replay(PACKAGED, gogc=100)
+    assert fitted.costs.scan_byte < 20 and r.gc_cpu_fraction > fitted.gc_cpu_fraction
+
+
+def test_a_changed_file_is_read_again(tmp_path):
+    path = tmp_path / "t.ghtrace"
+    path.write_bytes(sample_history().file())
+    first = goheap.replay(path)
+    h = History(GOGC="100", GOMAXPROCS=2)
+    h.object()
+    path.write_bytes(h.file())
+    assert (first.objects, goheap.replay(path).objects) == (80, 1)
+
+
+# ---- pools ----------------------------------------------------------------------------
+
+
+def pooled_history(forced):
+    """Forty times eight objects that a sync.Pool keeps: victims at the next collection, dead
+    at the one after it. Then a third one, and the next eight must be made anew."""
+    h = History(GOGC="100", GOMAXPROCS=1, End={"NumForcedGC": 120 if forced else 0})
+    for _ in range(40):
+        for _ in range(8):
+            h.object()
+        h.object(SCAN64, type=1)  # of another kind, between the last use and the collection
+        h.mark().mark()
+        for back in range(1, 9):
+            h.free(back)
+        h.mark()
+    return h
+
+
+def test_a_pool_is_found_and_reused_when_collections_are_rarer(written):
+    # Collections as often as recorded empty the pool as often.
+    often = goheap.replay(written(pooled_history(forced=True)), gogc="off", mode="stw")
+    assert (often.objects, often.reused, often.forced_gc) == (360, 0, 120)
+    never = goheap.replay(written(pooled_history(forced=False)), gogc="off", mode="stw")
+    assert (never.objects, never.reused, never.forced_gc) == (8 + 40, 312, 0)
+
+
+# ---- grids --------------------------------------------------------------------------
+
+
+def test_grid_and_intervals(grid):
+    assert isinstance(grid, WhatIf) and len(grid) == 8 and len(grid[2:4]) == 2
+    assert [(p.gogc, p.memory_limit) for p in grid][:3] == [
+        (50, None), (50, 48 * MIB), (100, None)]
+    for p in grid:
+        for name in ("automatic_gc", "peak_heap_bytes", "peak_rss_bytes", "gc_cpu_fraction",
+                     "assist_fraction", "longest_pause_ns"):
+            i = getattr(p, name)
+            assert isinstance(i, Interval) and 0 <= i.low <= i.value <= i.high
+        assert p.automatic_gc.low < p.automatic_gc.high and not p.extrapolated
+    free = {p.gogc: p for p in grid if p.memory_limit is None}
+    assert free[50].automatic_gc.value > free[100].automatic_gc.value > free[200].automatic_gc.value
+    assert free[50].peak_rss_bytes.value < free[200].peak_rss_bytes.value
+    assert grid.calibration["cycles_recorded"] == 32
+
+
+def test_interval():
+    assert _interval([10, 12, 11], [8, 15], 0.1, 1.0) == Interval(11.0, 7.0, 16.5)
+    assert _interval([0], [], 0.1, 1.0) == Interval(0.0, 0.0, 1.0)
+
+
+def test_same_in_threads_processes_and_the_default():
+    kw = dict(gogc=[100], seeds=1)
+    base = what_if(PACKAGED, **kw)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        assert what_if(PACKAGED, executor=pool, **kw) == base
+    with concurrent.futures.ProcessPoolExecutor(1) as pool:
+        assert what_if(PACKAGED, executor=pool, **kw) == base
+
+
+def test_anything_with_submit():
+    class Here:
+        def submit(self, fn, *args):
+            f = concurrent.futures.Future()
+            f.set_result(fn(*args))
+            return f
+
+    seen = []
+    w = what_if(PACKAGED, gogc=[400], seeds=1, executor=Here(),
+                progress=lambda done, total: seen.append((done, total)))
+    assert len(w) == 1 and seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_progress_that_raises_ends_it_and_its_threads():
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        what_if(PACKAGED, gogc=[50, 100, 200], seeds=2, progress=stop)
+    assert threading.active_count() == before
+
+
+def test_other_procs_are_extrapolated():
+    w = what_if(PACKAGED, gogc=[200], procs=["recorded", 4], seeds=1)
+    assert [(p.procs, p.extrapolated) for p in w] == [(2, False), (4, True)]
+    assert "extrapolated" in str(w) and "GOMAXPROCS=4" in w[1].setting
+
+
+def test_policies():
+    w = what_if(PACKAGED, gogc=[100], policy=[Policy(), Policy(min_heap="64MiB")], seeds=1)
+    assert w[0].automatic_gc.value > w[1].automatic_gc.value
+    assert w[1].to_dict()["policy"]["min_heap"] == 64 * MIB
+
+
+def test_table_json_csv(grid, tmp_path):
+    t = grid.table()
+    assert len(t) == 8 and t.row(1).memory_limit == "48MiB" and t.row(0).memory_limit is None
+    assert t.row(0).automatic_gc_low <= t.row(0).automatic_gc <= t.row(0).automatic_gc_high
+    grid.save(tmp_path / "w.json")
+    d = json.loads((tmp_path / "w.json").read_text())
+    assert d["schema"] == 1 and d["go_version"] == goheap.GO_VERSION
+    assert d["predictions"][1]["memory_limit"] == 48 * MIB
+    assert d["calibration"] == grid.calibration
+    grid.save(tmp_path / "w.csv")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "w.csv").read_text())))
+    assert len(rows) == 8 and int(rows[0]["automatic_gc"]) == round(grid[0].automatic_gc.value)
+    assert pickle.loads(pickle.dumps(grid)) == grid
+
+
+def test_text(grid):
+    first, head, *rows = str(grid).split("\n")
+    assert first.startswith("recorded setting: 3") and head == HEAD and len(rows) == 8
+    assert "<table>" in grid._repr_html_() and "8 settings" in repr(grid)
+
+
+@pytest.mark.parametrize("kw, error, words", [
+    (dict(gogc=100), TypeError, ["gogc"]), (dict(gogc=[]), ValueError, ["gogc"]),
+    (dict(gogc=["x"]), ValueError, ["gogc", "x"]), (dict(gogc=[-1]), ValueError, ["-1"]),
+    (dict(memory_limit="1GiB"), TypeError, ["memory_limit"]),
+    (dict(memory_limit=["1GB"]), ValueError, ["1GB"]),
+    (dict(procs=[0]), ValueError, ["1..1024"]), (dict(policy=[None]), TypeError, ["Policy"]),
+    (dict(seeds=0), ValueError, ["seeds", "1..1000"]), (dict(seeds=1.5), TypeError, ["seeds"]),
+    (dict(executor=3), TypeError, ["submit"]), (dict(progress=3), TypeError, ["progress"])])
+def test_bad_arguments(kw, error, words):
+    with pytest.raises(error) as e:
+        what_if(PACKAGED, **kw)
+    assert all(w in str(e.value) for w in words)
+
+
+# ---- advice ---------------------------------------------------------------------------
+
+
+def test_advice_within_the_bounds(grid):
+    a = grid.advise(max_rss="96MiB")
+    assert isinstance(a, Advice) and a.prediction.peak_rss_bytes.high <= 96 * MIB
+    cheaper = [p for p in grid if p.peak_rss_bytes.high <= 96 * MIB
+               and p.gc_cpu_fraction.high < a.prediction.gc_cpu_fraction.high]
+    assert not cheaper
+    assert "GOGC=" in str(a) and "96MiB" in str(a) and "32" in str(a)
+    b = grid.advise(max_gc_cpu=0.5)
+    assert b.prediction.peak_rss_bytes.high <= a.prediction.peak_rss_bytes.high
+    assert grid.advise().prediction.gc_cpu_fraction.high == min(
+        p.gc_cpu_fraction.high for p in grid)
+
+
+def test_the_cliff(grid):
+    assert grid.cliff(None) == 48 * MIB  # less than this program needs
+    assert grid.advise(max_rss="1GiB").cliff in (None, 48 * MIB)
+    assert "GOMEMLIMIT=48MiB" in str(dataclasses.replace(grid.advise(), cliff=48 * MIB))
+
+
+@pytest.mark.parametrize("kw, words", [
+    (dict(max_rss="10MiB"), ["max_rss=10MiB", "smallest peak"]),
+    (dict(max_gc_cpu=0.0001), ["max_gc_cpu=0.0001"]),
+    (dict(max_rss="96MiB", max_gc_cpu=0.0001), ["max_gc_cpu", "within max_rss=96MiB"]),
+    (dict(max_gc_cpu=2), ["max_gc_cpu", "0..1"]), (dict(max_rss="1GB"), ["1GB"])])
+def test_no_setting_or_bad_bound(grid, kw, words):
+    some = WhatIf(grid.source, grid.calibration, grid[:6], grid.costs, grid.seeds)
+    with pytest.raises(ValueError) as e:
+        some.advise(**kw)
+    assert all(w in str(e.value) for w in words)
+
+
+# ---- the command line --------------------------------------------------------------------
+
+
+def test_what_if_command(capsys):
+    args = ["what-if", PACKAGED, "--gogc", "100,off", "--memory-limit", "90MiB", "--seeds", "1"]
+    assert cli.main([*args, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(r["gogc"], r["memory_limit"], r["procs"]) for r in rows] == [
+        (100, 90 * MIB, 2), (None, 90 * MIB, 2)]
+    for r in rows:
+        for name in ("automatic_gc", "peak_heap_bytes", "peak_rss_bytes", "gc_cpu_fraction"):
+            assert r[name + "_low"] <= r[name] <= r[name + "_high"]
+        assert r["calibration"]["cycles_recorded"] == 32
+    assert cli.main(args) == 0
+    assert capsys.readouterr().out.startswith("recorded setting: ")
+    assert cli.main([*args, "--csv"]) == 0
+    assert capsys.readouterr().out.startswith("gogc,memory_limit,")
+
+
+def test_advise_command(capsys):
+    args = ["advise", PACKAGED, "--gogc", "100,200", "--memory-limit", "off", "--seeds", "1"]
+    assert cli.main([*args, "--limit", "100MiB", "--max-gc-cpu", "20%"]) == 0
+    assert capsys.readouterr().out.startswith("Set GOGC=")
+    assert cli.main([*args, "--limit", "100MiB", "--json"]) == 0
+    d = json.loads(capsys.readouterr().out)
+    assert d["gogc"] in (100, 200) and d["advice"].startswith("Set GOGC=") and "cliff" in d
+    assert cli.main([*args, "--limit", "10MiB"]) == 3
+    assert "max_rss=10MiB" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("args, status, word", [
+    (["what-if", "/nonexistent/file"], 1, "No such file"),
+    (["what-if", __file__], 1, "not a GHTRACE1"),
+    (["what-if", PACKAGED, "--memory-limit", "1GB"], 1, "1GB"),
+    (["advise", PACKAGED, "--limit", "1GB"], 1, "1GB")])
+def test_wrong_file_or_setting(capsys, args, status, word):
+    assert cli.main(args) == status
+    out = capsys.readouterr()
+    assert out.out == "" and word in out.err and out.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("args", [["--gogc", "x"], ["--seeds", "0"], ["--procs", "x"]])
+def test_usage(capsys, args):
+    with pytest.raises(SystemExit) as e:
+        cli.main(["what-if", PACKAGED, *args])
+    assert e.value.code == 2 and args[0] in capsys.readouterr().err
