@@ -39,6 +39,18 @@ gh_cpu_pause(gh_heap *h, int64_t stopping, int64_t ns)
     gh_time_histogram_record(&h->stopped_gc, ns);
 }
 
+void
+gh_cpu_other_stop(gh_heap *h)
+{
+    int64_t stopping = 0, stopped = 0;
+    if (h->concurrent) {
+        stopping = h->conc.stood_ns - h->conc.stop_ns;
+        stopped = gh_nanotime() - h->conc.stop_ns;
+    }
+    gh_time_histogram_record(&h->stopping_other, stopping);
+    gh_time_histogram_record(&h->stopped_other, stopped);
+}
+
 double
 gh_cpu_end_cycle(gh_heap *h, const gh_cycle *rec)
 {

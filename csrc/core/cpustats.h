@@ -11,7 +11,8 @@
 //
 // Here the time is the heap's clock. In GH_MODE_STW one P works and the others are
 // idle between cycles; in GH_MODE_VIRTUAL a P is idle that had no event for 1 ms
-// and no worker.
+// and no worker. In GH_MODE_CONCURRENT idle Ps count as user: taking a P and giving
+// it back would have to read the clock.
 //
 // Locking: the heap's holder [lock:world].
 
@@ -37,6 +38,10 @@ void gh_cpu_total(gh_heap *h);
 // gh_cpu_pause: a stop for the collector lasted ns, stopping of it until all Ps
 // stood.
 void gh_cpu_pause(gh_heap *h, int64_t stopping, int64_t ns);
+
+// gh_cpu_other_stop: a stop for something else is about to end. It takes no time
+// but in GH_MODE_CONCURRENT.
+void gh_cpu_other_stop(gh_heap *h);
 
 // gh_cpu_end_cycle takes over what a cycle's marking took, in rec, and the
 // scavenger's times, and returns the collector's share of all time so far. The last

@@ -184,10 +184,12 @@ gh_metrics_get(gh_mut *m, gh_metrics *out)
 {
     gh_heap *h = m->heap;
     out->n = 0;
+    gh_lock_heap(h);
     put_cpu(out, &h->cpu);
     put_gc(out, h);
     put_memory(out, h);
     put_sched(out, h);
+    gh_unlock_heap(h);
     GH_ASSERT(out->n == GH_NUM_METRICS);
 }
 

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "cpustats.h"
 #include "proc.h"
 
 // Gauges are asked of a const heap.
@@ -122,12 +123,10 @@ void
 gh_read_mem_stats(gh_mut *m, gh_memstats *out)
 {
     gh_stop_world(m);
-    // Go stops the world for it, which takes no time on the virtual clock.
-    gh_time_histogram_record(&m->heap->stopping_other, 0);
-    gh_time_histogram_record(&m->heap->stopped_other, 0);
     gh_drain_handles(m);
     gh_flush_p(m, GH_ANY_P);
     gh_stats_of(m->heap, out);
+    gh_cpu_other_stop(m->heap);
     gh_start_world(m);
 }
 

@@ -90,8 +90,7 @@ gh_procresize(gh_heap *h, int32_t n)
     if (old > 0) {
         gh_cpu_mutator(h, 1);
         gh_cpu_total(h);
-        gh_time_histogram_record(&h->stopping_other, 0);
-        gh_time_histogram_record(&h->stopped_other, 0);
+        gh_cpu_other_stop(h);
     }
     if (old > 0 && h->phase == GH_PHASE_OFF) {
         gh_limiter_reset_capacity(&h->limiter, (int64_t)h->clock_ns, n);
