@@ -71,7 +71,9 @@
 #define GH_HEAP_MINIMUM       ((uint64_t)4 << 20)  // at GOGC=100
 #define GH_MIN_RUNWAY         ((uint64_t)64 << 10)
 #define GH_SWEEP_MIN_DISTANCE ((uint64_t)1 << 20)
-#define GH_BASE_SMALL_PAGES   95u  // of the dead weight: its small objects,
+#define GH_BASE_FIRST_PAGES   64u  // of the dead weight: a large object,
+#define GH_BASE_NOSCAN_PAGES  97u  // the last large one, without pointers,
+#define GH_BASE_SMALL_PAGES   95u  // its small objects,
 #define GH_BASE_LAST_PAGES    18u  // and those of them that are swept last
 #define GH_MEMORY_LIMIT_HEADROOM_PERCENT 3u
 #define GH_MEMORY_LIMIT_HEADROOM ((uint64_t)1 << 20)  // at least

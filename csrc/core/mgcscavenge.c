@@ -277,6 +277,8 @@ gh_scav_take_trace(gh_scavenger *s, gh_scav_trace *t)
     t->released_eager = s->released_eager;
     t->controller_reset = s->controller_reset;
     t->forced = false;
+    s->told_bg += s->released_bg;
+    s->told_eager += s->released_eager;
     s->released_bg = 0;
     s->released_eager = 0;
     s->controller_reset = false;

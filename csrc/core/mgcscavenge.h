@@ -151,6 +151,7 @@ typedef struct gh_scavenger {
     // Counters, which their readers zero.
     uint64_t released_bg;       // by steps
     uint64_t released_eager;    // by allocations; the owner's
+    uint64_t told_bg, told_eager; // of both what lines have told already
     int64_t background_ns;      // that scavenge took
     int64_t assist_ns;          // by allocations; the owner's
 } gh_scavenger;

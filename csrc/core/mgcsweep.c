@@ -120,24 +120,29 @@ gh_mspan_sweep(gh_heap *h, gh_mspan *s, bool preserve)
     return false;
 }
 
-// sweep_base sweeps a piece of the dead weight if it is its turn: two large objects
-// with pointers and one without, each the first of its class, and small ones, of
-// which a few are of higher classes than any other.
+// sweep_base sweeps a piece of the dead weight if it is its turn: one or two large
+// objects with pointers and one without, each the first of its class, and small ones,
+// of which a few are of higher classes than any other.
 static bool
 sweep_base(gh_heap *h)
 {
     uint64_t large, small;
     gh_base_pages(h, &large, &small);
-    const uint64_t third = gh_div_round_up(large, 3);
     const unsigned spc = h->central_index / 2;
+    const uint64_t left = h->base_large;
     uint64_t n = 0;
-    if (h->base_large > 0 && (spc > 0 || h->base_large > third)) {
-        n = h->base_large < third ? h->base_large : third;
-        h->base_large -= n;
-    } else if (spc >= GH_NUM_SPAN_CLASSES) {
+    if (left > 0 && spc > 0) {
+        n = left;
+    } else if (left == large && left > GH_BASE_FIRST_PAGES) {
+        n = GH_BASE_FIRST_PAGES;
+    } else if (left < large && left >= GH_BASE_NOSCAN_PAGES + 4) {
+        n = left - GH_BASE_NOSCAN_PAGES;
+    }
+    h->base_large -= n;
+    if (n == 0 && spc >= GH_NUM_SPAN_CLASSES) {
         n = h->base_small;
         h->base_small = 0;
-    } else if (h->base_small > GH_BASE_LAST_PAGES && spc > 1) {
+    } else if (n == 0 && h->base_small > GH_BASE_LAST_PAGES && spc > 1) {
         n = 1;
         h->base_small--;
     }

@@ -192,7 +192,9 @@ gh_pacer_get(const gh_heap *h, gh_pacer_stats *out)
         .mapped_ready = h->mem.mapped_ready,
         .cons_mark = c->cons_mark,
         .heap_minimum = c->heap_minimum,
-        .scav_gc_percent_goal = GH_INFINITE,
+        .scav_eager = h->scavenger.told_eager + h->scavenger.released_eager,
+        .scav_bg = h->scavenger.told_bg + h->scavenger.released_bg,
+        .scav_gc_percent_goal = h->scav_goals.gc_percent,
     };
     out->trigger = gh_gcc_trigger(c, &out->heap_goal);
     unlock(h);

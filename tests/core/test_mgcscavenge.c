@@ -397,6 +397,8 @@ test_trace(void)
     CHECK(strcmp(buf, "scav 65 KiB work (bg), 3072 KiB work (eager), "
                       "40960 KiB now, 62% util") == 0);
     CHECK_EQ(s.released_bg + s.released_eager, 0);
+    CHECK_EQ(s.told_bg, 65 * KIB + 1023);
+    CHECK_EQ(s.told_eager, 3 * MIB);
     t.controller_reset = true;
     (void)gh_scav_trace_format(&t, buf, sizeof(buf));
     CHECK(strstr(buf, "62% util [controller reset]") != NULL);
