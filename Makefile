@@ -125,6 +125,7 @@ check-tools: build
 	@GOHEAP_TOOLS=1 $(PY) -m pytest tests/long/test_gctrace_reader.py \
 	    tests/long/test_go_metrics.py
 	@GOHEAP_TOOLS=1 $(PY) -m pytest -q tests/oracle/test_oracle.py -k go_again -rs
+	@GOHEAP_TOOLS=1 $(PY) -m pytest -q tests/api/test_compare.py -rs
 	@$(MAKE) --no-print-directory -s model MODEL_ARGS=--quick
 	@if echo 'int main(void){return 0;}' | \
 	    $(CC) -fsanitize=address,undefined -x c - -o /dev/null 2>/dev/null; \

@@ -1,5 +1,5 @@
 """The command line: goheap run, classes, replay, convert, report, calibrate, what-if, advise,
-demo."""
+compare, demo."""
 from __future__ import annotations
 
 import argparse
@@ -12,6 +12,7 @@ from .cli_calibrate import add_calibrate_parser
 from .cli_convert import add_convert_parser
 from .cli_replay import add_replay_parser
 from .cli_report import add_report_parser
+from .cli_compare import add_compare_parser
 from .cli_whatif import add_whatif_parsers
 from .demo import add_demo_parser
 
@@ -74,6 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     add_report_parser(sub)
     add_calibrate_parser(sub)
     add_whatif_parsers(sub)
+    add_compare_parser(sub)
     add_demo_parser(sub)
     args = ap.parse_args(argv)
     status: int = args.function(args)

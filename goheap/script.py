@@ -3,11 +3,12 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from . import _core
 from .aliases import Path
 from .settings import Costs
+from .table import Table
 
 __all__ = ["Script", "ScriptResult"]
 
@@ -49,6 +50,17 @@ class Script:
         with open(where, encoding="utf-8") as f:
             text = f.read()
         return cls(text, title=os.path.splitext(os.path.basename(where))[0])
+
+    def compare_with_go(self, *, level: Literal["core", "layout", "all"] = "core",
+                        go: Path | None = None) -> Table[Any]:
+        """The same in the Go that is installed: every figure that differs, a row each.
+
+        Needs Go 1.26 (go: the command; None: on the path) and builds the interpreter once a
+        process. level "core" is what any faithful heap must show, "layout" page numbers and
+        addresses too, "all" also Go's own records. HeapError: no such Go, or it failed.
+        """
+        from .gocompare import compare
+        return compare(self, level, go)
 
     def run(self) -> ScriptResult:
         """On a heap of its own, GIL released; Ctrl-C stops between operations."""

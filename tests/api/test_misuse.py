@@ -489,7 +489,7 @@ LEFT_OUT = {
     "__buffer__": "CPython's wrapper since 3.12", "__release_buffer__": "likewise",
     "GO_VERSION": "a str",
     "HeapProfile.save": "writes files; see test_profile.py",
-    "WhatIf.save": "likewise", "save": "likewise",
+    "save": "likewise", "compare_with_go": "starts Go; see test_compare.py",
     "__init_subclass__": "inherited", "__subclasshook__": "inherited", "__new__": "as the class",
     "__init__": "as the class", "__getnewargs__": "of tuples", "__replace__": "of dataclasses",
     "__match_args__": "data", "__setstate__": "of dataclasses", "__getstate__": "of dataclasses",

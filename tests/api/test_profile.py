@@ -187,16 +187,16 @@ def test_sampling_changes_no_other_figure():
 
 
 def test_replay():
-    run = gh.replay(TRACE, profile_rate="64KiB")
+    run = gh.replay(TRACE, mode="stw", profile_rate="64KiB")
     profile = run.profile
-    assert profile.rate == 65536 and gh.replay(TRACE).profile is None
+    assert profile.rate == 65536 and gh.replay(TRACE, mode="stw").profile is None
     # 1,548 samples: off by 3 % and what the last collection didn't see.
     assert sum(profile.rows["alloc_bytes"]) == pytest.approx(run.bytes, rel=0.15)
     assert "obj.Prog" in {r.type for r in profile.rows}
-    assert gh.replay(TRACE, profile_rate="64KiB").profile == profile
-    assert gh.replay(TRACE, profile_rate="64KiB", seed=1).profile != profile
+    assert gh.replay(TRACE, mode="stw", profile_rate="64KiB").profile == profile
+    assert gh.replay(TRACE, mode="stw", profile_rate="64KiB", seed=1).profile != profile
     assert run.to_dict()["profile"]["rate"] == 65536
-    without = gh.replay(TRACE)
+    without = gh.replay(TRACE, mode="stw")
     assert [c.heap_marked for c in without.cycles] == [c.heap_marked for c in run.cycles]
 
 
@@ -271,5 +271,5 @@ def test_go_tool_pprof(tmp_path):
     top = pprof("-top", "-sample_index=alloc_objects")
     assert re.search(r"100 90.91% 90.91% +100 90.91%  Node\n", top)
     assert "parser" in pprof("-tags")
-    gh.replay(TRACE, profile_rate="64KiB").profile.save(path)
+    gh.replay(TRACE, mode="stw", profile_rate="64KiB").profile.save(path)
     assert "obj.Prog" in pprof("-top")

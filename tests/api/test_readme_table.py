@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import os
 import re
 import shlex
 import shutil
@@ -125,6 +126,7 @@ AROUND = {
     'gh.Script.from_file("x.txt").run()':
         "assert {}.stats['end']['mem']['Mallocs'] > 0",
     'gh.replay("app.ghtrace", gogc=200)': "assert {}.automatic_gc > 0",
+    'gh.Script.from_file("x.txt").compare_with_go()': "assert len({}) == 0",
     'gh.what_if("app.ghtrace", gogc=[50, 100, "off"], memory_limit=["3GiB"]).table()':
         "assert len({}) == 3",
     'gh.what_if("app.ghtrace").advise(max_rss="512MiB")': "assert 'GOGC' in str({})",
@@ -135,6 +137,7 @@ SHELL = {
     "goheap calibrate": "an allocation",
     "goheap replay app.ghtrace --pacertrace": "pacer: assist ratio=",
     "goheap replay app.ghtrace --gogc 200 --gctrace": "gc 1 @",
+    "goheap compare x.txt": "x.txt: 0 differences",
     "goheap what-if app.ghtrace --gogc 50,off": "recorded setting: 3",
     "goheap advise app.ghtrace --limit 512MiB --max-gc-cpu 10%": "Set GOGC=",
 }
@@ -167,6 +170,11 @@ def test_nothing_is_tried_that_the_table_has_not() -> None:
     assert [call for call in [*AROUND, *SHELL] if call not in CALLS] == []
 
 
+def needs_go(call: str) -> None:
+    if "compare" in call and not (os.environ.get("GOHEAP_TOOLS") and shutil.which("go")):
+        pytest.skip("make check-tools, and Go")
+
+
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The two files that the calls name, in the current directory."""
@@ -181,6 +189,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_call(call: str, files: None) -> None:
     if call.startswith("numpy."):
         pytest.importorskip("numpy")
+    needs_go(call)
     assert AROUND[call].count("{}") == 1
     names: dict[str, Any] = {"__name__": "readme"}
     exec(SETUP, names)
@@ -193,6 +202,7 @@ def test_call(call: str, files: None) -> None:
 
 @pytest.mark.parametrize("line", [c for c in CALLS if c in SHELL])
 def test_line_for_the_shell(line: str, files: None, capsys: pytest.CaptureFixture[str]) -> None:
+    needs_go(line)
     command, *args = shlex.split(line)
     assert command == "goheap" and main(args) == 0
     assert SHELL[line] in capsys.readouterr().out
