@@ -64,11 +64,14 @@ def workloads(quick: bool) -> list[Workload]:
                 f"allocate {size} B, {kind}", "ns", [c_program("alloc"), *args],
                 [go_program("alloc"), *args],
                 lambda a, clock, n=n: a[clock + "_s"] * 1e9 / n))
-    args = [str(1_000_000 // cut), "5"]
-    rows.append(Workload(
-        "full mark, a million 64 B nodes" if cut == 1 else
-        "full mark, 100,000 64 B nodes", "ms", [c_program("mark"), *args],
-        [go_program("mark"), *args], lambda a, clock: a[clock + "_s"] * 1e3))
+    for n, shape, what in ((1_000_000, "graph", "64 B nodes"),
+                           (5_000_000, "graph", "64 B nodes"),
+                           (1_000_000, "array", "64 B nodes, array of ten pointers to each"),
+                           (1_000_000, "list", "64 B nodes, linked list")):
+        args = [str(n // cut), "5", shape]
+        rows.append(Workload(
+            f"full mark, {n // cut:,} {what}", "ms", [c_program("mark"), *args],
+            [go_program("mark"), *args], lambda a, clock: a[clock + "_s"] * 1e3))
     rows.append(Workload(
         "recorded allocations and deaths", "M objects/s",
         [c_program("history"), HISTORY], [go_program("history"), HISTORY],

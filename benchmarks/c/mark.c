@@ -1,11 +1,12 @@
-// mark.c: a forced collection of a random graph.
+// mark.c: a forced collection of a heap of one shape.
 //
-//   mark N REPS [notypes]
+//   mark N REPS [list | array] [notypes]
 //
 // N nodes of 64 bytes, the first four words pointers, in an order that has
-// nothing to do with their addresses: two edges make a binary tree of all nodes,
-// two go anywhere. One root. Each of REPS collections finds all of them alive;
-// the quickest is reported.
+// nothing to do with their addresses. One root. A graph: two edges make a binary
+// tree of all nodes, two go anywhere. A list: one edge, to the next. An array: no
+// edges, and one row of 10 * N pointers to any of them. Each of REPS collections
+// finds all of them alive; the quickest is reported.
 
 #include "bench.h"
 
@@ -29,16 +30,30 @@ permutation(uint64_t n)
     return p;
 }
 
+static bool
+given(int argc, char **argv, const char *word)
+{
+    for (int i = 3; i < argc; i++) {
+        if (strcmp(argv[i], word) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int
 main(int argc, char **argv)
 {
     if (argc < 3) {
-        fprintf(stderr, "usage: mark N REPS [notypes]\n");
+        fprintf(stderr, "usage: mark N REPS [list | array] [notypes]\n");
         return 2;
     }
     const uint64_t n = strtoull(argv[1], NULL, 10);
     const int reps = atoi(argv[2]);
-    gh_mut *m = bench_heap(-1, argc < 4 || strcmp(argv[3], "notypes") != 0);
+    const bool list = given(argc, argv, "list");
+    const bool array = given(argc, argv, "array");
+    const uint64_t edges = list ? 1 : array ? 0 : 4;
+    gh_mut *m = bench_heap(-1, !given(argc, argv, "notypes"));
     gh_heap *h = gh_mut_heap(m);
     const gh_type *t = bench_type(m, 64, 4);
     gh_slots *root, *tmp;
@@ -50,15 +65,30 @@ main(int argc, char **argv)
     uint32_t *p = permutation(n);
     uint64_t s = 0x9e3779b97f4a7c15u;
     for (uint64_t i = 0; i < n; i++) {
-        for (uint64_t k = 0; k < 4; k++) {
-            const uint64_t child = 2 * i + 1 + k;
+        for (uint64_t k = 0; k < edges; k++) {
+            const uint64_t child = list ? i + 1 : 2 * i + 1 + k;
+            if (list && child == n) {
+                break;
+            }
             const uint64_t to = k < 2 && child < n ? p[child]
                                                    : bench_random(&s) % n;
             bench_check(gh_store(m, gh_slots_at(tmp, p[i]), k,
                                  gh_slots_at(tmp, to)), "gh_store");
         }
     }
-    gh_set(m, gh_slots_at(root, 0), gh_slots_at(tmp, p[0]));
+    if (array) {
+        const uint64_t row = 10 * n;
+        bench_check(gh_new(m, gh_slots_at(root, 0), bench_type(m, 8, 1), row),
+                    "gh_new");
+        for (uint64_t i = 0; i < row; i++) {
+            bench_check(gh_store(m, gh_slots_at(root, 0), i,
+                                 gh_slots_at(tmp, i < n ? p[i]
+                                                        : bench_random(&s) % n)),
+                        "gh_store");
+        }
+    } else {
+        gh_set(m, gh_slots_at(root, 0), gh_slots_at(tmp, p[0]));
+    }
     free(p);
     gh_slots_free(tmp);
 
@@ -73,9 +103,10 @@ main(int argc, char **argv)
     }
     gh_memstats ms;
     gh_stats(m, &ms);
-    if (ms.heap_objects != n) {
+    if (ms.heap_objects != n + array) {
         fprintf(stderr, "mark: %llu objects live, not %llu\n",
-                (unsigned long long)ms.heap_objects, (unsigned long long)n);
+                (unsigned long long)ms.heap_objects,
+                (unsigned long long)n + array);
         return 1;
     }
     printf("{\"cpu_s\": %.6f, \"wall_s\": %.6f}\n", best.cpu, best.wall);

@@ -1,6 +1,6 @@
 // mark.go: the counterpart of c/mark.c on real Go: the same graph.
 //
-//	mark N REPS
+//	mark N REPS [list | array]
 package main
 
 import (
@@ -20,6 +20,7 @@ type node struct {
 }
 
 var root *node
+var row []*node
 
 func random(state *uint64) uint64 {
 	x := *state
@@ -44,7 +45,7 @@ func permutation(n int) []uint32 {
 }
 
 //go:noinline
-func build(n int) {
+func build(n int, shape string) {
 	all := make([]*node, n)
 	for i := range all {
 		all[i] = new(node)
@@ -53,7 +54,13 @@ func build(n int) {
 	s := uint64(0x9e3779b97f4a7c15)
 	for i := range all {
 		o := all[p[i]]
+		if shape == "list" && i+1 < n {
+			o.edge[0] = all[p[i+1]]
+		}
 		for k := range o.edge {
+			if shape != "graph" {
+				break
+			}
 			if child := 2*i + 1 + k; k < 2 && child < n {
 				o.edge[k] = all[p[child]]
 			} else {
@@ -61,7 +68,18 @@ func build(n int) {
 			}
 		}
 	}
-	root = all[p[0]]
+	if shape != "array" {
+		root = all[p[0]]
+		return
+	}
+	row = make([]*node, 10*n)
+	for i := range row {
+		if i < n {
+			row[i] = all[p[i]]
+		} else {
+			row[i] = all[random(&s)%uint64(n)]
+		}
+	}
 }
 
 const clockProcessCPU = 2
@@ -75,13 +93,17 @@ func cpu() float64 {
 
 func main() {
 	if len(os.Args) < 3 {
-		fmt.Fprintln(os.Stderr, "usage: mark N REPS")
+		fmt.Fprintln(os.Stderr, "usage: mark N REPS [list | array]")
 		os.Exit(2)
 	}
 	n, _ := strconv.Atoi(os.Args[1])
 	reps, _ := strconv.Atoi(os.Args[2])
 	debug.SetGCPercent(-1)
-	build(n)
+	shape := "graph"
+	if len(os.Args) > 3 {
+		shape = os.Args[3]
+	}
+	build(n, shape)
 	runtime.GC() // what building left behind
 	best, wall := 1e9, 1e9
 	for r := 0; r <= reps; r++ {
