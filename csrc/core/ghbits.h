@@ -28,6 +28,15 @@ gh_clz64(uint64_t x)
     return x == 0 ? 64u : (unsigned)__builtin_clzll(x);
 }
 
+// gh_set_bit sets bit i of *word, 0..63, and returns 1 if it was clear, else 0.
+static inline uint64_t
+gh_set_bit(uint64_t *word, unsigned i)
+{
+    const uint64_t old = *word;
+    *word = old | (uint64_t)1 << i;
+    return ~old >> i & 1;
+}
+
 static inline unsigned
 gh_popcount64(uint64_t x)
 {

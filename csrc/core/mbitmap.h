@@ -21,7 +21,8 @@
 //
 // Mostly all objects of a page have the same pointers. Then their mask is also
 // in page_mask, and a marker reads that in place of their bits: 8 bytes for 8 KiB.
-// 0 means that they differ, or that there are none [inv:bitmap.page_mask]. The
+// 0 means that they differ, that there are none, or that bits are not where their
+// pointers are noted [inv:bitmap.page_mask]. The
 // first object of an empty span writes the bits of all its slots, so that what
 // follows with the same mask writes nothing.
 //

@@ -51,10 +51,7 @@ scan_words(gh_mark *k, const uintptr_t *p, uint64_t mask, uintptr_t *sp,
             sp = k->sp;
             continue;
         }
-        uint64_t *word = &marks[pi->bits + i / 64];
-        const uint64_t old = *word;
-        const uint64_t is_new = ~old >> (i % 64) & 1;
-        *word = old | (uint64_t)1 << (i % 64);
+        const uint64_t is_new = gh_set_bit(&marks[pi->bits + i / 64], i % 64);
         bytes_marked += -is_new & elemsize;
         const uint64_t push = is_new & ~(uint64_t)pi->spanclass;  // scan: even
         if (GH_LIKELY(room)) {
@@ -97,17 +94,23 @@ drain_to(gh_mark *k, const bool bounded, uint64_t work)
 {
     const gh_bitmaps *bm = &k->h->bm;
     const gh_pageinfo *const pageinfo = k->pageinfo;
+    const uint64_t *const page_mask = bm->page_mask;
     const uintptr_t base = k->base;
-    uintptr_t ring[RING];
+    struct {
+        uintptr_t v;
+        uint64_t mask;  // of its page, or 0
+    } ring[RING];
     unsigned head = 0, tail = 0;
     uintptr_t *sp = k->sp, *bottom = k->w->top->obj;
     while (!bounded || k->scan_work < work) {
         if (GH_UNLIKELY(tail - head <= REFILL)) {
             for (; sp > bottom && tail - head < RING; tail++) {
                 const uintptr_t in = *--sp;
-                ring[tail % RING] = in;
                 __builtin_prefetch((const void *)in);
-                if (GH_UNLIKELY(*gh_page_mask_at(bm, in) == 0)) {
+                const uint64_t mask = page_mask[(in - base) >> GH_PAGE_SHIFT];
+                ring[tail % RING].v = in;
+                ring[tail % RING].mask = mask;
+                if (GH_UNLIKELY(mask == 0)) {
                     // And its pointer bits, a cache miss of their own.
                     __builtin_prefetch(bm->ptr_bits + (in - base) / 512);
                 }
@@ -122,11 +125,16 @@ drain_to(gh_mark *k, const bool bounded, uint64_t work)
                 continue;
             }
         }
-        const uintptr_t v = ring[head++ % RING];
-        const uint64_t elemsize = pageinfo[(v - base) >> GH_PAGE_SHIFT].elemsize;
-        if (GH_LIKELY(elemsize - 1 < GH_MIN_SIZE_FOR_MALLOC_HEADER
-                      && k->end - sp >= (ptrdiff_t)GH_MARK_ROOM)) {
-            const uint64_t mask = gh_obj_ptr_bits(bm, v, elemsize);
+        const uintptr_t v = ring[head % RING].v;
+        uint64_t mask = ring[head++ % RING].mask;
+        if (mask == 0) {
+            const uint64_t elemsize =
+                pageinfo[(v - base) >> GH_PAGE_SHIFT].elemsize;
+            if (elemsize - 1 < GH_MIN_SIZE_FOR_MALLOC_HEADER) {
+                mask = gh_ptr_bits_get(bm, v, (unsigned)(elemsize / GH_PTR_SIZE));
+            }
+        }
+        if (GH_LIKELY(mask != 0 && k->end - sp >= (ptrdiff_t)GH_MARK_ROOM)) {
             k->scan_work += (64 - gh_clz64(mask)) * GH_PTR_SIZE;
             sp = scan_words(k, (const uintptr_t *)v, mask, sp, true);
             continue;
@@ -139,7 +147,7 @@ drain_to(gh_mark *k, const bool bounded, uint64_t work)
     // What is in the ring goes back, the oldest on top.
     k->sp = sp;
     while (tail != head) {
-        const uintptr_t v = ring[--tail % RING];
+        const uintptr_t v = ring[--tail % RING].v;
         if (gh_mark_room(k)) {
             *k->sp++ = v;
         } else {

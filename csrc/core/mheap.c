@@ -385,10 +385,7 @@ init_span(gh_heap *h, gh_mspan *s, uintptr_t base, uint64_t npages,
     if (h->bm.meta != NULL && cls != 0) {
         s->meta = h->bm.meta + (size_t)bits * 64;
     }
-    if (cls != 0 && !gh_spanclass_noscan(spc)
-        && gh_heap_bits_in_span(s->elemsize)) {
-        memset(gh_page_mask_at(&h->bm, base), 0, npages * sizeof(uint64_t));
-    }
+    memset(gh_page_mask_at(&h->bm, base), 0, npages * sizeof(uint64_t));
 }
 
 // took_scavenged books pages that were scavenged as Ready.
