@@ -408,9 +408,17 @@ def test_one_thread_at_a_time_runs_the_calls_of_a_heap():
         assert told == [1, 2] and len(threads) == 2
 
 
-def test_calls_of_many_threads_are_all_run():
-    with gh.Heap() as heap:
-        told = numbers(heap)
+@pytest.mark.parametrize("mode", ["stw", "virtual", "concurrent"])
+def test_calls_of_many_threads_are_all_run(mode):
+    with gh.Heap(mode=mode, procs=2) as heap:
+        told, gogc = [], []
+
+        def fn(cycle, knobs):
+            told.append(cycle.n)
+            gogc.append(knobs.gogc)
+            knobs.gogc = 60 + cycle.n % 2
+
+        heap.on_cycle(fn)
 
         def work():
             for _ in range(300):
@@ -421,8 +429,10 @@ def test_calls_of_many_threads_are_all_run():
             t.start()
         for t in threads:
             t.join()
+        heap.collect()  # so that none runs
         heap.run_pending()
         assert told == list(range(1, heap.num_gc + 1)) and heap.num_gc > 10
+        assert gogc == [100, *(60 + n % 2 for n in told[:-1])]
         heap.verify()
 
 

@@ -159,6 +159,16 @@ def test_a_sweep_that_goes_on_says_nothing_yet():
         assert len(kept) == 10_000
 
 
+def test_with_real_threads():
+    with gh.Heap(mode="concurrent", procs=2) as heap:
+        kept = heap.roots(2000)
+        for i in range(60_000):
+            kept[i % 2000] = heap.new(Node)
+        heap.free_os_memory()
+        kinds = [kind_of(line) for line in heap.gctrace(*KINDS).splitlines()]
+        assert kinds.count("gctrace") == heap.num_gc and set(kinds) == set(KINDS)
+
+
 def test_kinds():
     with gh.Heap() as heap:
         assert heap.gctrace(*KINDS) == ""
