@@ -17,6 +17,10 @@
 # make stress       four threads on one heap, five minutes
 # make free-threaded  suite and stress on a Python without the GIL, which
 #                   csrc/tools/free_threaded.sh finds or builds
+# make stress-concurrent  the same threads beside real workers, 20 minutes in C
+#                   with every cycle traced again, then in Python
+# make children     200 child programs that end by SIGINT, fork, exit, or while
+#                   threads end
 # make bench        speed beside real Go's (benchmarks/README.md), a minute or
 #                   two; options in BENCH_ARGS
 
@@ -172,6 +176,16 @@ leaks: build
 
 stress: build
 	@$(PY) tests/long/stress.py --seconds 60
+
+.PHONY: stress-concurrent children
+stress-concurrent: build
+	@$(MAKE) --no-print-directory -s -C csrc B=build/check LEVEL=1 OPT="-O1 -g" \
+	    build/check/tests/test_concurrent
+	@csrc/build/check/tests/test_concurrent $(or $(SECONDS_EACH),300)
+	@$(PY) tests/long/stress.py --mode concurrent --seconds 20
+
+children: build
+	@GOHEAP_CHILDREN=50 $(PY) -m pytest tests/api/test_concurrent.py -k children
 
 FT := .venv-ft
 # Hypothesis beyond 6.139 needs a compiler that knows no free-threaded 3.13.

@@ -115,7 +115,7 @@ visit_root(gh_tracer *t, uintptr_t v, gh_root_kind kind)
 static gh_root_kind
 handle_kind(gh_heap *h, uint32_t id)
 {
-    switch (*gh_handles_link(&h->handles, id)) {
+    switch (__atomic_load_n(gh_handles_link(&h->handles, id), __ATOMIC_RELAXED)) {
     case GH_HANDLE_FINALIZER: return GH_ROOT_FINALIZER;
     case GH_HANDLE_CLEANUP: return GH_ROOT_CLEANUP;
     case GH_HANDLE_PIN: return GH_ROOT_PINNED;

@@ -137,6 +137,23 @@ done_look(gh_heap *h)
     atomic_fetch_sub(&h->waiters, 1);
 }
 
+// need_p and done_waiting go around a mutator's wait for a P. Who stands back for
+// it goes on when nobody waits any more.
+static void
+need_p(gh_heap *h)
+{
+    need_look(h);
+    __atomic_add_fetch(&h->conc.mutators_waiting, 1, __ATOMIC_RELAXED);
+}
+
+static void
+done_waiting(gh_heap *h)
+{
+    __atomic_sub_fetch(&h->conc.mutators_waiting, 1, __ATOMIC_RELAXED);
+    done_look(h);
+    gh_cond_broadcast(&h->cond);
+}
+
 // ---- taking a P ---------------------------------------------------------------------
 
 // try_take returns the number of the P that it took, or -1.
@@ -169,8 +186,7 @@ wait_take(gh_heap *h, int32_t want, int64_t ns, int32_t *out)
     const int64_t end = ns < 0 ? 0 : gh_nanotime() + ns;
     gh_status st = GH_OK;
     gh_lock(&h->lock);
-    need_look(h);
-    __atomic_add_fetch(&h->conc.mutators_waiting, 1, __ATOMIC_RELAXED);
+    need_p(h);
     for (;;) {
         if (want != GH_ANY_P && want >= procs_of(h)) {
             st = GH_ERR_INVAL;  // it ended meanwhile
@@ -189,8 +205,7 @@ wait_take(gh_heap *h, int32_t want, int64_t ns, int32_t *out)
             gh_cond_wait_until(&h->cond, &h->lock, end);
         }
     }
-    __atomic_sub_fetch(&h->conc.mutators_waiting, 1, __ATOMIC_RELAXED);
-    done_look(h);
+    done_waiting(h);
     gh_unlock(&h->lock);
     return st;
 }
@@ -329,13 +344,11 @@ static void
 retake(gh_p *p)
 {
     gh_heap *h = p->heap;
-    need_look(h);
-    __atomic_add_fetch(&h->conc.mutators_waiting, 1, __ATOMIC_RELAXED);
+    need_p(h);
     while (must_stand(p) || !change(p->conc, GH_P_IDLE, GH_P_HELD)) {
         gh_cond_wait(&h->cond, &h->lock);
     }
-    __atomic_sub_fetch(&h->conc.mutators_waiting, 1, __ATOMIC_RELAXED);
-    done_look(h);
+    done_waiting(h);
 }
 
 // give_way lets a worker that claims p have it, or a mutator that has waited;

@@ -70,7 +70,8 @@ gh_handles_push_pending(gh_handles *t, uint32_t id)
     uint32_t *link = gh_handles_link(t, id);
     uint32_t head = atomic_load_explicit(&t->pending, memory_order_relaxed);
     do {
-        *link = head;
+        // Who looks at handles in a stop may read it.
+        __atomic_store_n(link, head, __ATOMIC_RELAXED);
     } while (!atomic_compare_exchange_weak_explicit(
         &t->pending, &head, id, memory_order_release, memory_order_relaxed));
 }

@@ -33,6 +33,7 @@ typedef struct world {
     gh_slots *shared;
     atomic_bool stop;
     atomic_ullong steps;
+    atomic_size_t lost;  // objects, as seen by who hides them
     int64_t until_ns;
 } world;
 
@@ -50,10 +51,11 @@ draw(uint64_t *seed, uint64_t n)
 }
 
 static gh_heap *
-new_heap(int32_t procs, int32_t gogc, gh_mut **m)
+new_heap(int32_t procs, int32_t gogc, gh_barrier barrier, gh_mut **m)
 {
     gh_options opt;
     gh_options_init(&opt);
+    opt.debug.checkmark = true;  // a second tracing after each cycle throws
     opt.mode = GH_MODE_CONCURRENT;
     opt.procs = procs;
     opt.gogc = gogc;
@@ -62,6 +64,7 @@ new_heap(int32_t procs, int32_t gogc, gh_mut **m)
     opt.debug.clobber_free = true;
     gh_heap *h;
     CHECK(gh_heap_new(&opt, &h) == GH_OK);
+    h->opt.policy.barrier = barrier;  // the options refuse unsound ones
     CHECK(gh_enter(h, 0, m) == GH_OK);
     return h;
 }
@@ -220,7 +223,7 @@ static void
 stress(int32_t procs, int steps, int seconds, bool quiet)
 {
     gh_mut *m;
-    world w = {.h = new_heap(procs, 50, &m)};
+    world w = {.h = new_heap(procs, 50, GH_BARRIER_HYBRID, &m)};
     CHECK(gh_type_new(m, &node_desc, &w.node) == GH_OK);
     CHECK(gh_slots_new(w.h, SHARED, &w.shared) == GH_OK);
     gh_leave(m);
@@ -247,12 +250,198 @@ stress(int32_t procs, int steps, int seconds, bool quiet)
     gh_stats(m, &s);
     CHECK_EQ(s.heap_objects, 0);
     if (!quiet) {
-        printf("%d Ps: %llu steps, %u cycles, %llu stops\n", procs,
-               atomic_load(&w.steps), s.num_gc,
+        printf("%d Ps: %llu steps, %u cycles, all traced again, %llu stops\n",
+               procs, atomic_load(&w.steps), s.num_gc,
                (unsigned long long)w.h->conc.stops);
+        CHECK_EQ(gh_checkmarks(w.h), s.num_gc);
     }
     gh_leave(m);
     gh_heap_free(w.h);
+}
+
+// ---- the barrier is needed -------------------------------------------------------
+
+enum { CHAINS = 64, LINKS = 400 };
+
+// hide moves objects out of chains into a slot that a worker may have scanned
+// already, and drops the way to them: what the deletion half is for.
+static void *
+hide(void *arg)
+{
+    job *j = arg;
+    world *w = j->w;
+    gh_slots *own;
+    CHECK(gh_slots_new(w->h, CHAINS + 2, &own) == GH_OK);
+    while (!atomic_load(&w->stop)) {
+        gh_mut *m;
+        CHECK(gh_enter(w->h, GH_ANY_P, &m) == GH_OK);
+        gh_slot *top = gh_slots_at(own, draw(&j->seed, CHAINS));
+        gh_slot *at = gh_slots_at(own, CHAINS);
+        if (top->word == 0) {
+            for (int i = 0; i < LINKS; i++) {
+                make_node(m, w->node, at, (uint64_t)i);
+                CHECK(gh_store(m, at, 0, top) == GH_OK);
+                gh_set(m, top, at);
+            }
+        }
+        // Every step down drops the only pointer to the rest from an object.
+        for (int i = 0; i < LINKS / 4 && top->word != 0; i++) {
+            if (gh_load(m, at, top, 0) != GH_OK
+                || gh_store(m, top, 0, NULL) != GH_OK) {
+                gh_clear(m, top);  // lost already
+                break;
+            }
+            gh_set(m, top, at);
+        }
+        gh_clear(m, at);
+        if (gh_lost(w->h) > 0) {
+            atomic_fetch_add(&w->lost, gh_lost(w->h));
+        }
+        if (atomic_load(&w->lost) > 0 || gh_nanotime() > w->until_ns) {
+            atomic_store(&w->stop, true);
+        }
+        gh_leave(m);
+    }
+    gh_slots_free(own);
+    return NULL;
+}
+
+static void *
+collect(void *arg)
+{
+    job *j = arg;
+    while (!atomic_load(&j->w->stop)) {
+        gh_mut *m;
+        CHECK(gh_enter(j->w->h, GH_ANY_P, &m) == GH_OK);
+        CHECK(gh_gc(m) == GH_OK);
+        gh_leave(m);
+    }
+    return NULL;
+}
+
+// hiding runs three threads that hide and one that collects; how many objects
+// were lost.
+static size_t
+hiding(gh_barrier barrier, int64_t ms)
+{
+    gh_mut *m;
+    world w = {.h = new_heap(4, 50, barrier, &m)};
+    CHECK(gh_type_new(m, &node_desc, &w.node) == GH_OK);
+    gh_leave(m);
+    w.until_ns = gh_nanotime() + ms * 1000000;
+    job jobs[THREADS];
+    pthread_t id[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        jobs[i] = (job){&w, (uint64_t)i + 1, 0};
+        CHECK(pthread_create(&id[i], NULL, i == 0 ? collect : hide, &jobs[i])
+              == 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        CHECK(pthread_join(id[i], NULL) == 0);
+    }
+    gh_heap_free(w.h);
+    return atomic_load(&w.lost);
+}
+
+// Without the deletion half an object is lost, and that is seen; with it, or
+// with the deletion half alone, none is.
+static void
+test_deletion_half(void)
+{
+    CHECK(hiding(GH_BARRIER_INSERTION, 60000) > 0);
+    CHECK_EQ(hiding(GH_BARRIER_DELETION, 300), 0);
+    CHECK_EQ(hiding(GH_BARRIER_HYBRID, 300), 0);
+}
+
+// A heap may end while a cycle runs.
+static void
+test_end_in_a_cycle(void)
+{
+    for (int i = 0; i < 20; i++) {
+        gh_mut *m;
+        world w = {.h = new_heap(2, 20, GH_BARRIER_HYBRID, &m)};
+        CHECK(gh_type_new(m, &node_desc, &w.node) == GH_OK);
+        CHECK(gh_slots_new(w.h, 2000, &w.shared) == GH_OK);
+        for (size_t k = 0; k < 2000; k++) {
+            make_node(m, w.node, gh_slots_at(w.shared, k), k);
+            if (k > 0) {
+                CHECK(gh_store(m, gh_slots_at(w.shared, k), 0,
+                               gh_slots_at(w.shared, k - 1)) == GH_OK);
+            }
+            if (gh_gc_phase(w.h) == GH_PHASE_MARK && i % 2 == 0) {
+                break;
+            }
+        }
+        gh_slots_free(w.shared);
+        gh_leave(m);
+        gh_heap_free(w.h);
+    }
+}
+
+// A stop is exclusive: what one does in it nobody sees half done.
+typedef struct pair {
+    gh_heap *h;
+    uint64_t a, b;
+} pair;
+
+static void *
+bump(void *arg)
+{
+    pair *p = arg;
+    for (int i = 0; i < 200; i++) {
+        gh_mut *m;
+        CHECK(gh_enter(p->h, GH_ANY_P, &m) == GH_OK);
+        gh_stop_world(m);
+        gh_stop_world(m);  // nests
+        CHECK_EQ(p->a, p->b);
+        p->a++;
+        (void)gh_heap_live(p->h);
+        p->b++;
+        gh_start_world(m);
+        gh_start_world(m);
+        gh_leave(m);
+    }
+    return NULL;
+}
+
+static void
+test_stops_exclude(void)
+{
+    gh_mut *m;
+    pair p = {.h = new_heap(3, 100, GH_BARRIER_HYBRID, &m)};
+    gh_leave(m);
+    pthread_t id[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        CHECK(pthread_create(&id[i], NULL, bump, &p) == 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        CHECK(pthread_join(id[i], NULL) == 0);
+    }
+    CHECK_EQ(p.a, 200 * THREADS);
+    gh_heap_free(p.h);
+}
+
+static void
+test_refused(void)
+{
+    gh_options opt;
+    gh_options_init(&opt);
+    opt.mode = GH_MODE_CONCURRENT;
+    opt.policy.marker = GH_MARKER_GREENTEA;
+    gh_heap *h;
+    CHECK(gh_heap_new(&opt, &h) == GH_ERR_INVAL);
+    gh_mut *m;
+    h = new_heap(1, 100, GH_BARRIER_HYBRID, &m);
+    uint64_t left;
+    CHECK(gh_gc_start(m) == GH_ERR_STATE);
+    CHECK(gh_gc_step(m, 1, NULL, NULL, &left) == GH_ERR_STATE);
+    CHECK(gh_gc_finish(m) == GH_ERR_STATE);
+    gh_mut *other;
+    CHECK(gh_try_enter(h, GH_ANY_P, &other) == GH_AGAIN);
+    CHECK(gh_enter_until(h, 0, 1000000, &other) == GH_AGAIN);
+    CHECK(gh_try_enter(h, 1, &other) == GH_ERR_INVAL);
+    gh_leave(m);
+    gh_heap_free(h);
 }
 
 int
@@ -264,9 +453,12 @@ main(int argc, char **argv)
         }
         return 0;
     }
-    stress(1, 300, 0, true);
-    stress(2, 300, 0, true);
-    stress(3, 300, 0, true);
-    stress(4, 300, 0, true);
+    test_refused();
+    test_stops_exclude();
+    test_end_in_a_cycle();
+    for (int32_t procs = 1; procs <= 4; procs++) {
+        stress(procs, 600, 0, true);
+    }
+    test_deletion_half();
     return 0;
 }
