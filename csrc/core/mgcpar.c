@@ -9,7 +9,7 @@
 #include "special.h"
 
 // Depth of the ring between queue and scan.
-#define RING 16u
+#define RING 32u
 // Root slots that one takes at a time.
 #define ROOT_STRETCH 2048u
 // Entries that are worth to be given away.
@@ -422,35 +422,27 @@ gh_par_begin(gh_p *p)
 static void
 drain_queue(gh_mark *k, uint64_t work)
 {
-    uintptr_t ring[RING] = {0};
-    unsigned head = 0, inflight = 0;
+    uintptr_t ring[RING];
+    unsigned head = 0, tail = 0;
     while (k->scan_work < work) {
-        uintptr_t in = 0;
-        if (GH_LIKELY(k->sp > k->w->top->obj)) {
-            in = *--k->sp;
-            __builtin_prefetch((const void *)in);
-            __builtin_prefetch(k->h->bm.ptr_bits + (in - k->base) / 512);
-            inflight++;
-        } else if (gh_mark_pop_buf(k)) {
-            continue;
-        }
-        const uintptr_t v = ring[head];
-        ring[head] = in;
-        head = (head + 1) % RING;
-        if (v == 0) {
-            if (inflight == 0) {
-                return;
+        if (tail - head <= RING / 2) {
+            // Prefetches in a row, as in mgcmark.c.
+            for (; k->sp > k->w->top->obj && tail - head < RING; tail++) {
+                const uintptr_t in = *--k->sp;
+                ring[tail % RING] = in;
+                __builtin_prefetch((const void *)in);
             }
-            continue;
+            if (tail == head) {
+                if (!gh_mark_pop_buf(k)) {
+                    return;
+                }
+                continue;
+            }
         }
-        inflight--;
-        scan_object(k, v);
+        scan_object(k, ring[head++ % RING]);
     }
-    for (unsigned i = 0; i < RING; i++) {
-        const uintptr_t v = ring[(head + RING - 1 - i) % RING];
-        if (v != 0) {
-            queue(k, v, gh_mark_room(k));
-        }
+    while (tail != head) {
+        queue(k, ring[--tail % RING], gh_mark_room(k));
     }
 }
 
