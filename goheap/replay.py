@@ -308,5 +308,5 @@ def replay(
         cycles=tuple(GCCycle(*c) for c in engine.cycles()),
         series=tuple(Sample(*t) for t in engine.samples()),
         profile=make_profile(rate, engine.profile(), [None],
-                             [t[0] for t in history.trace.types]),
+                             [t[0] for t in history.trace.types]) if rate else None,
     )
