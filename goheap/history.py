@@ -247,7 +247,9 @@ class History:
         idle = self._metric("idle") + self._metric("gc/mark/idle")
         if idle <= 0 or self._metric("total") <= 0:
             return 0.0
-        unused = max(0, self.procs - self.facts["ps"]) * self.facts["duration_ns"]
+        # As of the last mark termination, as the gaps are.
+        until = self.cycles[-1].end_ns if self.cycles else 0
+        unused = max(0, self.procs - self.facts["ps"]) * until
         low, high = 1e4, 1e11
         while high / low > 1.01:
             ns = (low * high) ** 0.5

@@ -144,6 +144,7 @@ typedef struct survey_state {
     int64_t last_t, mark_began, stop_began;
     uint8_t last_p, last_op;
     int64_t p_t[NO_P];  // stamp of each P's last event
+    uint64_t gaps[GH_GAP_BUCKETS], gap_ns[GH_GAP_BUCKETS];
     bool p_seen[NO_P];
     // Bytes born since the last mark began, and between the last two; of the
     // latter, how many were freed since.
@@ -961,8 +962,8 @@ note_gap(gh_replay *r, uint8_t p)
     while (b + 1 < GH_GAP_BUCKETS && gap >> (b + 1) != 0) {
         b++;
     }
-    r->life.gaps[b]++;
-    r->life.gap_ns[b] += gap;
+    sv->gaps[b]++;
+    sv->gap_ns[b] += gap;
 }
 
 static gh_replay_result
@@ -1020,6 +1021,9 @@ survey_event(gh_replay *r)
             rec->heap_end = sv->heap_before;
             rec->heap_marked = sv->heap_live;
             r->life.mark_ns += sv->last_t - sv->mark_began;
+            // /cpu/classes are as of here.
+            memcpy(r->life.gaps, sv->gaps, sizeof(sv->gaps));
+            memcpy(r->life.gap_ns, sv->gap_ns, sizeof(sv->gap_ns));
         }
         return GH_REPLAY_DONE;
     case OP_HEAP_GOAL:

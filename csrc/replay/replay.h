@@ -172,8 +172,8 @@ typedef struct gh_survey_facts {
     double event_ns;      // a free after a free on the same P: mostly the
                           // recorder's price; 0: too few
     uint64_t recorder_bytes;  // large noscan objects from before the recording
-    // Times between two events of one P, of at least 1 << i ns: how many, and
-    // their sum. A P that never had one counts with the whole duration.
+    // Times between two events of one P, of at least 1 << i ns, until the last
+    // mark ended: how many, and their sum.
     uint64_t gaps[GH_GAP_BUCKETS], gap_ns[GH_GAP_BUCKETS];
     uint32_t ps;              // Ps that had events
     uint32_t ncycles;
