@@ -498,14 +498,14 @@ def test_a_replay_tells_every_cycle(history):
 
 @pytest.mark.parametrize("mode", ["stw", "virtual"])
 def test_what_a_replay_s_function_turns_holds_from_there_on(mode):
-    plain = gh.replay(TRACE, gogc=100, mode=mode)
+    plain = gh.replay(TRACE, gogc=100, mode=mode, costs=gh.Costs())
     assert plain.automatic_gc > 3
 
     def tuner(cycle, knobs):
         knobs.gogc = 25
         assert knobs.goal is None and knobs.trigger is None
 
-    more = gh.replay(TRACE, gogc=100, mode=mode, on_cycle=tuner)
+    more = gh.replay(TRACE, gogc=100, mode=mode, costs=gh.Costs(), on_cycle=tuner)
     assert more.automatic_gc > plain.automatic_gc
     assert more.cycles[0] == plain.cycles[0]
     assert [c.gogc for c in more.cycles] == [100] + [25] * (len(more.cycles) - 1)
@@ -513,7 +513,7 @@ def test_what_a_replay_s_function_turns_holds_from_there_on(mode):
     def pacer(cycle, knobs):
         knobs.goal = cycle.heap_marked + (6 << 20)
 
-    mine = gh.replay(TRACE, gogc=100, mode=mode, on_cycle=pacer)
+    mine = gh.replay(TRACE, gogc=100, mode=mode, costs=gh.Costs(), on_cycle=pacer)
     pairs = list(zip(mine.cycles, mine.cycles[1:]))
     assert pairs
     for before, after in pairs:

@@ -182,9 +182,9 @@ def test_kinds():
 
 
 def test_a_replay_s_lines(capsys):
-    r = gh.replay(TRACE, gogc=100, mode="virtual")
+    r = gh.replay(TRACE, gogc=100, mode="virtual", costs=gh.Costs())
     assert {kind_of(line) for line in r.gctrace(*KINDS).splitlines()} == set(KINDS)
-    args = ["replay", str(TRACE), "--gogc", "100", "--mode", "virtual"]
+    args = ["replay", str(TRACE), "--gogc", "100", "--mode", "virtual", "--costs", "shipped"]
     assert cli.main([*args, "--gctrace", "--pacertrace"]) == 0
     assert capsys.readouterr().out.startswith(r.gctrace("gctrace", "gcpacertrace"))
     assert cli.main([*args, "--scavtrace", "--json"]) == 0
