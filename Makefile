@@ -87,7 +87,7 @@ $(TYPING)/.tools: Makefile | $(PY)
 	@$(TYPING)/bin/python -m pip install -q --disable-pip-version-check \
 	    "mypy>=1.18" "pyright[nodejs]" "pytest>=7" "hypothesis>=6" \
 	    "rich>=13" "matplotlib>=3.7" numpy "plotly>=6" "selenium>=4.20" \
-	    jupytext nbclient ipykernel "protobuf>=5" types-protobuf
+	    jupytext nbclient ipykernel "protobuf>=5" types-protobuf jsonschema
 	@touch $@
 
 # stubtest loads the extension, and the typed programs run with numpy too.
@@ -115,7 +115,8 @@ pictures: build $(TYPING)/.tools
 # Other people's readers of the files that we write.
 .PHONY: readers
 readers: build $(TYPING)/.tools
-	@GOHEAP_TOOLS=1 PYTHONPATH=. $(TYPING)/bin/python -m pytest tests/api/test_profile.py -k pprof
+	@GOHEAP_TOOLS=1 PYTHONPATH=. $(TYPING)/bin/python -m pytest tests/api/test_profile.py \
+	    tests/api/test_perfetto.py -k "pprof or json_schema or speedscope"
 
 check-tools: build
 	@if $(MAKE) --no-print-directory -s $(TYPING)/.tools 2>/dev/null; \

@@ -68,6 +68,8 @@ def add_replay_parser(subparsers: Any) -> None:
     p.add_argument("--pacertrace", action="store_true",
                    help="print what the pacer planned and measured, as Go does")
     p.add_argument("--json", action="store_true", help="print one JSON object")
+    p.add_argument("--perfetto", metavar="OUT",
+                   help="write the collections to a file that Perfetto and Chrome open")
     p.add_argument("--deaths", choices=DEATHS, default="drawn",
                    help="where in the known interval an object dies")
     p.add_argument("--costs", choices=tuple(COSTS), default="fitted",
@@ -139,6 +141,8 @@ def run_replay(args: argparse.Namespace) -> int:
                    costs=COSTS[args.costs]())
         fitted = args.mode == "virtual" and args.costs == "fitted"
         p = _predicted(args, r) if fitted else None
+        if args.perfetto is not None:
+            r.to_perfetto(args.perfetto)
     except (HeapError, OSError, ValueError, TypeError, MemoryError) as e:
         print(f"goheap replay: {e}", file=sys.stderr)
         return 1

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Literal, overload
 
 from . import _core
-from .aliases import Color, Mode, Phase, TraceKind
+from .aliases import Color, Mode, Path, Phase, TraceKind
 from . import watch as _watch
 from .errors import HeapClosedError, HeapCorruptionError, LostObjectError
 from .final import Cleanup, WeakRef, held_by, make_cleanup, make_weak
@@ -553,6 +553,13 @@ class Heap(_core.HeapPart):
         """
         held: AbstractContextManager[None] = self._pin(ref)
         return held
+
+    def to_perfetto(self, path: Path, /, series: Table[Any] | None = None) -> None:
+        """Write cycles, pauses, assists and the heap's lines to a file that Perfetto
+        (ui.perfetto.dev), Chrome and speedscope open. series: what record made, for the lines;
+        without it they are drawn from the cycles. See goheap.perfetto."""
+        from .perfetto import write
+        write(self, path, series)
 
     def profile(self) -> HeapProfile:
         """The heap profile, runtime.MemProfile: objects by type, label and size, estimated

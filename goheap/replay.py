@@ -96,6 +96,12 @@ class Replay:
         """What Go prints with GODEBUG=kind=1, each line ended: see Heap.gctrace."""
         return trace_lines(self.cycles, kinds)
 
+    def to_perfetto(self, path: Path, /) -> None:
+        """Write cycles, pauses, assists and the heap's lines to a file that Perfetto
+        (ui.perfetto.dev), Chrome and speedscope open: see goheap.perfetto."""
+        from .perfetto import write
+        write(self, path)
+
     def _repr_html_(self) -> str:
         from . import _html
         return _html.replay(self)

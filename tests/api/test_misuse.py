@@ -490,6 +490,7 @@ LEFT_OUT = {
     "GO_VERSION": "a str",
     "HeapProfile.save": "writes files; see test_profile.py",
     "save": "likewise", "compare_with_go": "starts Go; see test_compare.py",
+    "Heap.to_perfetto": "writes files; see test_perfetto.py", "Replay.to_perfetto": "likewise",
     "__init_subclass__": "inherited", "__subclasshook__": "inherited", "__new__": "as the class",
     "__init__": "as the class", "__getnewargs__": "of tuples", "__replace__": "of dataclasses",
     "__match_args__": "data", "__setstate__": "of dataclasses", "__getstate__": "of dataclasses",

@@ -70,6 +70,8 @@ AROUND = {
     "heap.profile().rows": "assert len({}) == 0",
     'heap.profile().save("heap.pb.gz")': "try:\n    {}\nexcept ImportError:\n    pass",
     'gh.replay("app.ghtrace", profile_rate="512KiB")': "assert {}.profile.rate",
+    'heap.to_perfetto("gc.json")': "{}",
+    'gh.replay("app.ghtrace").to_perfetto("gc.json")': "{}",
     "heap.gc_start()": "{}\nassert heap.phase == 'mark'",
     "heap.gc_step()": "heap.gc_start()\nassert not {}.assist_debt[0]",
     'heap.color("A")': "heap.label(handle, 'A')\nassert {} == 'white'",
@@ -135,6 +137,7 @@ AROUND = {
 SHELL = {
     "goheap run x.txt --json": '"Mallocs"',
     "goheap calibrate": "an allocation",
+    "goheap replay app.ghtrace --perfetto gc.json": "collections",
     "goheap replay app.ghtrace --pacertrace": "pacer: assist ratio=",
     "goheap replay app.ghtrace --gogc 200 --gctrace": "gc 1 @",
     "goheap compare x.txt": "x.txt: 0 differences",
