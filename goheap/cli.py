@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     refused = wrong = False
     for path in args.files:
         try:
-            result = Script.from_file(path).run()
+            result = Script.from_file(path).run(threads=args.threads)
         except ScriptError as e:
             print("goheap run: %s: %s" % (path, e), file=sys.stderr)
             refused, wrong = refused or e.refused, wrong or not e.refused
@@ -66,6 +66,8 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("files", nargs="+", metavar="FILE")
     p.add_argument("--json", action="store_true", help="print the results as JSON")
     p.add_argument("-o", dest="output", metavar="DIR", help="write DIR/STEM.json for each")
+    p.add_argument("--threads", action="store_true",
+                   help="real threads where a script asks for concurrent collection or par")
     p.set_defaults(function=run)
     p = sub.add_parser("classes", help="the table of size classes")
     p.add_argument("--json", action="store_true")

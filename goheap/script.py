@@ -62,6 +62,13 @@ class Script:
         from .gocompare import compare
         return compare(self, level, go)
 
-    def run(self) -> ScriptResult:
-        """On a heap of its own, GIL released; Ctrl-C stops between operations."""
-        return ScriptResult(_core.run_script(self.text, self.title))
+    def run(self, *, threads: bool = False) -> ScriptResult:
+        """On a heap of its own, GIL released; Ctrl-C stops between operations.
+
+        threads: a script of gcmode concurrent, or with par, runs on real threads, the
+        collector's and its own, as in Go: what varies there varies then. Without it, and
+        for all other scripts, every run gives the same.
+        """
+        if not isinstance(threads, bool):
+            raise TypeError(f"Script.run: threads must be a bool, not {type(threads).__name__!r}")
+        return ScriptResult(_core.run_script(self.text, self.title, threads))

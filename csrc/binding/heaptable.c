@@ -204,7 +204,8 @@ table_forked(heap_table *t)
                 || gh_heap_mode(e->heap) == GH_MODE_CONCURRENT)) {
             gh_heap_forked(e->heap);
             e->end = END_FORKED;
-            atomic_store(&e->users, ENTRY_DEAD);
+            // The one user is who will close it.
+            atomic_store(&e->users, ENTRY_DEAD + 1);
         }
     }
 }

@@ -161,7 +161,7 @@ heap_dealloc(PyObject *op)
         const bool forked = is_forked(self);
         self->entry->end = END_GONE;
         if (forked) {
-            entry_end(self->state, self->entry);
+            entry_unuse(self->state, self->entry);
         } else {
             entry_kill(self->state, self->entry);
         }
@@ -185,6 +185,11 @@ heap_close(PyObject *op, PyObject *Py_UNUSED(ignored))
         PyErr_SetString(self->state->state_error,
                         "Heap.close: another thread is inside this heap");
         return NULL;
+    }
+    if (is_forked(self)) {
+        e->end = END_CLOSED;
+        entry_unuse(self->state, e);
+        Py_RETURN_NONE;
     }
     e->end = END_CLOSED;
     entry_end(self->state, e);

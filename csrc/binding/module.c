@@ -53,14 +53,14 @@ raise_script_error(const module_state *state, gh_script_status st,
 }
 
 static PyObject *
-run_compiled(module_state *state, const gh_script *s)
+run_compiled(module_state *state, const gh_script *s, bool threads)
 {
     gh_script_error e;
     gh_script_run *r;
     const gh_mem_ops *ops = NULL;
     void *ctx = NULL;
     fault_run *faults = faults_enter(state, &ops, &ctx);
-    gh_script_status st = gh_script_run_new_on(s, ops, ctx, &r, &e);
+    gh_script_status st = gh_script_run_new_on(s, ops, ctx, threads, &r, &e);
     faults_leave(faults);
     if (st != GH_SCRIPT_OK) {
         return raise_script_error(state, st, &e);
@@ -92,7 +92,7 @@ run_compiled(module_state *state, const gh_script *s)
 }
 
 PyDoc_STRVAR(run_script_doc,
-"run_script(text, name, /)\n--\n\n"
+"run_script(text, name, threads, /)\n--\n\n"
 "Run a goheap-script 1 on a heap of its own; return the result as JSON text.");
 
 static PyObject *
@@ -101,7 +101,9 @@ run_script(PyObject *module, PyObject *args)
     module_state *state = PyModule_GetState(module);
     const char *text, *name;
     Py_ssize_t len;
-    if (!PyArg_ParseTuple(args, "s#s:run_script", &text, &len, &name)) {
+    int threads;
+    if (!PyArg_ParseTuple(args, "s#sp:run_script", &text, &len, &name,
+                          &threads)) {
         return NULL;
     }
     gh_script *s;
@@ -111,7 +113,7 @@ run_script(PyObject *module, PyObject *args)
     if (st != GH_SCRIPT_OK) {
         return raise_script_error(state, st, &e);
     }
-    PyObject *out = run_compiled(state, s);
+    PyObject *out = run_compiled(state, s, threads != 0);
     gh_script_free(s);
     return out;
 }

@@ -65,8 +65,12 @@ size_t gh_script_slots(const gh_script *s);
 gh_script_status gh_script_run_new(const gh_script *s, gh_script_run **out,
                                    gh_script_error *err);
 // The same on a heap that asks ops for its memory (NULL: Linux).
+// threads: a script of `gcmode concurrent`, or with `par`, runs in
+// GH_MODE_CONCURRENT: the collector is threads, and so are par's workers. What
+// varies in Go varies then. Other scripts run as ever.
 gh_script_status gh_script_run_new_on(const gh_script *s, const gh_mem_ops *ops,
-                                      void *ctx, gh_script_run **out,
+                                      void *ctx, bool threads,
+                                      gh_script_run **out,
                                       gh_script_error *err);
 // gh_script_run_step carries out up to max_ops operations; one round of a
 // random operation counts as one, and so does an allocation of `par` and every

@@ -231,6 +231,7 @@ struct gh_script_run {
     gh_heap *heap;
     gh_mut *m;            // while a step runs
     int32_t p;            // P of the next step
+    bool threads;         // GH_MODE_CONCURRENT, and par by threads
     gh_slots *block;      // the table and one slot more, for an object on its
                           // way to a linked place
     gh_slot *slot;

@@ -1,6 +1,7 @@
 // script_run.c: running a compiled script. See script.h, script_program.h.
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -417,6 +418,7 @@ take_snap(gh_script_run *r, gh_snap *s, uint32_t label, bool full)
     s->label = label;
     s->full = full;
     s->allocs = r->allocs;
+    gh_stop_world(r->m);
     gh_pacer_get(r->heap, &s->pacer);
     if (full) {
         gh_memstats m;
@@ -445,6 +447,7 @@ take_snap(gh_script_run *r, gh_snap *s, uint32_t label, bool full)
         s->num_forced_gc = m.num_forced_gc;
     }
     gh_counts_get(r->heap, &s->counts);
+    gh_start_world(r->m);
 }
 
 static bool
@@ -770,6 +773,67 @@ par_round(gh_script_run *r)
     return true;
 }
 
+// par_thread is one worker of `par` where those are threads.
+typedef struct par_thread {
+    gh_script_run *r;
+    gh_slot *slot;
+    int64_t n, done;
+    pthread_t id;
+    bool started;
+} par_thread;
+
+static void *
+par_main(void *arg)
+{
+    par_thread *t = arg;
+    gh_mut *m;
+    if (gh_enter(t->r->heap, GH_ANY_P, &m) != GH_OK) {
+        return NULL;
+    }
+    while (t->done < t->n && gh_alloc(m, t->slot, t->r->r_size) == GH_OK) {
+        t->done++;
+        (void)gh_poll(m);
+    }
+    gh_leave(m);
+    return NULL;
+}
+
+// par_at_once runs all workers to their end, each a thread on any P; this one
+// has none meanwhile. A worker that no thread can be made for runs here.
+static bool
+par_at_once(gh_script_run *r)
+{
+    const uint64_t n = r->r_workers;
+    par_thread *t = n == 0 ? NULL : calloc(n, sizeof(*t));
+    if (n > 0 && t == NULL) {
+        return out_of_memory(r, "the workers");
+    }
+    set_root_scan(r, NULL, r->r_size);
+    gh_leave(r->m);
+    for (uint64_t i = 0; i < n; i++) {
+        t[i] = (par_thread){.r = r, .slot = gh_slots_at(r->workers, i),
+                            .n = r->rounds / (int64_t)n};
+        t[i].started = pthread_create(&t[i].id, NULL, par_main, &t[i]) == 0;
+    }
+    int64_t done = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        if (t[i].started) {
+            (void)pthread_join(t[i].id, NULL);
+        } else {
+            (void)par_main(&t[i]);
+        }
+        done += t[i].done;
+    }
+    free(t);
+    if (gh_enter(r->heap, r->p, &r->m) != GH_OK) {
+        return false;
+    }
+    r->allocs += (uint64_t)done;
+    r->done += (uint64_t)done;
+    r->round = r->rounds;
+    return done == r->rounds || no_room(r, r->r_size);
+}
+
 // end_par: cycles are looked for when all workers have ended, as the reference
 // does.
 static bool
@@ -786,6 +850,9 @@ rounds(gh_script_run *r, const gh_op *op, uint64_t *budget)
 {
     const bool par = op->code == GH_OP_PAR;
     if (!r->in_rounds && !(par ? begin_par(r, op) : begin_rounds(r, op))) {
+        return false;
+    }
+    if (par && r->threads && !par_at_once(r)) {
         return false;
     }
     for (; r->round < r->rounds && *budget > 0; r->round++, --*budget) {
@@ -961,6 +1028,9 @@ gh_script_run_step(gh_script_run *r, uint64_t max_ops, bool *finished,
             if (!execute(r, op, &budget)) {
                 break;
             }
+            if (r->threads) {
+                (void)gh_poll(r->m);
+            }
             run_finalizers(r);
             if (r->in_rounds) {
                 continue;  // the budget is used up
@@ -983,15 +1053,26 @@ gh_script_run_step(gh_script_run *r, uint64_t max_ops, bool *finished,
 
 // ---- birth and end -----------------------------------------------------------------------------
 
+static bool
+has_par(const gh_script *s)
+{
+    for (uint32_t i = 0; i < s->nop; i++) {
+        if (s->op[i].code == GH_OP_PAR) {
+            return true;
+        }
+    }
+    return false;
+}
+
 gh_script_status
 gh_script_run_new(const gh_script *s, gh_script_run **out, gh_script_error *err)
 {
-    return gh_script_run_new_on(s, NULL, NULL, out, err);
+    return gh_script_run_new_on(s, NULL, NULL, false, out, err);
 }
 
 gh_script_status
 gh_script_run_new_on(const gh_script *s, const gh_mem_ops *ops, void *ctx,
-                     gh_script_run **out, gh_script_error *err)
+                     bool threads, gh_script_run **out, gh_script_error *err)
 {
     memset(err, 0, sizeof(*err));
     gh_options o;
@@ -1000,7 +1081,11 @@ gh_script_run_new_on(const gh_script *s, const gh_mem_ops *ops, void *ctx,
     o.procs = s->procs;
     o.mode = s->mode;
     o.policy.eager_sweep = s->eager_sweep;
-    if (!s->eager_sweep && s->mode == GH_MODE_STW) {
+    threads = threads && (strcmp(s->gcmode, "concurrent") == 0 || has_par(s));
+    if (threads) {
+        o.mode = GH_MODE_CONCURRENT;
+        o.policy.eager_sweep = false;
+    } else if (!s->eager_sweep && s->mode == GH_MODE_STW) {
         // What is swept when depends on how the objects of a page were marked.
         o.policy.marker = GH_MARKER_GREENTEA;
     }
@@ -1017,6 +1102,7 @@ gh_script_run_new_on(const gh_script *s, const gh_mem_ops *ops, void *ctx,
         goto fail;
     }
     r->s = s;
+    r->threads = threads;
     r->var = calloc(s->vars.n + 1, sizeof(*r->var));
     r->bound = calloc(s->vars.n + 1, sizeof(*r->bound));
     r->cache = calloc(s->ncache + 1, sizeof(*r->cache));
