@@ -91,7 +91,7 @@ def _predicted(args: argparse.Namespace, r: Replay) -> Prediction:
     """The same setting with its intervals, wide enough for this run."""
     p = what_if(args.file, gogc=[r.gogc], memory_limit=[r.memory_limit], procs=[args.procs],
                 seeds=SEEDS)[0]
-    wide = {}
+    wide: dict[str, Any] = {}
     for name in ENDS:
         i, value = getattr(p, name), getattr(r, name)
         if i is not None:

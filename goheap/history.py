@@ -152,7 +152,7 @@ class History:
         """A replay of this history, not yet begun."""
         t = self.trace
         duration = t.header.get("duration_ns")
-        known = type(duration) is int and 0 < duration < 1 << 62
+        known = isinstance(duration, int) and 0 < duration < 1 << 62
         return self._engine(
             base=self.survey, gogc=gogc, memory_limit=limit, procs=procs,
             follow_procs=follow_procs, deaths=deaths, seed=seed & ((1 << 64) - 1),
@@ -163,7 +163,7 @@ class History:
             non_heap=model.non_heap if virtual else 0,
             policy=policy, costs=model.costs, profile_rate=profile_rate,
             series_ns=0 if not series else
-            max(1, duration // SAMPLES) if known else 1_000_000,
+            max(1, int(duration or 0) // SAMPLES) if known else 1_000_000,
             event_ns=model.event_ns, gc_share=model.gc_share, busy_ns=model.busy_ns,
             cycle_delay_ns=model.cycle_delay_ns, keep_recorder=keep_recorder)
 
@@ -349,7 +349,7 @@ def peak_rss(s: dict[str, Any], model: Model, policy: Policy) -> int | None:
     """The peak of resident bytes; a ballast is memory that nobody touches."""
     if model.rss_offset is None:
         return None
-    return max(0, int(s["peak_committed"]) + model.rss_offset - policy.ballast)
+    return max(0, int(s["peak_committed"]) + model.rss_offset - int(policy.ballast))
 
 
 def assist_fraction(s: dict[str, Any], procs: int) -> float:

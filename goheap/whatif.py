@@ -9,6 +9,7 @@ the model.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import threading
@@ -374,6 +375,12 @@ class WhatIf(Sequence[Prediction]):
         lines += map(_line, self)
         return "\n".join(lines)
 
+    def plot(self, name: str = "settings_map", ax: Any = None, **options: Any) -> Any:
+        """Draw "settings_map" (figure=) or "pareto" (advice=) into ax, or into a new figure
+        (goheap.plots; needs matplotlib)."""
+        from .plots import draw
+        return draw(name, self, ax, **options)
+
     def __repr__(self) -> str:
         return f"<WhatIf of {self.source}: {len(self)} settings>"
 
@@ -501,7 +508,8 @@ def _all(executor: Executor | None, tasks: list[tuple[Any, ...]],
     try:
         if executor is None:
             own = ThreadPoolExecutor(min(len(tasks), os.cpu_count() or 1))
-            futures = [own.submit(_run, *t, stop) for t in tasks]
+            run = functools.partial(_run, stop=stop)
+            futures = [own.submit(run, *t) for t in tasks]
         else:
             futures = [executor.submit(_run, *t) for t in tasks]
         results = []
