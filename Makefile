@@ -5,6 +5,7 @@
 #                   missing is skipped by name
 # make typing       mypy, pyright and stubtest in a venv of their own
 # make pictures     plots and reports, in the same venv (reports in Chromium)
+# make gallery      docs/gallery.md and its pictures, made anew
 # make notebooks    the tutorials of docs/tutorials, run
 # make peer         Go's own runtime tests on our core (needs Go)
 # make model        the write barrier, model-checked (needs spin): five minutes;
@@ -106,6 +107,11 @@ typing: build $(TYPING)/.tools
 .PHONY: notebooks
 notebooks: build $(TYPING)/.tools
 	@PYTHONPATH="$(CURDIR)" $(TYPING)/bin/python -m pytest tests/tutorials
+
+# The plots' page: docs/gallery.md.
+.PHONY: gallery
+gallery: build $(TYPING)/.tools
+	@PYTHONPATH="$(CURDIR)" $(TYPING)/bin/python docs/make_gallery.py
 
 # What needs matplotlib, plotly, and a browser.
 .PHONY: pictures

@@ -19,6 +19,7 @@ from .plots._common import (BLUE, GREEN, GREY, MIB, ORANGE, PURPLE, RED, SKY, YE
                             thin)
 from .replay import Replay
 from .stats import GCCycle
+from .whatif import Advice, WhatIf
 
 __all__ = ["write"]
 
@@ -344,6 +345,138 @@ def _occupancy_chart(snap: Any) -> Chart:
     return Chart("Size classes", "Where the bytes of each size class are.", traces, layout, table)
 
 
+# ---- a what-if --------------------------------------------------------------------------------
+
+
+def _limit_name(limit: int | None) -> str:
+    return "off" if limit is None else size(limit)
+
+
+def _gogc_name(gogc: int | None) -> str:
+    return "off" if gogc is None else str(gogc)
+
+
+def _between(i: Any, scale: float, form: str) -> str:
+    if i is None:
+        return "not recorded"
+    return (f"{i.value / scale:{form}} ({i.low / scale:{form}} to {i.high / scale:{form}})")
+
+
+def _map_chart(w: WhatIf) -> Chart:
+    from .plots.settings_map import FIGURES
+
+    top = 1 << 62
+    columns = sorted({top if p.gogc is None else p.gogc for p in w})
+    rows = sorted({top if p.memory_limit is None else p.memory_limit for p in w})
+    x = ["off" if c == top else str(c) for c in columns]
+    y = ["off" if r == top else size(r) for r in rows]
+    traces: list[dict[str, Any]] = []
+    choices: list[tuple[str, list[int], str]] = []
+    for name, (title, scale, unit, form) in FIGURES.items():
+        values: list[list[float | None]] = [[None] * len(x) for _ in y]
+        words = [[""] * len(x) for _ in y]
+        for p in w:
+            i = getattr(p, name)
+            at = (rows.index(top if p.memory_limit is None else p.memory_limit),
+                  columns.index(top if p.gogc is None else p.gogc))
+            words[at[0]][at[1]] = _between(i, scale, form).replace(" (", "<br>").rstrip(")")
+            if i is not None:
+                values[at[0]][at[1]] = i.value / scale
+        choices.append((title, [len(traces)], "GOMEMLIMIT"))
+        traces.append({"type": "heatmap", "x": x, "y": y, "z": values, "text": words,
+                       "texttemplate": "%{text}", "colorscale": "Cividis", "xgap": 2, "ygap": 2,
+                       "hovertemplate": "GOGC=%{x}, limit %{y}: %{text} " + unit
+                       + "<extra></extra>", "visible": not traces, "colorbar": {"title": {
+                           "text": unit}, "thickness": 12}})
+    layout = _layout("GOGC", "GOMEMLIMIT")
+    layout["hovermode"] = "closest"
+    layout["xaxis"]["type"] = layout["yaxis"]["type"] = "category"
+    del layout["yaxis"]["rangemode"]
+    return Chart("The settings", "One figure under every setting, with the interval in which it "
+                 "should lie.", traces, layout, _predictions(w), choices)
+
+
+def _pareto_chart(w: WhatIf, advice: Advice | None) -> Chart:
+    def memory(p: Any) -> Any:
+        return p.peak_heap_bytes if p.peak_rss_bytes is None else p.peak_rss_bytes
+
+    def bars(intervals: Sequence[Any], scale: float) -> dict[str, Any]:
+        return {"type": "data", "symmetric": False, "thickness": 0.8, "width": 3,
+                "array": [(i.high - i.value) / scale for i in intervals],
+                "arrayminus": [(i.value - i.low) / scale for i in intervals]}
+
+    kinds: dict[bool, list[Any]] = {False: [], True: []}
+    for p in w:
+        cliff = w.cliff(p.gogc, p.procs)
+        kinds[p.limited or (cliff is not None and p.memory_limit is not None
+                            and p.memory_limit <= cliff)].append(p)
+    traces: list[dict[str, Any]] = []
+    for bad, name, color in ((False, "setting", BLUE), (True, "thrashes", RED)):
+        some = kinds[bad]
+        if some:
+            traces.append({
+                "type": "scatter", "mode": "markers", "name": name,
+                "marker": {"color": color, "size": 8}, "text": [_words(p.setting) for p in some],
+                "x": [memory(p).value / MIB for p in some],
+                "y": [100 * p.gc_cpu_fraction.value for p in some],
+                "error_x": {**bars([memory(p) for p in some], MIB), "color": color},
+                "error_y": {**bars([p.gc_cpu_fraction for p in some], 0.01), "color": color},
+                "hovertemplate": "%{text}<br>%{x:.1f} MiB, %{y:.2f} % of CPU<extra></extra>"})
+    if advice is not None:
+        p = advice.prediction
+        traces.append({"type": "scatter", "mode": "markers", "name": _words(
+            f"advised: {p.setting}"), "x": [memory(p).value / MIB],
+            "y": [100 * p.gc_cpu_fraction.value], "marker": {
+                "color": "rgba(0,0,0,0)", "size": 18, "line": {"color": GREEN, "width": 3}}})
+    layout = _layout("peak memory, MiB", "% of CPU")
+    layout["hovermode"] = "closest"
+    return Chart("Memory against CPU", "What each setting costs; further left is less memory, "
+                 "lower is less CPU. A bar is the interval in which the figure should lie.",
+                 traces, layout, _predictions(w))
+
+
+def _predictions(w: WhatIf) -> str:
+    return _table(("GOGC", "limit", "procs", "collections", "peak heap MiB", "peak resident MiB",
+                   "GC CPU %", ""), [
+        (_gogc_name(p.gogc), _limit_name(p.memory_limit), p.procs,
+         _between(p.automatic_gc, 1, ".0f"), _between(p.peak_heap_bytes, MIB, ".1f"),
+         _between(p.peak_rss_bytes, MIB, ".1f"), _between(p.gc_cpu_fraction, 0.01, ".2g"),
+         ", ".join(n for n, on in (("limited", p.limited), ("extrapolated", p.extrapolated))
+                   if on)) for p in w][:MOST_ROWS])
+
+
+def _calibrated(name: str, value: float) -> str:
+    if name.endswith("_error"):
+        return f"{100 * value:+.1f} %"
+    return size(value) if name.startswith("peak") else f"{value:.4g}"
+
+
+def _whatif_parts(w: WhatIf, advice: Advice | None) -> tuple[str, list[str], list[Chart]]:
+    lead = str(advice) if advice is not None else (
+        f"{len(w)} settings of one recorded program, each replayed with {w.seeds} seeds.")
+    gogc = list(dict.fromkeys(_gogc_name(p.gogc) for p in w))
+    limits = list(dict.fromkeys("off" if p.memory_limit is None else str(p.memory_limit)
+                                for p in w))
+    asked = _section("What was asked", _settings([
+        ("recording", w.source), ("GOGC", ", ".join(gogc)),
+        ("memory limit", ", ".join(dict.fromkeys(_limit_name(p.memory_limit) for p in w))),
+        ("procs", ", ".join(dict.fromkeys(str(p.procs) for p in w))), ("seeds", w.seeds),
+        *_costs(w.costs)]))
+    calibration = _section(
+        "How far to trust it", _paragraph(
+            "The recorded setting was replayed first, and held against what the recording says "
+            "of itself. The prices were fitted there; nothing of other settings was used."),
+        _table(("figure", "value"), [(k.replace("_", " "), _calibrated(k, v))
+                                     for k, v in w.calibration.items()]))
+    given = [calibration]
+    if advice is not None:
+        given.append(_section("Advice", f"<blockquote>{escape(str(advice))}</blockquote>"))
+    charts = [_map_chart(w), _pareto_chart(w, advice)]
+    repeat = _repeat(f"goheap what-if {w.source} --gogc {','.join(gogc)} "
+                     f"--memory-limit {','.join(limits)} --seeds {w.seeds}")
+    return lead, [asked, *given, "", repeat], charts
+
+
 # ---- putting it together ----------------------------------------------------------------------
 
 
@@ -355,28 +488,37 @@ def _repeat(command: str) -> str:
                                f"on {now}."))
 
 
-def html(source: Any, /, *, title: str | None = None) -> str:
+def html(source: Any, /, *, title: str | None = None, advice: Advice | None = None) -> str:
     """The page as text; see write()."""
     from .heap import Heap
+
+    if advice is not None and not (isinstance(advice, Advice) and isinstance(source, WhatIf)):
+        raise TypeError("report: advice is an Advice of the WhatIf that is reported on, not "
+                        f"{type(advice).__name__!r}")
 
     if isinstance(source, Replay):
         made, name = _replay_parts(source), "Replay"
     elif isinstance(source, Heap):
         made, name = _heap_parts(source), "Heap"
+    elif isinstance(source, WhatIf):
+        made, name = _whatif_parts(source, advice), "What if"
     else:
-        raise TypeError("report: a Replay or a Heap is needed, not "
+        raise TypeError("report: a Replay, a WhatIf or a Heap is needed, not "
                         f"{type(source).__name__!r}")
     lead, sections, charts = made
     sections[sections.index("")] = _section("Pictures", _figures(charts, 0))
     return _page(title or f"goheap: {name}", lead, sections, charts)
 
 
-def write(source: Any, path: Path, /, *, title: str | None = None) -> None:
-    """Write the report on a replay or a heap to path: one HTML page that needs nothing else.
+def write(source: Any, path: Path, /, *, title: str | None = None,
+          advice: Advice | None = None) -> None:
+    """Write the report on a Replay, a WhatIf or a Heap to path: one HTML page that needs
+    nothing else.
 
-    What was asked, what came out, pictures with their figures as tables, and how to repeat
-    it. ImportError without plotly; OSError if path cannot be written.
+    What was asked, what came out (of a WhatIf: its calibration, and advice if given),
+    pictures with their figures as tables, and how to repeat it. ImportError without plotly;
+    OSError if path cannot be written.
     """
-    text = html(source, title=title)
+    text = html(source, title=title, advice=advice)
     with open(path, "w", encoding="utf-8") as f:
         f.write(text)

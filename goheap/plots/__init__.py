@@ -27,7 +27,9 @@ class Plot(NamedTuple):
     draw: Callable[..., Axes]
 
 
-_MODULES = ("heap", "pauses", "pacer", "fragmentation", "size_classes", "pages", "page_history")
+_MODULES = ("heap", "pauses", "pacer", "fragmentation", "size_classes", "pages", "page_history",
+            "lifetimes", "settings_map", "pareto",
+            "predicted")
 
 
 def _builtin(name: str) -> Plot:
@@ -48,8 +50,8 @@ def register(plot: Plot, /) -> None:
     _plots[plot.name] = plot
 
 
-def draw(name: str, data: Any, ax: Axes | None = None) -> Axes:
-    """Draw the plot of that name into ax, or into a new figure."""
+def draw(name: str, data: Any, ax: Axes | None = None, **options: Any) -> Axes:
+    """Draw the plot of that name into ax, or into a new figure; options are the plot's own."""
     if not isinstance(name, str):
         raise TypeError(f"plots: the name of a plot is a str, not {type(name).__name__!r}")
     if name not in _plots:
@@ -57,4 +59,4 @@ def draw(name: str, data: Any, ax: Axes | None = None) -> Axes:
     if ax is not None and not hasattr(type(ax), "get_xaxis_transform"):
         raise TypeError("plots: ax must be a matplotlib Axes or None, not "
                         f"{type(ax).__name__!r}")
-    return _plots[name].draw(data, ax)
+    return _plots[name].draw(data, ax, **options)

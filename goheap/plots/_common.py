@@ -44,7 +44,7 @@ def tidy(ax: Axes, title: str, x: str, y: str, *, handles: list[Any] | None = No
         fig = ax.get_figure(root=True)
         inch = (fig.get_figheight() if fig is not None else 4) * ax.get_position().height
         ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.5 / max(inch, 0.5)),
-                  frameon=False, ncols=min(len(handles), 6 if long < 16 else 3), fontsize=8.5)
+                  frameon=False, ncols=min(len(handles), 7 if long < 14 else 3), fontsize=8.5)
     return ax
 
 

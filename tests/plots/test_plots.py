@@ -175,6 +175,73 @@ def test_page_history(experiment):
     assert abs(ax.get_ylim()[1] * MIB - top) < 1
 
 
+@pytest.fixture(scope="module")
+def grid():
+    return gh.what_if(TRACE, gogc=(100, 400), memory_limit=("off", "40MiB"), seeds=2)
+
+
+def texts(ax):
+    return [t.get_text() for t in ax.texts]
+
+
+def test_settings_map(grid):
+    ax = plots.draw("settings_map", grid)
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["100", "400"]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["off", "40 MiB"]
+    cells = ax.images[0].get_array()
+    for p in grid:
+        x, y = (100, 400).index(p.gogc), int(p.memory_limit is not None)
+        assert float(cells[y, x]) == pytest.approx(100 * p.gc_cpu_fraction.value)
+    i = grid[0].automatic_gc
+    ax = grid.plot("settings_map", figure="automatic_gc")
+    assert f"{i.value:.0f}\n{i.low:.0f} to {i.high:.0f}" in texts(ax)
+    framed = sum(r.get_edgecolor()[0] > 0.5 for r in ax.patches)
+    assert framed == sum(p.memory_limit is not None and p.memory_limit <= (
+        grid.cliff(p.gogc) or 0) or p.limited for p in grid)
+    with pytest.raises(ValueError, match="figure must be one of gc_cpu_fraction, .*not 'heat'"):
+        grid.plot("settings_map", figure="heat")
+
+
+def test_pareto(grid):
+    advice = grid.advise(max_rss="120MiB")
+    ax = grid.plot("pareto", advice=advice)
+    drawn = {(round(x, 3), round(y, 3)) for c in ax.containers
+             for x, y in zip(*c[0].get_data())}
+    assert drawn == {(round(p.peak_rss_bytes.value / MIB, 3),
+                      round(100 * p.gc_cpu_fraction.value, 3)) for p in grid}
+    ring = line(ax, f"advised: {advice.prediction.setting}")
+    assert ring.get_xdata()[0] == advice.prediction.peak_rss_bytes.value / MIB
+    front = line(ax, "none is better in both")
+    assert list(front.get_ydata()) == sorted(front.get_ydata(), reverse=True)
+
+
+def test_predicted(grid):
+    real = [{"gogc": 100, "automatic_gc": [8, 9, 8], "max_rss_kib": [70_000, 71_000, 70_500]},
+            {"gogc": 400, "automatic_gc": [50, 51, 52]}]
+    ax = plots.draw("predicted", (grid, real))
+    assert list(line(ax, "real runs").get_ydata()) == [8, 8, 9]
+    lies = [i.low <= m <= i.high for i, m in (
+        (p.automatic_gc, {100: 8, 400: 51}[p.gogc]) for p in grid if p.memory_limit is None)]
+    assert f"{sum(lies)} of 2 real medians" in ax.get_title(loc="left") and not all(lies)
+    ax = plots.draw("predicted", (grid, real), figure="peak_rss_bytes")
+    assert "of 1 real medians" in ax.get_title(loc="left")
+    with pytest.raises(TypeError, match="is needed, not 'WhatIf'"):
+        plots.draw("predicted", grid)
+
+
+@pytest.mark.skipif(not hasattr(gh.Trace, "from_columns"), reason="no columns of one's own")
+def test_lifetimes():
+    trace = gh.Trace.from_columns(size=[16, 16, 48, 4096], birth_ns=[0, 10, 20, 30],
+                                  death_ns=[2_000, 5_000_010, 2_000_000_020, -1])
+    ax = plots.draw("lifetimes", trace)
+    objects = [b.get_height() for b in ax.containers[0]]
+    assert objects[0] == 25 and sum(objects) == 75 and sum(h > 0 for h in objects) == 3
+    alive = [p.get_height() for c in ax.containers for p in c if p.get_x() > len(objects)]
+    assert alive == pytest.approx([25, 100 * 4096 / 4176])
+    with pytest.raises(TypeError, match="a Trace, or its events is needed, not 'int'"):
+        plots.draw("lifetimes", 3)
+
+
 def test_long_lines_keep_their_peaks():
     from goheap.plots._common import MOST_POINTS, thin
     y = [0.0] * 100_000

@@ -208,8 +208,36 @@ def test_a_trace_of_a_hostile_name(browser, tmp_path):
     assert "onerror" in browser.find_element("tag name", "main").text
 
 
+def test_what_if(browser, tmp_path):
+    """The same from the command line: map, front, calibration, advice."""
+    from selenium.webdriver.support.ui import Select
+    page = tmp_path / "what-if.html"
+    subprocess.run([sys.executable, "-m", "goheap", "report", TRACE, "-o", str(page), "--what-if",
+                    "--gogc", "100,400", "--memory-limit", "off,40MiB", "--seeds", "1",
+                    "--max-rss", "120MiB"], capture_output=True, text=True, check=True)
+    browser.get(page.as_uri())
+    assert [e for e in browser.get_log("browser") if e["level"] in ("SEVERE", "WARNING")] == []
+    words = browser.find_element("tag name", "main").text
+    assert "How far to trust it" in words and "cycles recorded 32" in words
+    assert browser.find_element("tag name", "blockquote").text.startswith("Set GOGC=")
+    assert "--gogc 100,400 --memory-limit off,41943040 --seeds 1" in words
+    text = "return document.querySelector('#chart0 .heatmaplayer, #chart0').textContent"
+    before = browser.execute_script(text)
+    Select(browser.find_element("id", "chart0-choice")).select_by_visible_text("collections")
+    assert browser.execute_script(text) != before
+    points = browser.execute_script(
+        "return document.querySelectorAll('#chart1 .scatterlayer .points path').length")
+    assert points == 4 + 1  # the settings, and the ring
+
+
 def test_refusals(tmp_path):
-    with pytest.raises(TypeError, match="a Replay or a Heap is needed, not 'int'"):
+    for more in (["--gogc", "50,100"], ["--max-rss", "1GiB"]):
+        out = subprocess.run([sys.executable, "-m", "goheap", "report", TRACE, *more,
+                              "-o", str(tmp_path / "x.html")], capture_output=True, text=True)
+        assert out.returncode == 1 and "--what-if" in out.stderr
+    with pytest.raises(TypeError, match="advice is an Advice of the WhatIf"):
+        report.html(gh.Heap(), advice=3)
+    with pytest.raises(TypeError, match="a Replay, a WhatIf or a Heap is needed, not 'int'"):
         report.write(3, tmp_path / "x.html")
     out = subprocess.run([sys.executable, "-m", "goheap", "report", str(tmp_path / "no.ghtrace")],
                          capture_output=True, text=True)
