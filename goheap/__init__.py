@@ -18,6 +18,7 @@ from .heap import Heap, address_of, cast, heap_of
 from .replay import Replay, replay
 from .trace import Trace
 from .whatif import Advice, Interval, Prediction, WhatIf, what_if
+from .made import Workload
 from .script import Script, ScriptResult
 
 At = Ref | WeakRef | int | str  # where an object is: a handle, strong or weak, an address, a label
@@ -36,7 +37,7 @@ __all__ = [
     "Script", "ScriptError", "ScriptResult", "size_classes", "SizeClass", "sizeof", "Slice",
     "Snapshot", "Span", "Step", "String", "Struct", "Table", "Trace", "TraceError", "type_info",
     "TypeInfo", "uint16", "uint32", "uint64", "uint8", "uintptr", "WeakRef", "Words",
-    "words",
+    "words", "Workload",
     "Advice", "Interval", "Prediction", "what_if", "WhatIf",
 ]
 __version__ = "0.1.0"

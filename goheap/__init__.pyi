@@ -33,6 +33,7 @@ from .snapshot import (CacheInfo, CensusRow, Edge, OccupancyRow, PageRun, RootIn
 from .stats import (BySize, Explanation, GCCycle, Histogram, MemStats, MemStatsDiff, ObjectInfo, SizeClass, Step,
                     size_classes)
 from .table import Table
+from .made import Workload
 from .trace import Trace
 from .types import StructMeta
 from .watch import Event, EventLog
@@ -50,7 +51,7 @@ __all__ = [
     "Script", "ScriptError", "ScriptResult", "size_classes", "SizeClass", "sizeof", "Slice", "Step",
     "Snapshot", "Span", "String", "Struct", "Table", "Trace", "TraceError", "type_info",
     "TypeInfo", "uint16", "uint32", "uint64", "uint8", "uintptr", "WeakRef", "Words",
-    "words",
+    "words", "Workload",
     "Advice", "Interval", "Prediction", "what_if", "WhatIf",
 ]
 

@@ -1,5 +1,5 @@
-"""The command line: goheap run, classes, replay, convert, report, calibrate, what-if, advise,
-compare, demo."""
+"""The command line: goheap run, classes, replay, convert, record, report, calibrate, what-if,
+advise, compare, demo."""
 from __future__ import annotations
 
 import argparse
@@ -10,6 +10,7 @@ import sys
 from . import GO_VERSION, Script, ScriptError, __version__, _core
 from .cli_calibrate import add_calibrate_parser
 from .cli_convert import add_convert_parser
+from .cli_record import add_record_parser
 from .cli_replay import add_replay_parser
 from .cli_report import add_report_parser
 from .cli_compare import add_compare_parser
@@ -74,6 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     p.set_defaults(function=classes)
     add_replay_parser(sub)
     add_convert_parser(sub)
+    add_record_parser(sub)
     add_report_parser(sub)
     add_calibrate_parser(sub)
     add_whatif_parsers(sub)

@@ -69,21 +69,24 @@ def _run(log: bytes, stats: Mapping[str, Any] | None, procs: int) -> dict[str, A
     """What is known of the recorded run: from a statistics file, from the trace's own
     log, from its events."""
     run: dict[str, Any] = {"GOMAXPROCS": procs} if procs else {}
-    try:
-        said = json.loads(log or b"{}")
-    except ValueError:
-        said = {}  # cut off, or another program's
-    if isinstance(said, dict):
-        run.update(said)
+    text, at = log.decode("utf-8", "replace"), 0
+    while at < len(text):  # one object after the other; the last may be cut off
+        try:
+            said, at = json.JSONDecoder().raw_decode(text, at)
+        except (ValueError, RecursionError):
+            break
+        if isinstance(said, dict):
+            run.update(said)
     run.update(stats or {})
     return run
 
 
 def convert(file: IO[bytes], path: str, out: IO[bytes], *,
             stats: Mapping[str, Any] | None = None, note: str = "",
-            progress: Callable[[int, int], object] | None = None) -> dict[str, Any]:
+            progress: Callable[[int, int], object] | None = None,
+            level: int = 6) -> dict[str, Any]:
     """Reads a trace from file (path is for messages) and writes GHTRACE1 to out; returns
-    the header. progress is called with bytes read and bytes in all."""
+    the header. progress is called with bytes read and bytes in all; level is zlib's."""
     engine = _core.GoTrace()
     size = os.fstat(file.fileno()).st_size
     source = _Pieces(file, path)
@@ -94,7 +97,8 @@ def convert(file: IO[bytes], path: str, out: IO[bytes], *,
         while True:
             state = engine.step(STEP)
             if writer is None:
-                writer = Writer((name, enc) for name, enc, _ in engine.summary()["columns"])
+                writer = Writer(((name, enc) for name, enc, _ in engine.summary()["columns"]),
+                                level)
             writer.add(engine.take())
             if isinstance(state, tuple):
                 offset, message = state

@@ -31,6 +31,7 @@ import dataclasses
 import os
 import threading
 import weakref
+from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ from typing import Any
 from . import _core
 from .aliases import Path
 from .settings import Costs, Policy
+from .made import Workload, traced
 from .trace import ColumnReader, Trace, TraceFile, open_source
 
 STEP = 50_000  # events between two looks at signals: some 10 ms. A collection
@@ -134,6 +136,8 @@ class History:
 
     def _engine(self, **settings: Any) -> _core.ReplayEngine:
         t = self.trace
+        if t.forced_cycles is not None:
+            settings["forced"] = array("I", t.forced_cycles).tobytes()
         try:
             return _core.ReplayEngine(
                 t.ops, tuple((c.name, c.enc, c.count) for c in t.columns), t.types,
@@ -225,6 +229,12 @@ class History:
         return min(end, grown) + number("End", "StackInuse")
 
     @property
+    def other(self) -> int | None:
+        """What a workload says that the process holds beside its heap."""
+        other = self.trace.run("other_bytes")
+        return other if isinstance(other, int) else None
+
+    @property
     def peak_rss(self) -> int:
         return self.trace.run_number("MaxRSSKiB") << 10
 
@@ -267,7 +277,8 @@ class History:
         number = self.trace.run_number
         heap = number("End", "HeapSys") - number("End", "HeapReleased")
         known = self.peak_rss > heap > 0
-        return dataclasses.replace(model, rss_offset=self.peak_rss - heap if known else None)
+        return dataclasses.replace(
+            model, rss_offset=self.peak_rss - heap if known else self.other)
 
     def fit(self, costs: Costs | None = None, watch: Watch | None = None) -> Model:
         """The model, fitted at the recorded setting. Given costs stay as they are."""
@@ -322,7 +333,8 @@ class History:
         return dataclasses.replace(
             model, cycles=int(got["automatic_gc"]), peak_heap=int(got["peak_gc_heap"]),
             gc_cpu=got["mark_ns"],
-            rss_offset=self.peak_rss - int(got["peak_committed"]) if self.peak_rss else None)
+            rss_offset=self.peak_rss - int(got["peak_committed"]) if self.peak_rss
+            else self.other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,13 +398,17 @@ _files: OrderedDict[tuple[Any, ...], Known] = OrderedDict()
 _traces: weakref.WeakKeyDictionary[Trace, Known] = weakref.WeakKeyDictionary()
 
 
-def name_of(source: Path | Trace) -> str:
+def name_of(source: Path | Trace | Workload) -> str:
+    if isinstance(source, Workload):
+        return "workload"
     return source._opened().path if isinstance(source, Trace) else os.fsdecode(source)
 
 
-def opened(source: Path | Trace, watch: Watch | None = None) -> Known:
+def opened(source: Path | Trace | Workload, watch: Watch | None = None) -> Known:
     """The history of a source and the models that were fitted to it. Of files the last few
     are kept, for as long as the file stays as it is."""
+    if isinstance(source, Workload):
+        source = traced(source)
     if isinstance(source, Trace):
         file = source._opened()
         with _lock:
@@ -419,7 +435,7 @@ def opened(source: Path | Trace, watch: Watch | None = None) -> Known:
     return known
 
 
-def fitted(source: Path | Trace, costs: Costs | None = None,
+def fitted(source: Path | Trace | Workload, costs: Costs | None = None,
            watch: Watch | None = None) -> tuple[History, Model]:
     """The history and its model."""
     history, models = opened(source, watch)

@@ -17,6 +17,7 @@ from .aliases import Limit, Path, Percent, Progress, Size, TraceKind
 from .profile import HeapProfile, make as make_profile
 from .settings import Costs, Knobs, Policy
 from .stats import GCCycle, trace_lines
+from .made import Workload
 from .trace import Trace
 from . import history as histories
 
@@ -204,7 +205,7 @@ def _procs(value: object) -> int | None:
 
 
 def replay(
-    source: Path | Trace,
+    source: Path | Trace | Workload,
     /,
     *,
     gogc: Percent | Literal["recorded"] = "recorded",
@@ -219,7 +220,7 @@ def replay(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Replay:
-    """Runs a recorded history once under the given settings: a Trace, or the path of a
+    """Runs a recorded history once under the given settings: a Trace, a Workload, or the path of a
     GHTRACE1 file or Go execution trace.
 
     "recorded" keeps what the recorded program ran with; None and "off" mean off.

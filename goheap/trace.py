@@ -17,11 +17,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-from . import _core, gotrace, tracewrite
+from . import _core, gotrace, made, tracewrite
 from .aliases import Path, Progress
 from .errors import TraceError
+from .table import Column as TableColumn
+from .table import Table
 from .types import TypeInfo
 
 __all__ = ["Trace"]
@@ -174,6 +176,14 @@ class TraceFile:
             types.append((name, t["size"], t["ptrdata"], name in RECORDER_TYPES))
         self.types: tuple[tuple[str, int, int, bool], ...] = tuple(types)
 
+    @property
+    def forced_cycles(self) -> list[int] | None:
+        """The collections that were asked for, by number from 0; None: not known."""
+        value = self.header.get("forced_cycles")
+        if isinstance(value, list) and all(_whole(v, 1 << 32) for v in value):
+            return value
+        return None
+
     def run(self, *keys: str) -> int | str | None:
         """A figure of the recorded run, e.g. run("End", "HeapSys"); None if the
         header doesn't have it."""
@@ -274,23 +284,67 @@ def open_file(path: Path, progress: Progress | None = None) -> TraceFile:
         return TraceFile(path, fd=fd, named=True)
     name = os.fsdecode(path)
     with os.fdopen(fd, "rb") as file, tempfile.TemporaryFile() as out:
-        gotrace.convert(file, name, out, progress=progress)
+        gotrace.convert(file, name, out, progress=progress, level=1)
         out.flush()
         return TraceFile(name, fd=os.dup(out.fileno()))
 
 
 @contextmanager
-def open_source(source: Path | Trace, progress: Progress | None = None
+def open_source(source: Path | Trace | made.Workload, progress: Progress | None = None
                 ) -> Iterator[TraceFile]:
-    """The open recording of a path or a Trace; closed afterwards only if opened here."""
+    """The open recording of what is to be replayed; closed afterwards only if opened
+    here."""
     if isinstance(source, Trace):
         yield source._opened()
+        return
+    if isinstance(source, made.Workload):
+        yield made.traced(source)._opened()
         return
     file = open_file(source, progress)
     try:
         yield file
     finally:
         file.close()
+
+
+class TraceEvent(NamedTuple):
+    """One event of a history. -1: it has none; p -1: on no P."""
+
+    t_ns: int
+    op: str  # "alloc", "free", ...: csrc/design/trace-format.md
+    p: int
+    object: int  # number of the object, in the order of birth
+    size: int    # of its slot, bytes
+    type: str | None
+    goroutine: int
+    value: int   # heap_live, heap_goal, gomaxprocs: that; span_*: pages; stack_*: bytes
+
+
+def _whole_column(file: TraceFile, index: int) -> bytes:
+    reader, pieces = file.reader(index), []
+    while not reader.ended:
+        pieces.append(reader.read()[0])
+    return b"".join(pieces)
+
+
+def _events(file: TraceFile) -> Table[TraceEvent]:
+    index = {c.name: i for i, c in enumerate(file.columns) if c.count}
+    used = ("ev.op", "ev.t", "ev.p", "obj.spanclass", "obj.pages", "obj.type", "obj.g",
+            "tiny.back", "free.back", "span.pages", "stack.order", "val")
+    columns = {name: _whole_column(file, index[name]) for name in used if name in index}
+    n = file.columns[index["ev.op"]].count if "ev.op" in index else 0
+    rows = _core.trace_rows(file.ops, columns, n, len(file.types))
+    if len(rows) == 3:
+        name, offset, message = rows
+        raise file.error(f"{message} (byte {offset} of the column)",
+                         file.columns[index[name]].start if name in index else 0)
+    t, op, p, obj, size, kind, g, value = rows
+    return Table(TraceEvent, {
+        "t_ns": TableColumn(t, "q"), "op": TableColumn(op, "i", file.ops),
+        "p": TableColumn(p, "i"), "object": TableColumn(obj, "q"),
+        "size": TableColumn(size, "q"),
+        "type": TableColumn(kind, "i", tuple(x[0] for x in file.types)),
+        "goroutine": TableColumn(g, "q"), "value": TableColumn(value, "q")})
 
 
 class Trace:
@@ -335,6 +389,26 @@ class Trace:
                             f"{type(progress).__name__!r}")
         return cls._of(open_file(path, progress), os.fsdecode(path))
 
+    @classmethod
+    def from_columns(cls, *, size: Any, birth_ns: Any, death_ns: Any, scan: Any = None,
+                     type_id: Any = None, p: Any = None) -> Self:
+        """A history of your own, one row an object, in any order: bytes asked for, time of
+        birth, time of death (-1: never), bytes up to the end of the last pointer (0, as
+        without scan: none), the number of its type, the P it is made on. Each column is
+        read through the buffer protocol (an array, numpy) or from a sequence.
+
+        Slots and tiny blocks are what Go's allocator would give. Deaths are exact here,
+        where those of a recording are known between two collections. It is held in a
+        file without a name. ValueError: a number out of its range, with the row.
+
+        >>> from goheap import Trace
+        >>> with Trace.from_columns(size=[64, 8], birth_ns=[0, 10], death_ns=[20, -1]) as t:
+        ...     t.info["counts"]
+        {'alloc': 2, 'tiny': 0, 'dead': 1}
+        """
+        fd = made.from_columns(size, birth_ns, death_ns, scan, type_id, p)
+        return cls._of(TraceFile("columns", fd=fd), None)
+
     def _opened(self) -> TraceFile:
         if self._file is None:
             raise ValueError("Trace: it is closed")
@@ -365,6 +439,12 @@ class Trace:
                               _mask(ptrdata), ())
                      for name, size, ptrdata, _ in self._opened().types)
 
+    @property
+    def events(self) -> Table[TraceEvent]:
+        """Every event, a row each, in the order of time. It is made anew each time and
+        holds all of them, 52 bytes a row: for histories that fit into memory."""
+        return _events(self._opened())
+
     def save(self, path: Path, /) -> None:
         """Writes it as GHTRACE1. The file appears when it is complete."""
         file = self._opened()
@@ -392,8 +472,8 @@ class Trace:
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_file", None) is not None:
-            self.close()
+        if os is not None and getattr(self, "_file", None) is not None:
+            self.close()  # at the interpreter's end the system does
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._path is None:

@@ -24,6 +24,7 @@ from .aliases import Limit, Path, Percent, Progress
 from .history import Model
 from .replay import DEATHS, LIMIT_OFF, _limit, _percent, _procs
 from .settings import Costs, Policy
+from .made import Workload
 from .trace import Trace
 from .table import Column, Table, number_column, text_column
 
@@ -134,7 +135,7 @@ class _Stopped(Exception):
     """what_if was interrupted: the run is of no use any more."""
 
 
-def _run(source: Path | Trace, model: Model, setting: _Setting, deaths: int, seed: int,
+def _run(source: Path | Trace | Workload, model: Model, setting: _Setting, deaths: int, seed: int,
          stop: threading.Event | None = None) -> dict[str, Any]:
     """One replay, its summary. Importable and with plain arguments: for any executor."""
     def watch(_: object) -> None:
@@ -447,7 +448,7 @@ def _policy(value: object) -> Policy:
 
 
 def what_if(
-    source: Path | Trace,
+    source: Path | Trace | Workload,
     /,
     *,
     gogc: Iterable[Percent] | None = None,
@@ -458,7 +459,7 @@ def what_if(
     executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> WhatIf:
-    """Every combination of the settings, predicted from one recording: a Trace, or the path of
+    """Every combination of the settings, predicted from one recording: a Trace, a Workload, or the path of
     a GHTRACE1 file or Go execution trace.
 
     Without gogc: 50, 100, 200, 400 and what was recorded; without memory_limit: what was

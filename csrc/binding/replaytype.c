@@ -157,8 +157,8 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         "memory_limit", "procs", "follow_procs", "deaths", "seed",
         "globals_scan", "stack_scan", "series_ns", "mode", "non_heap",
         "policy", "costs", "event_ns", "gc_share", "keep_recorder",
-        "busy_ns", "cycle_delay_ns", "profile_rate", NULL};
-    PyObject *ops, *columns, *types, *classes, *base = Py_None;
+        "busy_ns", "cycle_delay_ns", "profile_rate", "forced", NULL};
+    PyObject *ops, *columns, *types, *classes, *base = Py_None, *forced = NULL;
     unsigned long long num_forced = 0, seed = 0, globals_scan = 0,
                        stack_scan = 0, series_ns = 0, non_heap = 0;
     PyObject *policy = NULL, *costs = NULL;
@@ -167,13 +167,13 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     double event_ns = 0, gc_share = 0, busy_ns = 0, cycle_delay_ns = 0;
     long long memory_limit = GH_LIMIT_OFF, profile_rate = 0;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!O!O!O!K|O$iLipiKKKKiKOOddpddL:ReplayEngine", names,
+            args, kwargs, "O!O!O!O!K|O$iLipiKKKKiKOOddpddLO!:ReplayEngine", names,
             &PyTuple_Type, &ops, &PyTuple_Type, &columns, &PyTuple_Type, &types,
             &PyTuple_Type, &classes, &num_forced, &base, &gogc, &memory_limit,
             &procs, &follow_procs, &deaths, &seed, &globals_scan, &stack_scan,
             &series_ns, &mode, &non_heap, &policy, &costs, &event_ns, &gc_share,
             &keep_recorder, &busy_ns, &cycle_delay_ns,
-            &profile_rate)) {
+            &profile_rate, &PyBytes_Type, &forced)) {
         return NULL;
     }
     if (deaths < GH_DEATHS_EARLY || deaths > GH_DEATHS_LATE) {
@@ -187,6 +187,10 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     gh_replay_config cfg;
     gh_replay_config_init(&cfg);
     cfg.num_forced = num_forced;
+    if (forced != NULL) {  // 32-bit numbers of the machine
+        cfg.forced = (const uint32_t *)(const void *)PyBytes_AS_STRING(forced);
+        cfg.nforced = (size_t)PyBytes_GET_SIZE(forced) / sizeof(uint32_t);
+    }
     cfg.mode = (gh_mode)mode;
     cfg.non_heap = non_heap;
     cfg.event_ns = event_ns;

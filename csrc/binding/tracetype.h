@@ -6,7 +6,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-// trace_type_init adds GoTrace to the module; -1 with an exception.
+// trace_type_init adds GoTrace, History and trace_rows to the module; -1 with an exception.
 int trace_type_init(PyObject *module);
 
 #endif  // GOHEAP_TRACETYPE_H

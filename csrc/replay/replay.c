@@ -18,6 +18,8 @@
 #define MAX_PAGES        ((uint64_t)1 << 28)  // 2 TiB in one object
 #define MAX_OBJECTS      (UINT32_MAX - 1)
 #define NEVER            UINT32_MAX
+// In gh_lifetimes.freed: the other bits are the position of an exact death.
+#define EXACT            ((uint32_t)1 << 31)
 #define NO_P             255u
 #define MAX_MASK_BYTES   ((uint64_t)1 << 20)  // of ptrdata, for a type's mask
 // The recorder holds noscan buffers of this size from before the first event.
@@ -38,7 +40,7 @@
 typedef enum op {
     OP_ALLOC, OP_TINY, OP_FREE, OP_EXIST, OP_GC_BEGIN, OP_GC_END,
     OP_HEAP_GOAL, OP_HEAP_LIVE, OP_GOMAXPROCS, OP_SPAN, OP_STACK, OP_STW,
-    OP_STW_END,
+    OP_STW_END, OP_DEAD,
     OP_BAD
 } op;
 
@@ -53,6 +55,7 @@ static const struct {
     {"span_free", OP_SPAN}, {"span_exist", OP_SPAN},
     {"stack_alloc", OP_STACK}, {"stack_free", OP_STACK},
     {"stack_exist", OP_STACK}, {"stw_begin", OP_STW}, {"stw_end", OP_STW_END},
+    {"dead", OP_DEAD},
 };
 
 // The columns that a pass may read. Span and stack events, goroutines and slot
@@ -97,7 +100,8 @@ typedef struct pool {
 
 struct gh_lifetimes {
     uint32_t nobj;
-    uint32_t *freed;    // number of mark begins before the free + 1, 0: none
+    uint32_t *freed;    // number of mark begins before the free + 1, 0: none;
+                        // with EXACT objects born before the death
     cycle_mark *cycle;  // ncycles of them
     gh_recorded_cycle *recorded;  // likewise
     uint32_t ncycles;
@@ -167,6 +171,8 @@ struct gh_replay {
     uint8_t op_of[256];
     uint32_t size_of[NUM_SPAN_CLASSES];  // 0: large
     uint64_t num_forced;
+    uint32_t *forced;  // which ones; NULL: not known. Owned
+    size_t nforced;
 
     uint64_t events;  // done
     uint32_t nobj;    // objects so far, with those left out
@@ -546,6 +552,17 @@ gh_replay_new(const gh_replay_config *cfg, gh_replay **out,
     r->ended = GH_REPLAY_BUDGET;
     r->is_survey = cfg->lifetimes == NULL;
     r->num_forced = cfg->num_forced;
+    r->nforced = cfg->forced == NULL ? 0 : cfg->nforced;
+    if (cfg->forced != NULL) {
+        r->forced = malloc((r->nforced + 1) * sizeof(*r->forced));
+        if (r->forced == NULL) {
+            free(r);
+            return GH_ERR_NOMEM;
+        }
+        if (r->nforced > 0) {
+            memcpy(r->forced, cfg->forced, r->nforced * sizeof(*r->forced));
+        }
+    }
     gh_status st = read_tables(r, cfg, err);
     if (st == GH_OK && r->is_survey) {
         st = survey_init(r);
@@ -583,6 +600,7 @@ gh_replay_free(gh_replay *r)
         gh_column_fini(&r->col[c]);
     }
     survey_fini(r->sv);
+    free(r->forced);
     free(r->life.freed);
     free(r->life.cycle);
     free(r->life.recorded);
@@ -880,7 +898,7 @@ survey_object(gh_replay *r)
 }
 
 static gh_replay_result
-survey_free(gh_replay *r)
+survey_free(gh_replay *r, bool exact)
 {
     survey_state *sv = r->sv;
     uint64_t back;
@@ -896,6 +914,13 @@ survey_free(gh_replay *r)
     const uint32_t obj = r->nobj - 1 - (uint32_t)back;
     if (r->life.freed[obj] != 0) {
         return bad(r, COL_FREE, "object %u is freed twice", (unsigned)obj);
+    }
+    if (exact) {
+        if (r->nobj >= EXACT) {
+            return bad(r, COL_FREE, "an exact death after 2^31 objects");
+        }
+        r->life.freed[obj] = EXACT | r->nobj;
+        return GH_REPLAY_DONE;
     }
     r->life.freed[obj] = r->life.ncycles + 1;
     const uint32_t begun = marks_begun(&r->life, obj);
@@ -913,7 +938,7 @@ survey_gc_begin(gh_replay *r)
 {
     survey_state *sv = r->sv;
     gh_lifetimes *life = &r->life;
-    if (life->ncycles == UINT32_MAX - 1
+    if (life->ncycles == EXACT - 2
         || !grow((void **)&life->cycle, life->ncycles, &sv->cycle_cap,
                  sizeof(*life->cycle))) {
         return no_memory(r);
@@ -1006,7 +1031,8 @@ survey_event(gh_replay *r)
         r->ntiny++;
         return GH_REPLAY_DONE;
     case OP_FREE:
-        return survey_free(r);
+    case OP_DEAD:
+        return survey_free(r, o == OP_DEAD);
     case OP_GC_BEGIN:
         return survey_gc_begin(r);
     case OP_GC_END:
@@ -1072,7 +1098,13 @@ survey_finish(gh_replay *r)
     gh_lifetimes *life = &r->life;
     life->nobj = r->nobj;
     life->duration_ns = r->sv->last_t;
-    if (r->num_forced > 0 && life->ncycles > 0) {
+    for (size_t i = 0; i < r->nforced; i++) {
+        if (r->forced[i] < life->ncycles) {
+            life->cycle[r->forced[i]].forced = true;
+            life->recorded[r->forced[i]].forced = true;
+        }
+    }
+    if (r->forced == NULL && r->num_forced > 0 && life->ncycles > 0) {
         cycle_mark **order = malloc(life->ncycles * sizeof(*order));
         if (order == NULL) {
             return no_memory(r);
@@ -1147,6 +1179,9 @@ death_of(const gh_replay *r, uint32_t obj, uint8_t spanclass)
         }
         return between(lo, hi, draw(r, obj, 0));
     }
+    if (freed >= EXACT) {
+        return freed & ~EXACT;
+    }
     if (freed == 1) {
         return lo;  // already dead when recording began
     }
@@ -1177,6 +1212,9 @@ pooled_death(const gh_replay *r, uint32_t obj, uint32_t k)
     const uint32_t freed = lt->freed[obj];
     if (freed == 0) {
         return NEVER;
+    }
+    if (freed >= EXACT) {
+        return freed & ~EXACT;
     }
     uint32_t lo = obj + 1;
     if (freed < 3) {
@@ -1660,6 +1698,7 @@ replay_event(gh_replay *r)
         gh_count_tiny(r->m);
         return GH_REPLAY_DONE;
     case OP_FREE:
+    case OP_DEAD:
         r->nfree++;
         return GH_REPLAY_DONE;
     case OP_GC_BEGIN:

@@ -27,8 +27,8 @@
 //
 // What is left out or guessed: pointers between objects (none are recorded, so
 // every object is a leaf that a root holds); objects of the recorder's own;
-// which collections were forced (not recorded, only how many: taken to be those
-// that began the smallest part of the way from the marked heap to the goal).
+// which collections were forced, where only their number is known: taken to be those
+// that began the smallest part of the way from the marked heap to the goal.
 //
 // Client of goheap.h: nothing of the core but its public interface is used.
 //
@@ -83,6 +83,9 @@ typedef struct gh_replay_config {
     const uint32_t *class_to_size;
     size_t nclasses;
     uint64_t num_forced;  // forced collections of the recorded run
+    // Which ones they were, by number from 0; NULL: not known, see above.
+    const uint32_t *forced;
+    size_t nforced;
     // NULL: a survey. Else the survey of the same history, which must outlive
     // the replay, and the setting to run it under.
     const gh_lifetimes *lifetimes;

@@ -151,6 +151,16 @@ def sample_path():
 
 
 @functools.cache
+def gctrace_path():
+    with tempfile.NamedTemporaryFile("w", suffix=".log", delete=False) as f:
+        for i in range(1, 5):
+            f.write(f"gc {i} @{i}.0s 1%: 0.1+0.2+0.1 ms clock, 0+0/0/0+0 ms cpu, 8->9->4 MB, "
+                    "8 MB goal, 0 MB stacks, 0 MB globals, 2 P\n")
+    atexit.register(os.unlink, f.name)
+    return f.name
+
+
+@functools.cache
 def sample_replay():
     return gh.replay(sample_path())
 
@@ -209,6 +219,7 @@ INSTANCES = {
     "Histogram": lambda env: gh.Heap().metrics()["/gc/pauses:seconds"],
     "Knobs": lambda env: gh.Knobs(100, None),
     "Trace": lambda env: gh.Trace.open(sample_path()),
+    "Workload": lambda env: gh.Workload(live=1 << 20, alloc_rate=1 << 20, seconds=0.1),
 }
 
 # Plain values: immutable records of Python objects, with nothing of C behind them. Their
@@ -332,6 +343,13 @@ KINDS = {
     "tuner": {"class": TYPE, "None": (OK,), "else": TYPE},
     "count or None": {"None": (OK,), "numbers": NUMBER_OUT, "Index": (OK,),
                       "raising Index": (KeyError,), "else": TYPE},
+    "bytes size": {"numbers": NUMBER_OUT, "texts": (*VALUE, *OVER), "Index": NUMBER_OUT,
+                   "raising Index": (KeyError,), "else": TYPE},
+    "rows": {"bytes": (OK, *VALUE), "list": (OK, *VALUE), "empty": VALUE, "texts": TYPE,
+             "else": (*TYPE, *VALUE)},
+    "rows or None": {"None": (OK,), "bytes": (OK, *VALUE), "list": (OK, *VALUE), "empty": VALUE,
+                     "else": (*TYPE, *VALUE)},
+    "share": {"numbers": (OK, *VALUE), "1.5": (OK, *VALUE), "nan": VALUE, "else": TYPE},
     "knob": {"None": (OK,), "numbers": NUMBER_OUT, "Index": NUMBER_OUT,
              "raising Index": (KeyError,), "else": TYPE},
 }
@@ -379,6 +397,16 @@ PARAMETERS = {
     "source": ("path", lambda env: sample_path()),
     "Trace.open path": ("path", lambda env: sample_path()),
     "Trace.open progress": ("function", lambda env: None),  # asked of Go's traces only
+    **{f"Trace.from_columns {c}": ("rows", lambda env: [1]) for c in (
+        "size", "birth_ns", "death_ns")},
+    **{f"Trace.from_columns {c}": ("rows or None", lambda env: [0]) for c in (
+        "scan", "type_id", "p")},
+    "Workload.from_gctrace path": ("path", lambda env: gctrace_path()),
+    "Workload live": ("bytes size", lambda env: "1MiB"),
+    **{f"Workload {c}": ("bytes size", lambda env: 64) for c in (
+        "alloc_rate", "mean_size", "stacks", "globals", "other")},
+    "Workload scan_share": ("share", lambda env: 0.5),
+    "Workload seconds": ("share", lambda env: 0.5),
     "Trace.save path": ("path", lambda env: sample_path() + ".saved"),
     "progress": ("callable", lambda env: None),
     "seed": ("seed", lambda env: 0),
@@ -549,10 +577,10 @@ def class_targets(name, cls):
     kind_of_field = issubclass(cls, gh.Field) and cls is not gh.Field
     if instance is None and not kind_of_field:
         raise AssertionError(f"INSTANCES has no entry for goheap.{name}")
-    if not kind_of_field and name not in RECORDS - {"Policy", "Debug", "Costs"}:
+    if not kind_of_field and name not in RECORDS - {"Policy", "Debug", "Costs", "Workload"}:
         try:
             params = parameters(name, cls) if name in (
-                "Heap", "Policy", "Debug", "Costs", "Script") else [("x", "anything call", lambda env: 1,
+                "Heap", "Policy", "Debug", "Costs", "Script", "Workload") else [("x", "anything call", lambda env: 1,
                                                            False)]
         except ValueError:
             params = []

@@ -129,6 +129,12 @@ AROUND = {
         "assert {}.stats['end']['mem']['Mallocs'] > 0",
     'gh.replay("app.ghtrace", gogc=200)': "assert {}.automatic_gc > 0",
     'gh.Script.from_file("x.txt").compare_with_go()': "assert len({}) == 0",
+    'gh.Trace.open("app.trace").info': "assert {}['source'] == 'go 1.26'",
+    "gh.Trace.from_columns(size=[64], birth_ns=[0], death_ns=[-1]).events":
+        "assert {}.row(0).op == 'alloc'",
+    'gh.replay(gh.Workload(live="8MiB", alloc_rate="100MiB", seconds=1))':
+        "assert {}.automatic_gc > 3",
+    'gh.Workload.from_gctrace("gc.log")': "assert {}.live == 4 << 20",
     'gh.what_if("app.ghtrace", gogc=[50, 100, "off"], memory_limit=["3GiB"]).table()':
         "assert len({}) == 3",
     'gh.what_if("app.ghtrace").advise(max_rss="512MiB")': "assert 'GOGC' in str({})",
@@ -141,6 +147,7 @@ SHELL = {
     "goheap replay app.ghtrace --pacertrace": "pacer: assist ratio=",
     "goheap replay app.ghtrace --gogc 200 --gctrace": "gc 1 @",
     "goheap compare x.txt": "x.txt: 0 differences",
+    "goheap convert app.trace -o app.ghtrace": "repairs: none",
     "goheap what-if app.ghtrace --gogc 50,off": "recorded setting: 3",
     "goheap advise app.ghtrace --limit 512MiB --max-gc-cpu 10%": "Set GOGC=",
 }
@@ -180,11 +187,15 @@ def needs_go(call: str) -> None:
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The two files that the calls name, in the current directory."""
+    """The files that the calls name, in the current directory."""
     (tmp_path / "x.txt").write_text("goheap-script 1\nalloc 0 100 noscan\ngc\nstats end\n")
     with importlib.resources.as_file(
             importlib.resources.files("goheap") / "data" / "compile-json.gogc20.ghtrace") as path:
         shutil.copy(path, tmp_path / "app.ghtrace")
+    shutil.copy(README.parent / "tests" / "traces" / "go1.26.trace.gz", tmp_path / "app.trace")
+    (tmp_path / "gc.log").write_text("".join(
+        f"gc {i} @{i}.0s 1%: 0.1+0.2+0.1 ms clock, 0+0/0/0+0 ms cpu, 8->9->4 MB, 8 MB goal, "
+        "0 MB stacks, 0 MB globals, 2 P\n" for i in range(1, 5)))
     monkeypatch.chdir(tmp_path)
 
 
