@@ -528,10 +528,19 @@ gt_heap_fini(gh_gotrace *g)
     for (size_t i = 0; i < g->pages.cap; i++) {
         const gh_idval *v = &g->pages.slot[i];
         gt_span *s = v->used ? (gt_span *)(uintptr_t)v->a : NULL;
-        if (s != NULL && s->id == v->key) {  // at its first page
-            free(s->live);
-            free(s);
+        if (s == NULL) {
+            continue;
         }
+        // Its other pages must not find it again.
+        const uint64_t n = indexed(s), id = s->id;
+        for (uint64_t k = 0; k < n; k++) {
+            gh_idval *page = gh_idmap_get(&g->pages, id + k);
+            if (page != NULL && page->a == (uint64_t)(uintptr_t)s) {
+                page->a = 0;
+            }
+        }
+        free(s->live);
+        free(s);
     }
     gh_idmap_fini(&g->pages);
     gh_idmap_fini(&g->type_of);
