@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Workload"]
 
 ROWS = 1 << 16  # objects between two looks at signals
-MAX_OBJECTS = 4_000_000  # of a workload; more are lumped together
+MAX_OBJECTS = 1_000_000  # of a workload; more are lumped together
 LONG_SHARE = 0.1  # of the bytes that a workload allocates, that replace live ones
+STARTUP = 0.1  # of its seconds, in which its live objects are made
 SHORT_NS = 1e5  # mean life of the others
 PROCS = 4  # of a workload that doesn't know better
 
@@ -148,11 +149,11 @@ class Workload:
     "64MiB", as Go counts them, in slots; alloc_rate is a second's, scan_share the share of the bytes that lie in
     objects with pointers, other what the process holds beside heap, stacks and globals.
 
-    What is made of it: live bytes from the beginning on; a tenth of what is allocated
-    replaces live objects, each as likely as another, the rest dies after 0.1 ms on
-    average. Sizes are exponential around mean_size. There is no start-up, no burst and no
-    trend in it, and no more than 4 million objects: of more, many are lumped to one of
-    their size.
+    What is made of it: a start-up of a tenth of the seconds, before them, in which live
+    bytes come to be; then alloc_rate, of which a tenth replaces live objects, each as
+    likely as another, and the rest dies after 0.1 ms on average. Sizes are exponential
+    around mean_size. There is no burst and no trend in it, and no more than a million
+    objects: of more, many are lumped to one of their size.
 
     >>> from goheap import Workload
     >>> with Workload(live="8MiB", alloc_rate="64MiB", seconds=1).trace() as t:
@@ -239,6 +240,7 @@ class Workload:
         engine = _core.History(
             live=live, alloc_rate=float(rate), mean_size=float(mean * lump),
             scan_share=self.scan_share, long_share=LONG_SHARE, short_ns=SHORT_NS,
+            startup_ns=int(self.seconds * STARTUP * 1e9) if live else 0,
             duration_ns=int(self.seconds * 1e9), procs=self._procs, seed=seed & ((1 << 64) - 1))
 
         def steps() -> Iterator[None]:

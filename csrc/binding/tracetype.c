@@ -350,23 +350,25 @@ static PyObject *
 history_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"live", "alloc_rate", "mean_size", "scan_share",
-                            "long_share", "short_ns", "duration_ns", "procs",
-                            "seed", NULL};
+                            "long_share", "short_ns", "startup_ns", "duration_ns",
+                            "procs", "seed", NULL};
     gh_workload w = {.mean_size = 64, .procs = 1};
     unsigned long long live = 0, seed = 0;
-    long long duration = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$KdddddLiK:History", names,
+    long long duration = 0, startup = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$KdddddLLiK:History", names,
                                      &live, &w.alloc_rate, &w.mean_size,
                                      &w.scan_share, &w.long_share, &w.short_ns,
-                                     &duration, &w.procs, &seed)) {
+                                     &startup, &duration, &w.procs, &seed)) {
         return NULL;
     }
     if (!(w.mean_size >= 8) || w.procs < 1 || w.procs > GH_HISTORY_MAX_P
-        || duration < 0 || duration > GH_HISTORY_MAX_TIME) {
+        || duration < 0 || duration > GH_HISTORY_MAX_TIME / 2 || startup < 0
+        || startup > GH_HISTORY_MAX_TIME / 2) {
         PyErr_SetString(PyExc_ValueError, "History: a number is out of its range");
         return NULL;
     }
     w.live = live;
+    w.startup_ns = startup;
     w.duration_ns = duration;
     w.random = seed;
     history_object *self = (history_object *)type->tp_alloc(type, 0);

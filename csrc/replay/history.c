@@ -511,9 +511,9 @@ exponential(gh_workload *w, double mean)
     return -log(uniform(w)) * mean;
 }
 
-// The live objects come first, one after the other and at once: from the beginning
-// each has the rest of its life before it, which for lives without a memory is as
-// long as a whole one.
+// The live objects come first, in a start-up of their own; from then on each has the
+// rest of its life before it, which for lives without a memory is as long as a whole
+// one.
 gh_status
 gh_workload_add(gh_workload *w, gh_history *h, uint64_t n, bool *more)
 {
@@ -521,7 +521,9 @@ gh_workload_add(gh_workload *w, gh_history *h, uint64_t n, bool *more)
                                ? (double)w->live * 1e9
                                      / (w->long_share * w->alloc_rate)
                                : INFINITY;
-    const double end = (double)w->duration_ns;
+    const double end = (double)w->startup_ns + (double)w->duration_ns;
+    const double startup_rate =
+        w->startup_ns > 0 ? (double)w->live * 1e9 / (double)w->startup_ns : 0;
     for (; n > 0; n--) {
         const bool first = !w->running && h->sum.alloc_bytes < w->live;
         w->running = !first;
@@ -535,7 +537,10 @@ gh_workload_add(gh_workload *w, gh_history *h, uint64_t n, bool *more)
         gh_history_object o = {.size = size < 8 ? 8 : (int64_t)size};
         o.scan = uniform(w) <= w->scan_share ? o.size / 8 * 8 : 0;
         const bool lasts = first || uniform(w) <= w->long_share;
-        const double life = exponential(w, lasts ? long_ns : w->short_ns);
+        double life = exponential(w, lasts ? long_ns : w->short_ns);
+        if (first) {
+            life += (double)w->startup_ns - w->now_ns;
+        }
         o.birth_ns = (int64_t)w->now_ns;
         o.death_ns = w->now_ns + life <= end ? (int64_t)(w->now_ns + life)
                                              : GH_HISTORY_NEVER;
@@ -546,10 +551,10 @@ gh_workload_add(gh_workload *w, gh_history *h, uint64_t n, bool *more)
         if (st != GH_OK) {
             return st;
         }
-        if (!first) {
-            // Go counts slots, too: a part of a tiny block is free.
-            w->now_ns += (double)(h->sum.alloc_bytes - before) * 1e9
-                         / w->alloc_rate;
+        // Go counts slots, too: a part of a tiny block is free.
+        const double rate = first ? startup_rate : w->alloc_rate;
+        if (rate > 0) {
+            w->now_ns += (double)(h->sum.alloc_bytes - before) * 1e9 / rate;
         }
     }
     *more = n == 0;

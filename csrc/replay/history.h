@@ -90,13 +90,14 @@ void gh_history_summary_get(const gh_history *h, gh_history_summary *out);
 // ---- a workload -------------------------------------------------------------------
 
 typedef struct gh_workload {
-    uint64_t live;        // bytes of slots alive, from the beginning to the end
+    uint64_t live;        // bytes of slots alive, from the start-up's end on
+    int64_t startup_ns;   // in which they are made
     double alloc_rate;    // bytes of slots a second
     double mean_size;     // of an object
     double scan_share;    // of the bytes, in objects with pointers
     double long_share;    // of the bytes, that replace live ones; the others die young
     double short_ns;      // mean life of those
-    int64_t duration_ns;
+    int64_t duration_ns;  // after the start-up
     int32_t procs;
     // ---- the state
     uint64_t random;      // the seed at first
