@@ -11,7 +11,7 @@ import tracemalloc
 import pytest
 
 import goheap
-from goheap import Trace, TraceError, cli
+from goheap import Trace, TraceError, cli, record
 from goheap.trace import convert
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -400,3 +400,44 @@ def test_the_goldens_are_what_gos_parser_says(tmp_path):
         d = reference.digests(tmp_path / "x.ghtrace")
         d["types"] = len(d["types"])
         assert d == golden()[name + ".trace.gz"]
+
+
+# name, package (or the sample), arguments, environment
+RECORDED = [
+    ("gofmt", "cmd/gofmt", ["-l", "{root}/src/net"], {"GOGC": "20", "GOMAXPROCS": "2"}),
+    ("gofmt-strconv", "cmd/gofmt", ["-d", "{root}/src/strconv"],
+     {"GOGC": "100", "GOMAXPROCS": "4"}),
+    ("sample", None, ["{tmp}/x.trace"], {"GOGC": "100", "GOMAXPROCS": "1"}),
+    ("test-fmt", "go test", ["-run", "XXX", "-bench", "Sprintf", "-benchtime", "500x", "fmt"],
+     {"GOGC": "10", "GOMAXPROCS": "3"}),
+]
+
+
+@pytest.fixture(scope="module")
+def parser(tmp_path_factory):
+    return reference.build(tmp_path_factory.mktemp("reference"))
+
+
+@pytest.mark.skipif(not (os.environ.get("GOHEAP_LONG") and reference.goroot()),
+                    reason="needs Go and GOHEAP_LONG=1 (make check-tools)")
+@pytest.mark.parametrize("name, package, args, env", RECORDED, ids=[r[0] for r in RECORDED])
+def test_recorded_here_and_equal_to_gos_parser(name, package, args, env, tmp_path, parser):
+    words = {"root": reference.goroot(), "tmp": tmp_path}
+    program, trace = os.fspath(tmp_path / "program"), os.fspath(tmp_path / "x.trace")
+    command = [program]
+    if package is None:
+        subprocess.run(["go", "build", "-o", program, os.path.join(HERE, "sample.go")], check=True)
+    elif package == "go test":
+        command = ["go", "test", f"-trace={trace}", f"-outputdir={tmp_path}"]
+    else:
+        record.build(package, program)
+    subprocess.run([*command, *(a.format(**words) for a in args)], stdout=subprocess.DEVNULL,
+                   cwd=tmp_path, env={**os.environ, **env, "GODEBUG": "traceallocfree=1",
+                                      "GOHEAP_TRACE": trace})
+    subprocess.run([parser, trace, tmp_path / "want.ghtrace"], check=True)
+    convert(trace, tmp_path / "got.ghtrace")
+    want, got = (reference.digests(tmp_path / f"{x}.ghtrace") for x in ("want", "got"))
+    assert want["counts"]["alloc"] > 1000
+    for c in want["columns"]:
+        assert got["columns"][c] == want["columns"][c], c
+    assert got == want
