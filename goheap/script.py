@@ -69,6 +69,4 @@ class Script:
         collector's and its own, as in Go: what varies there varies then. Without it, and
         for all other scripts, every run gives the same.
         """
-        if not isinstance(threads, bool):
-            raise TypeError(f"Script.run: threads must be a bool, not {type(threads).__name__!r}")
         return ScriptResult(_core.run_script(self.text, self.title, threads))

@@ -425,6 +425,7 @@ PARAMETERS = {
     "i": ("index", lambda env: 0),
     "objects": ("flag", lambda env: True),
     "Heap.snapshot edges": ("flag", lambda env: False),
+    "Script.run threads": ("flag", lambda env: False),
     "kinds": ("kinds", lambda env: "slow"),
     "every": ("every", lambda env: "cycle"),
     "by": ("choice", lambda env: "class"),
