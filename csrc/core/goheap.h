@@ -180,6 +180,8 @@ typedef struct gh_options {
     uint64_t base_live;     // dead weight: bytes that count as live for ever in
                             // heap_live, heap_marked, heap_inuse, total_alloc
     uint64_t seed;          // of what Go leaves to chance: where samples fall
+    bool leave_noscan;      // objects without pointers are not cleared: for replays,
+                            // which never look into one. May be larger than memory
     bool track_types;       // keep type and length of every object aside
     double busy_ns;         // GH_MODE_VIRTUAL: a P is busy that long after its last
                             // event; 1 ms

@@ -184,7 +184,7 @@ alloc_small_noscan(gh_p *p, gh_slot *slot, uint8_t spc, uint32_t type,
     if (st != GH_OK) {
         return st;
     }
-    if (s->needzero) {
+    if (s->needzero && !p->heap->opt.leave_noscan) {
         memset((void *)v, 0, s->elemsize);
     }
     if (GH_UNLIKELY(p->slow)) {
@@ -284,7 +284,7 @@ alloc_large(gh_p *p, gh_slot *slot, const gh_type *t, uint64_t n, uint64_t size)
     if (p->heap->opt.mode != GH_MODE_STW || gh_gc_should_start(p->heap)) {
         auto_cycle(p);
     }
-    if (s->needzero) {
+    if (s->needzero && !(noscan && p->heap->opt.leave_noscan)) {
         memset((void *)s->base, 0, s->elemsize);
     }
     if (!noscan) {

@@ -5,6 +5,9 @@ import dataclasses
 import io
 import json
 import pickle
+import resource
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -15,6 +18,7 @@ from goheap.whatif import HEAD, _interval
 from test_replay import PACKAGED, SCAN64, History, sample_history
 
 MIB = 1 << 20
+NO_SCAN_LARGE = 1
 
 
 @pytest.fixture(scope="module")
@@ -310,3 +314,27 @@ def test_usage(capsys, args):
     with pytest.raises(SystemExit) as e:
         cli.main(["what-if", PACKAGED, *args])
     assert e.value.code == 2 and args[0] in capsys.readouterr().err
+
+
+# ---- larger than the machine --------------------------------------------------------------
+
+
+def test_a_history_of_64_gib_live_runs_in_a_fraction_of_it(written):
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+        pytest.skip("the address space is bounded here")
+    h = History(GOGC="100", GOMAXPROCS=2)
+    for _ in range(68 << 10):
+        h.object(NO_SCAN_LARGE, pages=128)
+    h.mark()
+    for back in range(1 << 12):  # the newest 4 GiB die and come again
+        h.free(back)
+    for _ in range(1 << 12):
+        h.object(NO_SCAN_LARGE, pages=128)
+    code = ("import goheap, resource, sys; "
+            "r = goheap.replay(sys.argv[1], gogc=5, costs=goheap.Costs()); "
+            "print(r.peak_live_bytes, r.automatic_gc, "
+            "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10)")
+    out = subprocess.run([sys.executable, "-c", code, str(written(h))], capture_output=True,
+                         text=True, check=True).stdout
+    live, cycles, rss = map(int, out.split())
+    assert live >= 64 << 30 and cycles > 10 and rss < 2 << 30
