@@ -3,11 +3,12 @@ advise, compare, demo."""
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
 
-from . import GO_VERSION, Script, ScriptError, __version__, _core
+from . import GO_VERSION, Policy, Script, ScriptError, __version__, _core, explain
 from .cli_calibrate import add_calibrate_parser
 from .cli_convert import add_convert_parser
 from .cli_record import add_record_parser
@@ -49,13 +50,47 @@ def run(args: argparse.Namespace) -> int:
 
 
 def classes(args: argparse.Namespace) -> int:
-    rows = _core.size_classes()
+    try:
+        policy = _policy(args)
+    except ValueError as e:
+        print("goheap classes: %s" % e, file=sys.stderr)
+        return 2
+    rows = _core.class_table(policy)
     if args.json:
         print(json.dumps([dict(zip(CLASS_KEYS, r)) for r in rows]))
         return 0
     print("class   size   span  objects  with pointers  tail  max waste")
     for i, (size, span, objects, scan, tail, waste) in enumerate(rows, 1):
         print("%5d %6d %6d %8d %14d %5d %9.2f%%" % (i, size, span, objects, scan, tail, waste * 100))
+    return 0
+
+
+def _policy(args: argparse.Namespace) -> Policy:
+    """The policy of --sizes."""
+    if args.sizes is None:
+        return Policy()
+    try:
+        sizes = [int(s) for s in args.sizes.split(",")]
+    except ValueError:
+        raise ValueError("--sizes: whole numbers with commas, not %r" % args.sizes) from None
+    return Policy(size_classes=sizes, tiny=16 in sizes)
+
+
+def _size(text: str) -> int | str:
+    return int(text) if text.isascii() and text.isdigit() else text
+
+
+def explain_sizes(args: argparse.Namespace) -> int:
+    try:
+        policy = _policy(args)
+        told = [explain(_size(s), pointers=args.pointers, policy=policy) for s in args.what]
+    except (ValueError, OverflowError) as e:
+        print("goheap explain: %s" % e, file=sys.stderr)
+        return 2
+    if args.json:
+        print(json.dumps([dataclasses.asdict(e) for e in told]))
+    else:
+        print("\n".join(str(e) for e in told))
     return 0
 
 
@@ -72,7 +107,14 @@ def main(argv: list[str] | None = None) -> int:
     p.set_defaults(function=run)
     p = sub.add_parser("classes", help="the table of size classes")
     p.add_argument("--json", action="store_true")
+    p.add_argument("--sizes", metavar="N,N,...", help="a table of your own, as Policy's size_classes")
     p.set_defaults(function=classes)
+    p = sub.add_parser("explain", help="the way of an allocation of SIZE bytes")
+    p.add_argument("what", nargs="+", metavar="SIZE", help='bytes, or Go\'s spelling ("64KiB")')
+    p.add_argument("--pointers", action="store_true", help="of an object with pointers")
+    p.add_argument("--sizes", metavar="N,N,...", help="another table of size classes")
+    p.add_argument("--json", action="store_true")
+    p.set_defaults(function=explain_sizes)
     add_replay_parser(sub)
     add_convert_parser(sub)
     add_record_parser(sub)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -25,6 +26,36 @@ def _size(owner: str, name: str, value: object) -> int:
     return _core.size(value, f"{owner}: {name}")
 
 
+def _classes(table: object, tiny: bool) -> tuple[int, ...]:
+    """A table of size classes, checked."""
+    if isinstance(table, (str, bytes)) or not isinstance(table, Sequence):
+        raise TypeError("Policy: size_classes must be a sequence of sizes or None, not "
+                        f"{type(table).__name__!r}")
+    sizes = []
+    for size in table:
+        if isinstance(size, bool) or not hasattr(type(size), "__index__"):
+            raise TypeError(f"Policy: size_classes: a size is an int, not {type(size).__name__!r}")
+        sizes.append(operator.index(size))
+    if not 1 <= len(sizes) <= 67:
+        raise ValueError(f"Policy: size_classes must have 1..67 sizes, not {len(sizes)}")
+    last = 0
+    for n in sizes:
+        unit = 8 if n <= 1024 else 128
+        if n <= 0 or n % unit:
+            raise ValueError(f"Policy: size_classes: {n} is no multiple of {unit}, as a size "
+                             f"{'up to' if unit == 8 else 'above'} 1024 must be")
+        if n <= last:
+            raise ValueError(f"Policy: size_classes must rise, but {n} comes after {last}")
+        last = n
+    if last != 32768:
+        raise ValueError(f"Policy: size_classes must end with 32768, not {last}")
+    for needed, why in ((512, "where pointer bits give way to headers"),
+                        *(((16, "the size of tiny blocks; or set tiny=False"),) if tiny else ())):
+        if needed not in sizes:
+            raise ValueError(f"Policy: size_classes must have {needed} among them, {why}")
+    return tuple(sizes)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What the heap is made of; the defaults decide as Go does.
@@ -39,6 +70,10 @@ class Policy:
     scan_work: "object" counts of each scanned object the bytes up to its last pointer, as Go
     does without AVX-512; "dense" counts the objects of a page that is scanned at once whole,
     as Go does with it. Only marker="greentea" scans pages, so "dense" needs it.
+    size_classes: a table of your own in place of Go's: up to 67 sizes, rising, the last 32768;
+    multiples of 8 up to 1024 and of 128 above; 512 among them, where pointer bits give way to
+    headers, and 16 if tiny is on. Spans are chosen as Go chooses its own: the fewest pages that
+    waste at most an eighth in the tail.
     page_cache: each P takes small spans from 64 pages of its own; False: all ask the page
     allocator.
     barrier: which halves of the write barrier are on, for fields and roots alike: "hybrid",
@@ -53,6 +88,7 @@ class Policy:
     tiny: bool = True
     marker: Literal["objects", "greentea"] = "objects"
     scan_work: Literal["object", "dense"] = "object"
+    size_classes: Sequence[int] | None = None
     page_cache: bool = True
     sweep: Literal["lazy", "eager"] | None = None
     scavenger: Literal["go", "off"] = "go"
@@ -63,6 +99,8 @@ class Policy:
     def __post_init__(self) -> None:
         _bool("Policy", "tiny", self.tiny)
         _bool("Policy", "page_cache", self.page_cache)
+        if self.size_classes is not None:
+            object.__setattr__(self, "size_classes", _classes(self.size_classes, self.tiny))
         if self.sweep not in (None, "lazy", "eager"):
             raise ValueError(f'Policy: sweep must be "lazy", "eager" or None, not {self.sweep!r}')
         if self.scavenger not in ("go", "off"):

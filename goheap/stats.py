@@ -243,16 +243,20 @@ class SizeClass(NamedTuple):
     max_waste: float
 
 
-def size_classes() -> tuple[SizeClass, ...]:
-    """The 67 size classes, smallest first.
+_POLICY = Policy()
+
+
+def size_classes(policy: Policy = _POLICY, /) -> tuple[SizeClass, ...]:
+    """The size classes, smallest first: Go's 67, or those of a policy.
 
     >>> size_classes()[4].size
     48
     """
-    return tuple(SizeClass(*row) for row in _core.size_classes())
+    if not isinstance(policy, Policy):
+        raise TypeError(f"size_classes: policy must be a Policy, not {type(policy).__name__!r}")
+    return tuple(SizeClass(*row) for row in _core.class_table(policy))
 
 
-_POLICY = Policy()
 _PATHS = ("zero", "tiny", "small noscan", "small scan", "small scan with header", "large")
 _ZEROING = {
     "zero": "none: all objects of size 0 share one address",

@@ -124,7 +124,10 @@ def policies() -> Any:
 
     least = st.sampled_from([0, "64KiB", "4MiB"]) | st.integers(0, 1 << 24)
     marks = st.sampled_from([("objects", "object"), ("greentea", "object"), ("greentea", "dense")])
+    sizes = st.sampled_from([*range(8, 1025, 8), *range(1152, 32769, 128)])
+    tables = st.sets(sizes, max_size=60).map(lambda t: tuple(sorted(t | {16, 512, 32768})))
     rest = st.builds(Policy, tiny=st.booleans(), page_cache=st.booleans(),
+                     size_classes=st.none() | tables,
                      barrier=st.sampled_from(["hybrid", "deletion"]),
                      sweep=st.sampled_from([None, "lazy", "eager"]),
                      scavenger=st.sampled_from(["go", "off"]), min_heap=least,

@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _core
+from .settings import Policy
 from .table import Column, Row, Table, number_column, text_column
 
 if TYPE_CHECKING:
@@ -118,11 +119,20 @@ class EventLog(_Growing[Event]):
     0.000 ms: P0 had no free slot of 112 bytes without pointers; it took the span at 0xc000000000, 72 slots free.
     """
 
-    __slots__ = ()
+    __slots__ = ("_sizes",)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The heap's size classes: the slots of span class c have sizes[c // 2 - 1] bytes."""
+        sizes: tuple[int, ...] | None = getattr(self, "_sizes", None)
+        return tuple(c[0] for c in _core.class_table(Policy())) if sizes is None else sizes
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (*super().__reduce__(), (None, {"_sizes": self.sizes}))
 
     def story(self) -> str:
         """The same in sentences, one a line; long rows of sweeping in one."""
-        lines = list(_story(list(self)))
+        lines = list(_story(list(self), self.sizes))
         if getattr(self, "_missed", 0):
             lines.append(f"{self._missed} events more found no memory to be kept in.")
         return "\n".join(lines)
@@ -157,27 +167,27 @@ def _log_columns(raw: tuple[bytes, ...], mask: int) -> dict[str, Column]:
                                     columns[4], columns[5], text_column(notes)]))
 
 
-def _slots(spanclass: int) -> str:
+def _slots(spanclass: int, sizes: Sequence[int]) -> str:
     pointers = "without" if spanclass & 1 else "with"
     if spanclass < 2:
         return f"one large object {pointers} pointers"
-    size = _core.size_classes()[(spanclass >> 1) - 1][0]
-    return f"{size}-byte slots {pointers} pointers"
+    return f"{sizes[(spanclass >> 1) - 1]}-byte slots {pointers} pointers"
 
 
 def _n(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _sentence(e: Event) -> str:
+def _sentence(e: Event, sizes: Sequence[int]) -> str:
     if e.kind == "refill":
-        size = _slots(e.spanclass).replace("-byte slots", " bytes")
+        size = _slots(e.spanclass, sizes).replace("-byte slots", " bytes")
         return (f"P{e.p} had no free slot of {size}; it took the span at {e.addr:#x}, "
                 f"{_n(e.size, 'slot')} free.")
     if e.kind == "large":
-        return f"P{e.p} got {e.size} bytes at {e.addr:#x} for {_slots(e.spanclass)}."
+        return f"P{e.p} got {e.size} bytes at {e.addr:#x} for {_slots(e.spanclass, sizes)}."
     if e.kind == "span" and e.note == "taken":
-        return f"{_n(e.size, 'page')} at {e.addr:#x} became a span of {_slots(e.spanclass)}."
+        return (f"{_n(e.size, 'page')} at {e.addr:#x} became a span of "
+                f"{_slots(e.spanclass, sizes)}.")
     if e.kind == "span":
         return (f"the span at {e.addr:#x} held nothing any more: {_n(e.size, 'page')} "
                 f"{'is' if e.size == 1 else 'are'} free again.")
@@ -201,7 +211,7 @@ def _is_sweeping(e: Event) -> bool:
     return e.kind == "sweep" or (e.kind == "span" and e.note == "freed")
 
 
-def _story(events: list[Event]) -> Iterator[str]:
+def _story(events: list[Event], sizes: Sequence[int]) -> Iterator[str]:
     i = 0
     while i < len(events):
         k = i
@@ -215,7 +225,7 @@ def _story(events: list[Event]) -> Iterator[str]:
                    f"{_n(len(freed), 'span')} gave back {_n(sum(freed), 'page')}.")
             i = k
         else:
-            yield time + _sentence(events[i])
+            yield time + _sentence(events[i], sizes)
             i += 1
 
 
@@ -240,8 +250,13 @@ def watch(heap: Heap, kinds: str | Iterable[str]) -> AbstractContextManager[Even
     mask = _mask(kinds)
     # A cycle's note tells whether its trigger came just before.
     listen = mask | 1 << _TRIGGER if mask >> _BEGIN & 1 else mask
-    return _Block(lambda: EventLog(Event, _Tap(heap, listen, None, 0),
-                                   lambda raw: _log_columns(raw, mask)))
+
+    def begin() -> EventLog:
+        log = EventLog(Event, _Tap(heap, listen, None, 0), lambda raw: _log_columns(raw, mask))
+        log._sizes = tuple(c[0] for c in _core.class_table(heap.policy))
+        return log
+
+    return _Block(begin)
 
 
 # ---- series -----------------------------------------------------------------------------

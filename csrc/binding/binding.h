@@ -666,6 +666,7 @@ PyObject *metrics_dict(const gh_metrics *m, PyObject *histogram);
 // A tuple of the fields of goheap.stats.GCCycle, in order.
 PyObject *cycle_tuple(const gh_cycle *c);
 PyObject *core_size_classes(PyObject *module, PyObject *ignored);
+PyObject *core_class_table(PyObject *module, PyObject *policy);
 PyObject *core_explain(PyObject *module, PyObject *args);
 
 // ---- profile.c ---------------------------------------------------------------------

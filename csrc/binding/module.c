@@ -118,11 +118,6 @@ run_script(PyObject *module, PyObject *args)
     return out;
 }
 
-PyDoc_STRVAR(size_classes_doc,
-"size_classes()\n--\n\n"
-"Rows (size, span_bytes, objects, objects_scan, tail_waste, max_waste) of the\n"
-"size classes, the dummy class 0 left out.");
-
 PyDoc_STRVAR(cast_doc,
 "cast(ref, cls, /)\n--\n\n"
 "The same object seen as another struct class whose pointer words are the\n"
@@ -210,7 +205,8 @@ core_after_fork(PyObject *module, PyObject *Py_UNUSED(ignored))
 
 static PyMethodDef methods[] = {
     {"run_script", run_script, METH_VARARGS, run_script_doc},
-    {"size_classes", core_size_classes, METH_NOARGS, size_classes_doc},
+    {"size_classes", core_size_classes, METH_NOARGS, NULL},
+    {"class_table", core_class_table, METH_O, NULL},
     {"explain", core_explain, METH_VARARGS, NULL},
     {"ref_classes_init", ref_classes_init, METH_VARARGS, NULL},
     {"class_finish", class_finish, METH_VARARGS, NULL},

@@ -56,6 +56,33 @@ get_choice(PyObject *o, const char *name, const char *const *words)
     return found;
 }
 
+// get_classes reads size_classes, a tuple of ints or None.
+static int
+get_classes(PyObject *o, gh_policy *out)
+{
+    PyObject *v = PyObject_GetAttrString(o, "size_classes");
+    if (v == NULL) {
+        return -1;
+    }
+    const size_t most = sizeof(out->size_class) / sizeof(out->size_class[0]);
+    int status = 0;
+    if (v != Py_None && (!PyTuple_Check(v) || PyTuple_GET_SIZE(v) == 0
+                         || (size_t)PyTuple_GET_SIZE(v) > most)) {
+        PyErr_SetString(PyExc_ValueError, "size_classes: a tuple of 1..67 sizes");
+        status = -1;
+    }
+    const Py_ssize_t n = v == Py_None || status < 0 ? 0 : PyTuple_GET_SIZE(v);
+    for (Py_ssize_t i = 0; i < n && status == 0; i++) {
+        int64_t size = 0;
+        status = convert_int(PyTuple_GET_ITEM(v, i), "size_classes", 1,
+                             UINT16_MAX, &size);
+        out->size_class[i] = (uint16_t)size;
+    }
+    out->num_size_classes = (uint16_t)n;
+    Py_DECREF(v);
+    return status;
+}
+
 int
 settings_policy(PyObject *o, bool eager, gh_policy *out)
 {
@@ -81,6 +108,7 @@ settings_policy(PyObject *o, bool eager, gh_policy *out)
     out->barrier = barrier < 0 ? GH_BARRIER_HYBRID : (gh_barrier)barrier;
     return get_bool(o, "tiny", &out->tiny) < 0
                    || get_bool(o, "page_cache", &out->page_cache) < 0
+                   || get_classes(o, out) < 0
                    || get_size(o, "min_heap", &out->min_heap) < 0
                    || get_size(o, "ballast", &out->ballast) < 0
                ? -1 : 0;

@@ -96,10 +96,9 @@ edges_tuple(const double *edges, size_t n)
 PyObject *
 metrics_dict(const gh_metrics *m, PyObject *histogram)
 {
-    double by_size[GH_METRIC_SIZES + 1], times[GH_METRIC_TIME_COUNTS + 1];
-    gh_metric_size_edges(by_size);
+    double times[GH_METRIC_TIME_COUNTS + 1];
     gh_metric_time_edges(times);
-    PyObject *sizes = edges_tuple(by_size, GH_METRIC_SIZES + 1);
+    PyObject *sizes = edges_tuple(m->size_edges, GH_METRIC_SIZES + 1);
     PyObject *seconds = edges_tuple(times, GH_METRIC_TIME_COUNTS + 1);
     PyObject *dict = sizes == NULL || seconds == NULL ? NULL : PyDict_New();
     for (size_t i = 0; i < m->n && dict != NULL; i++) {
@@ -172,18 +171,39 @@ cycle_tuple(const gh_cycle *c)
     return p.tuple;
 }
 
+static PyObject *
+class_rows(const gh_policy *policy)
+{
+    gh_size_class classes[68];
+    const uint32_t n = gh_size_classes_get(policy, classes);
+    if (n == 0) {
+        PyErr_SetString(PyExc_ValueError, "size_classes: no table of classes");
+        return NULL;
+    }
+    pack p = {.tuple = PyTuple_New((Py_ssize_t)n - 1)};
+    for (uint32_t i = 1; p.tuple != NULL && i < n; i++) {
+        const gh_size_class *c = &classes[i];
+        put(&p, Py_BuildValue("IIIIId", c->size, c->npages * 8192u,
+                              c->nelems_noscan, c->nelems_scan, c->tail_waste,
+                              c->max_waste));
+    }
+    return p.tuple;
+}
+
+// size_classes(): a tuple for each of Go's.
 PyObject *
 core_size_classes(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    const uint32_t n = gh_num_size_classes();
-    pack p = {.tuple = PyTuple_New((Py_ssize_t)n - 1)};
-    for (uint32_t i = 1; p.tuple != NULL && i < n; i++) {
-        const gh_size_class c = gh_size_class_get(i);
-        put(&p, Py_BuildValue("IIIIId", c.size, c.npages * 8192u,
-                              c.nelems_noscan, c.nelems_scan, c.tail_waste,
-                              c.max_waste));
-    }
-    return p.tuple;
+    return class_rows(NULL);
+}
+
+// class_table(policy): the same of a policy.
+PyObject *
+core_class_table(PyObject *Py_UNUSED(module), PyObject *policy_arg)
+{
+    gh_policy policy;
+    return settings_policy(policy_arg, true, &policy) < 0 ? NULL
+                                                          : class_rows(&policy);
 }
 
 // explain(size, pointers, policy): (path, sizeclass, spanclass, header, elemsize,

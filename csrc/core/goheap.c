@@ -296,6 +296,13 @@ gh_heap_new(const gh_options *opt, gh_heap **out)
     }
     h->opt = *opt;
     h->random = opt->seed;
+    if (!gh_size_table_init(&h->sizes, opt->policy.size_class,
+                            opt->policy.num_size_classes)
+        || (opt->policy.tiny && h->sizes.tiny_spc == 0)) {
+        free(h->window);
+        free(h);
+        return GH_ERR_INVAL;
+    }
     h->concurrent = opt->mode == GH_MODE_CONCURRENT;
     if (h->concurrent) {
         // Time passes by itself.

@@ -133,6 +133,11 @@ typedef struct gh_policy {
                          // for tests: it shows in the time alone
     bool page_cache;     // a P takes small spans from 64 pages of its own
     gh_barrier barrier;
+    // A table of size classes in place of Go's, num_size_classes of them (0: Go's),
+    // rising: multiples of 8 up to 1024 and of 128 above, 512 among them, 16 too if
+    // tiny, the last 32768. Their spans are chosen as Go chooses its own.
+    uint16_t num_size_classes;
+    uint16_t size_class[67];
     uint64_t min_heap;   // heapMinimum at GOGC=100: 4 MiB
     uint64_t ballast;    // bytes of a block without pointers that is allocated
                          // first and lives as long as the heap
@@ -696,11 +701,11 @@ typedef struct gh_metrics {
     gh_metric metric[GH_NUM_METRICS];
     uint64_t by_size[2][GH_METRIC_SIZES];
     uint64_t times[5][GH_METRIC_TIME_COUNTS];
+    // Edges of the histograms: count i is of values from edge i up to edge i + 1.
+    double size_edges[GH_METRIC_SIZES + 1];  // bytes
 } gh_metrics;
 // gh_metrics_get flushes nothing: small allocations show when their span goes back.
 void gh_metrics_get(gh_mut *m, gh_metrics *out);
-// Edges of the histograms: count i is of values from edge i up to edge i + 1.
-void gh_metric_size_edges(double edges[GH_METRIC_SIZES + 1]);        // bytes
 void gh_metric_time_edges(double edges[GH_METRIC_TIME_COUNTS + 1]);  // seconds
 // gh_stats_slow recounts what can be recounted by walking spans and bitmaps
 // (Go: ReadMemStatsSlow): for tests. The rest is as gh_stats.
@@ -913,6 +918,9 @@ typedef struct gh_size_class {
 } gh_size_class;
 uint32_t gh_num_size_classes(void);  // 68, with class 0
 gh_size_class gh_size_class_get(uint32_t cls);
+// gh_size_classes_get fills out, of 68, with the classes of a policy (NULL: Go's)
+// and returns how many there are, class 0 counted; 0: the policy's are none.
+uint32_t gh_size_classes_get(const gh_policy *policy, gh_size_class *out);
 
 typedef enum gh_path {
     GH_PATH_ZERO, GH_PATH_TINY, GH_PATH_SMALL_NOSCAN, GH_PATH_SMALL_SCAN,

@@ -107,7 +107,8 @@ struct gh_mut {
     int32_t id;
     gh_heap *heap;
     // Fast paths go out of line while this is set: while marking, while
-    // allocations are sampled, and always under gc_every.
+    // allocations are sampled, and always under gc_every and with size classes
+    // that aren't Go's.
     bool slow;
     uint32_t parked;  // holders of it that stand back in gh_poll: several may
     // What it may allocate before it has to mark (below zero: a debt), its assist
@@ -306,6 +307,7 @@ struct gh_heap {
     bool forked;             // gh_heap_forked was called
 
     gh_options opt;
+    gh_size_table sizes;     // of the policy; never changes
     gh_mem mem;
     gh_persistent persistent;
     gh_sysstat stacks_sys, mspan_sys, mcache_sys, buckhash_sys, gc_misc_sys,
@@ -535,7 +537,8 @@ gh_allocs_slowly(const gh_p *p)
 {
     const gh_heap *h = p->heap;
     return h->phase != GH_PHASE_OFF || h->opt.debug.gc_every != 0
-           || h->prof_rate != 0 || p->mcache.prof_rate != 0;
+           || h->prof_rate != 0 || p->mcache.prof_rate != 0
+           || h->opt.policy.num_size_classes != 0;
 }
 
 // gh_scav_state_of is the part of a scavtrace line that the heap knows.

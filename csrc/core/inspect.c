@@ -391,7 +391,7 @@ gh_walk_caches(gh_heap *h, bool (*fn)(void *arg, const gh_cache_info *c),
                 .spanclass = (uint8_t)spc,
                 .free = (uint32_t)(s->nelems - s->alloc_count),
             };
-            if (spc == GH_TINY_SPAN_CLASS && c->tiny != 0) {
+            if (spc == h->sizes.tiny_spc && c->tiny != 0) {
                 info.tiny = gh_addr_show(h, c->tiny);
                 info.tiny_offset = c->tiny_offset;
             }

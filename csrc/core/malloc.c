@@ -154,7 +154,7 @@ alloc_tiny(gh_p *p, gh_slot *slot, unsigned size, uint32_t type)
     unsigned index;
     uintptr_t v;
     bool refilled;
-    gh_status st = next_free(p, GH_TINY_SPAN_CLASS, &s, &index, &v, &refilled);
+    gh_status st = next_free(p, p->heap->sizes.tiny_spc, &s, &index, &v, &refilled);
     if (st != GH_OK) {
         return st;
     }
@@ -312,7 +312,8 @@ alloc_block(gh_mut *m, gh_slot *slot, uint64_t size)
         return alloc_tiny(m, slot, (unsigned)size, GH_TYPE_BYTES);
     }
     return alloc_small_noscan(m, slot,
-                              gh_make_spanclass(gh_size_to_class(size), true),
+                              gh_make_spanclass(gh_table_class(&m->heap->sizes, size),
+                                                true),
                               GH_TYPE_BYTES, size);
 }
 
@@ -336,14 +337,18 @@ alloc_typed(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
             return alloc_tiny(m, slot, (unsigned)size, t->id);
         }
         return alloc_small_noscan(
-            m, slot, gh_make_spanclass(gh_size_to_class(size), true), t->id, n);
+            m, slot,
+            gh_make_spanclass(gh_table_class(&m->heap->sizes, size), true),
+            t->id, n);
     }
     if (gh_heap_bits_in_span(size)) {
         return alloc_small_scan(
-            m, slot, gh_make_spanclass(gh_size_to_class(size), false), t, n,
-            size);
+            m, slot,
+            gh_make_spanclass(gh_table_class(&m->heap->sizes, size), false), t,
+            n, size);
     }
-    const unsigned cls = gh_size_to_class(size + GH_MALLOC_HEADER_SIZE);
+    const unsigned cls =
+        gh_table_class(&m->heap->sizes, size + GH_MALLOC_HEADER_SIZE);
     return alloc_small_header(m, slot, gh_make_spanclass(cls, false), t, n);
 }
 
@@ -403,7 +408,8 @@ gh_alloc(gh_mut *m, gh_slot *slot, uint64_t size)
 {
     if (GH_UNLIKELY(m->slow)) {
         before_slow_alloc(m, size < GH_TINY_SIZE ? size
-                                                 : gh_round_up_size(size, true));
+                                                 : gh_table_round_up(&m->heap->sizes,
+                                                                     size, true));
     }
     gh_status st = alloc_block(m, slot, size);
     if (GH_UNLIKELY(st == GH_ERR_NOMEM) && collect_for_room(m)) {
@@ -416,7 +422,8 @@ gh_status
 gh_new(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
 {
     if (GH_UNLIKELY(m->slow)) {
-        before_slow_alloc(m, gh_round_up_size(t->size * n, gh_type_noscan(t)));
+        before_slow_alloc(m, gh_table_round_up(&m->heap->sizes, t->size * n,
+                                               gh_type_noscan(t)));
     }
     gh_status st = alloc_typed(m, slot, t, n);
     if (GH_UNLIKELY(st == GH_ERR_NOMEM) && collect_for_room(m)) {
@@ -429,7 +436,7 @@ gh_status
 gh_alloc_spanclass(gh_mut *m, gh_slot *slot, uint8_t spanclass,
                    uint64_t elemsize, const gh_type *t)
 {
-    const unsigned cls = gh_spanclass_sizeclass(spanclass);
+    unsigned cls = gh_spanclass_sizeclass(spanclass);
     const bool noscan = gh_spanclass_noscan(spanclass);
     if (cls >= GH_NUM_SIZE_CLASSES) {
         return GH_ERR_INVAL;
@@ -437,6 +444,12 @@ gh_alloc_spanclass(gh_mut *m, gh_slot *slot, uint8_t spanclass,
     if (cls == 0 ? elemsize == 0 || elemsize % GH_PAGE_SIZE != 0
                  : elemsize != gh_class_to_size[cls]) {
         return GH_ERR_INVAL;
+    }
+    if (cls != 0 && m->heap->opt.policy.num_size_classes != 0) {
+        // The heap's own class for what fits into Go's.
+        cls = gh_table_class(&m->heap->sizes, elemsize);
+        spanclass = gh_make_spanclass(cls, noscan);
+        elemsize = m->heap->sizes.size[cls];
     }
     if (GH_UNLIKELY(m->slow)) {
         before_slow_alloc(m, elemsize);

@@ -66,7 +66,7 @@ gh_mcache_refill(gh_p *p, uint8_t spc)
                     "bad sweepgen in refill");
         gh_mcentral_uncache_span(h, old);
         count_span(h, old);
-        if (spc == GH_TINY_SPAN_CLASS) {
+        if (spc == h->sizes.tiny_spc) {
             count_tiny(h, c);
         }
     }

@@ -49,7 +49,7 @@ gh_mcentral_cache_span(gh_p *p, uint8_t spc, gh_mspan **out)
 {
     gh_heap *h = p->heap;
     gh_mcentral *c = &h->central[spc];
-    const uint64_t npages = gh_class_to_alloc_npages[gh_spanclass_sizeclass(spc)];
+    const uint64_t npages = h->sizes.npages[gh_spanclass_sizeclass(spc)];
     gh_deduct_sweep_credit(h, npages * GH_PAGE_SIZE, 0);
 
     gh_mspan *s = gh_spanset_pop(gh_mcentral_partial_swept(h, c));

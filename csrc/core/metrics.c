@@ -13,13 +13,13 @@ typedef struct object_sums {
 } object_sums;
 
 static object_sums
-sum_objects(const gh_heap_stats *s)
+sum_objects(const gh_size_table *t, const gh_heap_stats *s)
 {
     object_sums sum = {s->large_alloc, s->large_free, s->large_alloc_count,
                        s->large_free_count};
     for (unsigned i = 0; i < GH_NUM_SIZE_CLASSES; i++) {
-        sum.alloc_bytes += s->small_alloc_count[i] * gh_class_to_size[i];
-        sum.free_bytes += s->small_free_count[i] * gh_class_to_size[i];
+        sum.alloc_bytes += s->small_alloc_count[i] * t->size[i];
+        sum.free_bytes += s->small_free_count[i] * t->size[i];
         sum.allocs += s->small_alloc_count[i];
         sum.frees += s->small_free_count[i];
     }
@@ -81,7 +81,7 @@ put_gc(gh_metrics *out, gh_heap *h)
     uint64_t queued[GH_CALL_KINDS], taken[GH_CALL_KINDS];
     gh_calls_counts(&h->calls, queued, taken);
     const gh_heap_stats *s = &h->stats;
-    const object_sums sum = sum_objects(s);
+    const object_sums sum = sum_objects(&h->sizes, s);
     const gh_gc_controller *c = &h->gcc;
     const gh_metric by_size = {.kind = GH_METRIC_BY_SIZE};
     const gh_metric times = {.kind = GH_METRIC_TIMES};
@@ -130,7 +130,7 @@ static void
 put_memory(gh_metrics *out, const gh_heap *h)
 {
     const gh_heap_stats *s = &h->stats;
-    const object_sums sum = sum_objects(s);
+    const object_sums sum = sum_objects(&h->sizes, s);
     const uint64_t objects = sum.alloc_bytes - sum.free_bytes;
     const uint64_t mcache = h->cachealloc.inuse, mspan = h->spanalloc.inuse;
     put_u64(out, "/memory/classes/heap/free:bytes",
@@ -179,11 +179,23 @@ put_sched(gh_metrics *out, gh_heap *h)
     }
 }
 
+// size_edges: buckets beyond a policy's classes stay empty, and are one byte each.
+static void
+size_edges(const gh_size_table *t, double edges[GH_METRIC_SIZES + 1])
+{
+    edges[0] = 1;
+    for (unsigned i = 1; i < GH_NUM_SIZE_CLASSES; i++) {
+        edges[i] = i < t->n ? t->size[i] + 1 : edges[i - 1] + 1;
+    }
+    edges[GH_NUM_SIZE_CLASSES] = INFINITY;
+}
+
 void
 gh_metrics_get(gh_mut *m, gh_metrics *out)
 {
     gh_heap *h = m->heap;
     out->n = 0;
+    size_edges(&h->sizes, out->size_edges);
     gh_lock_heap(h);
     put_cpu(out, &h->cpu);
     put_gc(out, h);
@@ -191,16 +203,6 @@ gh_metrics_get(gh_mut *m, gh_metrics *out)
     put_sched(out, h);
     gh_unlock_heap(h);
     GH_ASSERT(out->n == GH_NUM_METRICS);
-}
-
-void
-gh_metric_size_edges(double edges[GH_METRIC_SIZES + 1])
-{
-    edges[0] = 1;
-    for (unsigned i = 1; i < GH_NUM_SIZE_CLASSES; i++) {
-        edges[i] = gh_class_to_size[i] + 1;
-    }
-    edges[GH_NUM_SIZE_CLASSES] = INFINITY;
 }
 
 void

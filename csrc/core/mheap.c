@@ -368,14 +368,14 @@ init_span(gh_heap *h, gh_mspan *s, uintptr_t base, uint64_t npages,
     *s = (gh_mspan){
         .base = base,
         .alloc_cache = ~(uint64_t)0,
-        .elemsize = cls == 0 ? nbytes : gh_class_to_size[cls],
-        .nelems = (uint16_t)(cls == 0 ? 1 : gh_class_nelems(spc)),
+        .elemsize = cls == 0 ? nbytes : h->sizes.size[cls],
+        .nelems = cls == 0 ? 1 : h->sizes.nelems[spc],
         .spanclass = spc,
         .state = GH_SPAN_IN_USE,
         .needzero = needzero,
         .alloc_area = h->bm.mark_area ^ 1,
         .sweepgen = h->sweepgen,
-        .div_mul = cls == 0 ? 0 : gh_class_to_divmagic[cls],
+        .div_mul = cls == 0 ? 0 : h->sizes.divmagic[cls],
         .bits = bits,
         .cached_by = -1,
         .npages = npages,
@@ -475,7 +475,7 @@ alloc_span(gh_p *p, uint64_t npages, bool manual, uint8_t spc, gh_mspan **out)
     const unsigned cls = gh_spanclass_sizeclass(spc);
     if (!manual) {
         st = gh_bitmaps_alloc(&h->bm, &h->mem,
-                              cls == 0 ? 1 : gh_class_nelems(spc), &bits);
+                              cls == 0 ? 1 : h->sizes.nelems[spc], &bits);
         if (st != GH_OK) {
             gh_fixalloc_free(&h->spanalloc, s);
             return st;
@@ -490,7 +490,7 @@ alloc_span(gh_p *p, uint64_t npages, bool manual, uint8_t spc, gh_mspan **out)
     if (st != GH_OK) {
         if (!manual) {
             gh_bitmaps_free(&h->bm, bits,
-                            ((cls == 0 ? 1 : gh_class_nelems(spc)) + 63) / 64);
+                            ((cls == 0 ? 1 : h->sizes.nelems[spc]) + 63) / 64);
         }
         gh_fixalloc_free(&h->spanalloc, s);
         return st;

@@ -61,7 +61,7 @@ gh_stats_of(const gh_heap *h, gh_memstats *out)
     uint64_t mallocs = h->stats.large_alloc_count;
     uint64_t frees = h->stats.large_free_count;
     for (unsigned i = 0; i < GH_NUM_SIZE_CLASSES; i++) {
-        const uint64_t size = gh_class_to_size[i];
+        const uint64_t size = h->sizes.size[i];
         total_alloc += small[i] * size;
         total_free += h->stats.small_free_count[i] * size;
         mallocs += small[i];

@@ -23,9 +23,7 @@ def draw(data: Any, ax: Axes | None = None) -> Axes:
     from matplotlib.collections import PolyCollection
     from matplotlib.patches import Patch
 
-    from ..stats import size_classes
-
-    sizes = [0, *(c.size for c in size_classes())]
+    sizes = [0, *data.sizes]
     open_: dict[int, Any] = {}
     boxes = []  # (from ns, to ns, addr, pages, size class)
     last = 0

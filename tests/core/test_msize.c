@@ -5,6 +5,8 @@
 #include "goheap.h"
 #include "msize.h"
 
+#include <string.h>
+
 // [alloc:3-17]
 static void
 test_classes(void)
@@ -170,9 +172,91 @@ test_round_up(void)
     CHECK_EQ(gh_round_up_size(UINT64_MAX, true), UINT64_MAX);
 }
 
+// A table of a policy's own: Go's sizes give Go's table; any legal size divides
+// exactly; spans are the fewest pages with at most an eighth of tail.
+static void
+test_own_table(void)
+{
+    gh_size_table go, t;
+    CHECK(gh_size_table_init(&go, NULL, 0));
+    CHECK_EQ(go.tiny_spc, GH_TINY_SPAN_CLASS);
+    CHECK(gh_size_table_init(&t, gh_class_to_size + 1, GH_NUM_SIZE_CLASSES - 1));
+    CHECK(memcmp(&t, &go, sizeof(t)) == 0);
+    for (unsigned spc = 2; spc < GH_NUM_SPAN_CLASSES; spc++) {
+        CHECK_EQ(go.nelems[spc], gh_class_nelems((uint8_t)spc));
+    }
+    for (uint64_t n = 1; n <= GH_MAX_SMALL_SIZE; n++) {
+        CHECK_EQ(gh_table_class(&go, n), gh_size_to_class(n));
+    }
+    for (unsigned size = 8; size < 32768; size += size < 1024 ? 8 : 128) {
+        const uint16_t low[3] = {(uint16_t)size, 512, 32768};
+        const uint16_t high[3] = {512, (uint16_t)size, 32768};
+        const uint16_t *sizes = size < 512 ? low : high;
+        const uint16_t two[2] = {512, 32768};
+        CHECK(size == 512 ? gh_size_table_init(&t, two, 2)
+                          : gh_size_table_init(&t, sizes, 3));
+        const unsigned cls = gh_table_class(&t, size);
+        CHECK_EQ(t.size[cls], size);
+        const uint64_t span = t.npages[cls] * GH_PAGE_SIZE;
+        for (unsigned pages = 1; pages <= t.npages[cls]; pages++) {
+            const unsigned tail = pages * (unsigned)GH_PAGE_SIZE % size;
+            CHECK((tail <= pages * GH_PAGE_SIZE / 8) == (pages == t.npages[cls]));
+        }
+        for (uint64_t k = 1; k * size <= span; k++) {
+            CHECK_EQ((k * size - 1) * t.divmagic[cls] >> 32, k - 1);
+            CHECK_EQ(k * size * t.divmagic[cls] >> 32, k);
+        }
+        CHECK(t.nelems[cls << 1] >= 1 && t.nelems[cls << 1] <= 1024);
+        for (uint64_t n = 1; n <= GH_MAX_SMALL_SIZE; n += n < 1100 ? 1 : 97) {
+            const unsigned c = gh_table_class(&t, n);
+            CHECK(t.size[c] >= n && t.size[c - 1] < n);
+        }
+    }
+}
+
+static void
+test_refused_tables(void)
+{
+    static const uint16_t rows[][4] = {
+        {8, 512, 32768, 32768},   // does not rise
+        {512, 8, 16, 32768},      // nor this
+        {12, 16, 512, 32768},     // no multiple of 8
+        {16, 512, 1160, 32768},   // none of 128
+        {16, 496, 1024, 32768},   // without 512
+        {16, 32, 512, 16384},     // another end
+        {0, 16, 512, 32768},      // nothing
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        gh_size_table t;
+        CHECK(!gh_size_table_init(&t, rows[i], 4));
+        gh_policy policy;
+        gh_policy_init(&policy);
+        policy.num_size_classes = 4;
+        memcpy(policy.size_class, rows[i], sizeof(rows[i]));
+        gh_size_class out[68];
+        CHECK_EQ(gh_size_classes_get(&policy, out), 0);
+    }
+    gh_policy policy;
+    gh_policy_init(&policy);
+    policy.num_size_classes = 3;
+    policy.size_class[0] = 256;
+    policy.size_class[1] = 512;
+    policy.size_class[2] = 32768;
+    gh_options opt;
+    gh_options_init(&opt);
+    opt.policy = policy;
+    gh_heap *h;
+    CHECK(gh_heap_new(&opt, &h) == GH_ERR_INVAL);  // tiny blocks have no class
+    opt.policy.tiny = false;
+    CHECK(gh_heap_new(&opt, &h) == GH_OK);
+    gh_heap_free(h);
+}
+
 int
 main(void)
 {
+    test_own_table();
+    test_refused_tables();
     test_classes();
     test_lookup_tables();
     test_spans();

@@ -169,9 +169,77 @@ test_gc_every(void)
     }
 }
 
+// A heap with a table of its own: slots, spans, tiny blocks, recorded classes and
+// figures go by it, through cycles.
+static void
+test_size_classes(void)
+{
+    static const uint16_t sizes[] = {16, 40, 200, 512, 1024, 4096, 32768};
+    gh_options opt;
+    gh_options_init(&opt);
+    opt.gogc = 20;
+    opt.policy.num_size_classes = sizeof(sizes) / sizeof(sizes[0]);
+    memcpy(opt.policy.size_class, sizes, sizeof(sizes));
+    opt.debug.checkmark = true;
+    opt.debug.clobber_free = true;
+    gh_mut *m;
+    gh_heap *h = make(&opt, &m);
+    gh_slots *b;
+    CHECK(gh_slots_new(h, 64, &b) == GH_OK);
+    static const uint64_t mask[1] = {1};
+    const gh_type_desc d = {.name = "link", .size = 24, .align = 8, .ptrdata = 8,
+                            .mask = mask};
+    const gh_type *link;
+    CHECK(gh_type_new(m, &d, &link) == GH_OK);
+    static const struct {
+        uint64_t n, slot;  // elements of link, or bytes, and what they get
+        bool bytes;
+    } rows[] = {
+        {3, 16, true}, {16, 16, true}, {17, 40, true}, {40, 40, true},
+        {41, 200, true}, {513, 1024, true}, {4097, 32768, true},
+        {1, 40, false}, {2, 200, false}, {21, 512, false}, {22, 1024, false},
+        {42, 1024, false}, {43, 4096, false}, {1365, 32768, false},
+        {40000, 40960, true},
+    };
+    for (int round = 0; round < 400; round++) {
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+            gh_slot *s = gh_slots_at(b, (i * 7 + (size_t)round) % 64);
+            CHECK((rows[i].bytes ? gh_alloc(m, s, rows[i].n)
+                                 : gh_new(m, s, link, rows[i].n)) == GH_OK);
+            gh_object o;
+            CHECK(gh_object_at(h, s, &o) == GH_OK);
+            CHECK_EQ(o.elemsize, rows[i].slot);
+            CHECK_EQ(o.size, rows[i].n * (rows[i].bytes ? 1 : 24));
+            if (!rows[i].bytes) {
+                CHECK(gh_store(m, s, 0, gh_slots_at(b, (i + 5) % 64)) == GH_OK);
+            }
+        }
+        // Go's class 5, of 48 bytes, and 24, of 416: scan and noscan.
+        gh_object o;
+        CHECK(gh_alloc_spanclass(m, gh_slots_at(b, 0), 10, 48, NULL) == GH_OK);
+        CHECK(gh_object_at(h, gh_slots_at(b, 0), &o) == GH_OK);
+        CHECK_EQ(o.elemsize, 200);
+        CHECK(gh_alloc_spanclass(m, gh_slots_at(b, 1), 49, 480, NULL)
+              == GH_ERR_INVAL);
+        if (round % 50 == 0) {
+            CHECK_EQ(gh_verify(m, say, NULL), 0);
+        }
+    }
+    gh_memstats stats;
+    gh_stats(m, &stats);
+    CHECK(stats.num_gc > 3);
+    CHECK_EQ(stats.by_size[2].size, 40);
+    CHECK(stats.by_size[2].mallocs >= 400 * 3);
+    CHECK_EQ(stats.by_size[8].size, 0);
+    CHECK_EQ(gh_checkmarks(h), stats.num_gc);
+    gh_slots_free(b);
+    end(h, m);
+}
+
 int
 main(void)
 {
+    test_size_classes();
     test_page_cache();
     test_ballast();
     test_clobber_free();
