@@ -138,6 +138,9 @@ class Heap(_core.HeapPart):
             raise TypeError(f"Heap: debug must be a Debug, not {type(debug).__name__!r}")
         if mode == "concurrent" and policy.marker != "objects":
             raise ValueError('Heap: marker "greentea" is not in mode "concurrent" yet')
+        if mode == "concurrent" and policy.barrier in ("insertion", "none"):
+            raise ValueError(f'Heap: barrier {policy.barrier!r} loses objects and is not in mode '
+                             '"concurrent": it takes "stw" or "virtual"')
         costs = _DEFAULT_COSTS if costs is None else costs
         if not isinstance(costs, Costs):
             raise TypeError(f"Heap: costs must be a Costs or None, not {type(costs).__name__!r}")

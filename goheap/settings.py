@@ -135,7 +135,8 @@ class Debug:
     GODEBUG=clobberfree=1 does.
     gc_every: n > 0 runs a whole cycle, as collect() does, before every n-th call that
     allocates (new, alloc, array; each object of new_many is one); those cycles do show in
-    the figures. None begins while a cycle is driven by hand.
+    the figures. None begins while a cycle is driven by hand; threads whose turns come together
+    may share one.
     """
 
     checkmark: bool = False

@@ -120,6 +120,7 @@ class EventLog(_Growing[Event]):
     """
 
     __slots__ = ("_sizes",)
+    _sizes: tuple[int, ...]
 
     @property
     def sizes(self) -> tuple[int, ...]:

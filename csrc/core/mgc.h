@@ -2,11 +2,14 @@
 //
 // Layer 6. Includes heap.h. Go: mgc.go.
 //
-// A cycle in the stop-the-world form, from trigger to the world's restart:
-//   1. sweep termination: finish the last cycle's sweep; count the cycle begun
+// A cycle, from trigger to the world's restart:
+//   1. sweep termination, the world stopped: finish the last cycle's sweep; count
+//      the cycle begun
 //   2. mark: phase on; mark from tiny blocks and root slots until nothing is
-//      grey
-//   3. mark termination: goals from what was marked; phase off
+//      grey. In GH_MODE_STW without letting the world go on; else in pieces, beside
+//      mutators behind the barrier (mgcvirtual.h), also by hand
+//   3. mark termination, the world stopped: a second tracing if it was asked for
+//      (mcheckmark.h); goals from what was marked; phase off
 //   4. sweepgen + 2: every span is unswept. With eager_sweep all mcaches flush
 //      and everything is swept at once, else each span when it is needed
 //   5. commit: new goal and trigger; the record of the cycle; caches of idle Ps

@@ -36,6 +36,9 @@ def test_settings_are_values(choice):
     (lambda: gh.Debug(gc_every=True), TypeError, "gc_every must be an int, not 'bool'"),
     (lambda: gh.Debug(clobber_free=None), TypeError, "clobber_free must be a bool"),
     (lambda: gh.Debug(delays=3), TypeError, "delays"),
+    (lambda: gh.Policy(barrier="dijkstra"), ValueError, "barrier must be .*, not 'dijkstra'"),
+    (lambda: gh.Heap(mode="concurrent", policy=gh.Policy(barrier="none")), ValueError,
+     "barrier 'none' loses objects and is not in mode"),
     (lambda: gh.Heap(debug=gh.Policy()), TypeError, "debug must be a Debug, not 'Policy'"),
     (lambda: gh.Heap(policy=gh.Policy(ballast="1TiB")), gh.HeapMemoryError, "Heap"),
 ])
