@@ -105,16 +105,18 @@ def in_go(script: Script, go: Path | None = None) -> dict[str, Any]:
         file, out = os.path.join(folder, "script.txt"), os.path.join(folder, "out.json")
         with open(file, "w", encoding="utf-8") as f:
             f.write(script.text)
+        code, said = 3, ""
         for _ in range(TRIES):
+            if code != 3:
+                break
             r = subprocess.run([oracle, "-o", out, file], env=env, capture_output=True, text=True,
                                timeout=SECONDS, check=False)
             if r.returncode == 0:
                 with open(out, encoding="utf-8") as f:
                     data: dict[str, Any] = json.load(f)
                 return data
-            if r.returncode != 3:
-                break
-        raise GoMissing(f"Go's interpreter ended with {r.returncode}: {r.stderr.strip()[:500]}")
+            code, said = r.returncode, r.stderr.strip()[:500]
+        raise GoMissing(f"Go's interpreter ended with {code}: {said}")
 
 
 @functools.cache
