@@ -315,7 +315,7 @@ KINDS = {
                  "raising Index": (KeyError,), "else": TYPE},
     "seeds": {"numbers": VALUE, "else": TYPE},
     "executor": {"None": (OK,), "else": TYPE},
-    "share": {"None": (OK,), "1.5": VALUE, "nan": VALUE, "numbers": VALUE, "else": TYPE},
+    "share or None": {"None": (OK,), "1.5": VALUE, "nan": VALUE, "numbers": VALUE, "else": TYPE},
     "callable": {"class": VALUE, "None": (OK,), "else": TYPE},
     "seed": {"numbers": (OK, *VALUE, *OVER), "else": TYPE},
     "error": {"else": (OK,)},
@@ -458,7 +458,7 @@ PARAMETERS = {
     "sizeof what": ("what", lambda env: Node),
     **{f"{c}.plot name": ("choice", lambda env, name=name: name) for c, name in (
         ("Heap", "heap"), ("Replay", "pauses"), ("Snapshot", "pages"),
-        ("EventLog", "page_history"))},
+        ("EventLog", "page_history"), ("WhatIf", "pareto"))},
     "ax": ("axes", lambda env: None),
     "replay mode": ("choice", lambda env: "stw"),
     "replay costs": ("policy", lambda env: gh.Costs()),
@@ -473,7 +473,7 @@ PARAMETERS = {
     "executor": ("executor", lambda env: None),
     "what_if progress": ("what_if progress", lambda env: None),
     "max_rss": ("recorded", lambda env: "off"),
-    "max_gc_cpu": ("share", lambda env: 1.0),
+    "max_gc_cpu": ("share or None", lambda env: 1.0),
     "WhatIf.cliff gogc": ("anything", lambda env: 100),
     "WhatIf.cliff procs": ("anything", lambda env: None),
 }

@@ -229,7 +229,6 @@ def test_predicted(grid):
         plots.draw("predicted", grid)
 
 
-@pytest.mark.skipif(not hasattr(gh.Trace, "from_columns"), reason="no columns of one's own")
 def test_lifetimes():
     trace = gh.Trace.from_columns(size=[16, 16, 48, 4096], birth_ns=[0, 10, 20, 30],
                                   death_ns=[2_000, 5_000_010, 2_000_000_020, -1])
