@@ -265,6 +265,7 @@ def test_a_lost_object_is_found_in_seconds():
 
 @settings(max_examples=250, deadline=None)
 @given(st.integers(0, 2 ** 32), st.sampled_from(UNSOUND), st.sampled_from(["stw", "virtual"]))
+@example(221, "insertion", "stw")  # a pin of a lost object
 def test_no_sequence_of_calls_does_more_than_raise(seed, barrier, mode):
     rng = random.Random(seed)
     with gh.Heap(gogc=None if mode == "stw" else 50, mode=mode, procs=2, address_space="1GiB",
@@ -277,6 +278,11 @@ def test_no_sequence_of_calls_does_more_than_raise(seed, barrier, mode):
 
         def some():
             return rng.choice(held)
+
+        def pin():  # only what was entered is left again
+            made = heap.pin(some())
+            made.__enter__()
+            pinned.append(made)
 
         calls = [
             lambda: held.append(heap.new(Node, a=rng.choice([None, *held]), key=5)),
@@ -299,7 +305,7 @@ def test_no_sequence_of_calls_does_more_than_raise(seed, barrier, mode):
             lambda: weak.append(heap.weak(some())),
             lambda: held.append(rng.choice(weak)() or some()) if weak else None,
             lambda: heap.add_cleanup(some(), weak.append, heap.weak(some())),
-            lambda: pinned.append(heap.pin(some())) or pinned[-1].__enter__(),
+            pin,
             lambda: heap.gc_start(), lambda: heap.gc_step(2), lambda: heap.gc_step(1),
             lambda: heap.advance(rng.randrange(30_000)), lambda: heap.alloc(30_000),
             lambda: heap.gc_finish(), lambda: heap.collect() if rng.random() < 0.2 else None,
