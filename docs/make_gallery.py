@@ -1,4 +1,4 @@
-"""make gallery: every plot from a real trace or a small experiment, and the page of them.
+"""make gallery: every plot from a real trace, and the page of them.
 
 Writes docs/gallery/*.png and docs/gallery.md. Runs are repeatable, so that a changed
 picture is a changed goheap (or matplotlib).
@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.resources
 import json
 import os
-import random
 import sys
 from typing import Any
 
@@ -22,24 +21,25 @@ import goheap as gh  # noqa: E402
 from goheap import plots  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-Node = gh.struct("Node", next=gh.Ptr, rest=gh.fixed(gh.int64, 5))
 
 
-def experiment() -> tuple[Any, Any]:
-    """The log and the last snapshot of a program whose objects change their sizes."""
-    rnd = random.Random(7)
-    heap = gh.Heap(mode="virtual", procs=4)
-    kept: list[Any] = []
+def history(events: Any) -> tuple[Any, Any]:
+    """The log of spans and the last snapshot of a heap in which the recorded program's
+    objects are made, and dropped when it was found that they had died."""
+    kinds: dict[int, Any] = {}
+    heap = gh.Heap(mode="virtual", procs=2)
+    kept: dict[int, Any] = {}
     with heap.watch("span") as log:
-        for i in range(80_000):
-            k = rnd.random()
-            made = (heap.new(Node) if k < 0.5 else heap.alloc(int(rnd.expovariate(1 / 400)) + 1)
-                    if k < 0.997 else heap.alloc(rnd.randrange(2000, 60_000)))
-            if rnd.random() < 0.25:
-                kept.append(made)
-            if len(kept) > 5000 - i // 40:
-                kept[rnd.randrange(len(kept))] = kept[-1]
-                kept.pop()
+        for e in events:
+            if e.op in ("free", "dead"):
+                kept.pop(e.object, None)
+            elif e.op in ("alloc", "exist") and e.size:
+                if e.type is None or e.size < 16:
+                    kept[e.object] = heap.alloc(e.size)
+                else:  # above 512 bytes a slot begins with the type
+                    n = e.size - 8 * (512 < e.size <= 32768)
+                    kind = kinds.get(n) or kinds.setdefault(n, gh.words(f"w{n}", n, ptrs=[0]))
+                    kept[e.object] = heap.new(kind)
         snap = heap.snapshot()
     heap.close()
     return log, snap
@@ -55,7 +55,7 @@ def main() -> int:
                           memory_limit=("off", "64MiB", "56MiB", "48MiB", "40MiB"))
         with gh.Trace.open(trace) as t:
             events = t.events
-    log, snap = experiment()
+    log, snap = history(events)
     advice = grid.advise(max_rss="80MiB")
     pictures: list[tuple[str, str, Any, dict[str, Any]]] = [
         ("heap", "heap", replay, {}), ("pauses", "pauses", replay, {}),
@@ -74,9 +74,9 @@ def main() -> int:
         return 1
     os.makedirs(os.path.join(HERE, "gallery"), exist_ok=True)
     page = ["# Gallery", "",
-            "Every plot of `goheap.plots`, made by `make gallery`: the first nine from the "
-            "recorded history of the Go compiler (`goheap/data`), the others from a program of "
-            "a few lines (`docs/make_gallery.py`).", ""]
+            "Every plot of `goheap.plots`, made by `make gallery` from the recorded history of "
+            "the Go compiler (`goheap/data`): replayed, predicted, and for the last three made "
+            "again object by object in a `Heap` (`docs/make_gallery.py`).", ""]
     shown: set[str] = set()
     for file, name, what, options in pictures:
         ax = plots.draw(name, what, **options)
