@@ -3,7 +3,7 @@ installed, and the figures in which our heap differs from it.
 
 The interpreter is Go source in goheap/data/oracle: one program, and one file that is laid over
 package runtime when it is built, so that slots, spans and the pacer's state can be read. Rules
-and tolerances, figure by figure and lane by lane, are those of tests/oracle/compare.py.
+and tolerances, figure by figure and lane by lane, stand in compare.py beside it.
 """
 
 from __future__ import annotations
