@@ -285,17 +285,6 @@ walk_pins(const roots_walk *k)
     return true;
 }
 
-static gh_root_kind
-handle_kind(gh_heap *h, uint32_t id)
-{
-    switch (__atomic_load_n(gh_handles_link(&h->handles, id), __ATOMIC_RELAXED)) {
-    case GH_HANDLE_FINALIZER: return GH_ROOT_FINALIZER;
-    case GH_HANDLE_CLEANUP: return GH_ROOT_CLEANUP;
-    case GH_HANDLE_PIN: return GH_ROOT_PINNED;
-    default: return GH_ROOT_HANDLE;
-    }
-}
-
 static bool
 show_edge(void *arg, const gh_edge *e)
 {
@@ -352,7 +341,7 @@ gh_walk_roots(gh_heap *h, bool (*fn)(void *arg, const gh_root *r), void *arg)
 {
     roots_walk k = {.h = h, .fn = fn, .arg = arg};
     for (uint32_t id = 1; id <= h->handles.made; id++) {
-        if (!show_root(&k, handle_kind(h, id),
+        if (!show_root(&k, gh_handle_kind(&h->handles, id),
                        gh_handles_slot(&h->handles, id)->word)) {
             return;
         }

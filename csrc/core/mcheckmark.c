@@ -112,17 +112,6 @@ visit_root(gh_tracer *t, uintptr_t v, gh_root_kind kind)
     }
 }
 
-static gh_root_kind
-handle_kind(gh_heap *h, uint32_t id)
-{
-    switch (__atomic_load_n(gh_handles_link(&h->handles, id), __ATOMIC_RELAXED)) {
-    case GH_HANDLE_FINALIZER: return GH_ROOT_FINALIZER;
-    case GH_HANDLE_CLEANUP: return GH_ROOT_CLEANUP;
-    case GH_HANDLE_PIN: return GH_ROOT_PINNED;
-    default: return GH_ROOT_HANDLE;
-    }
-}
-
 // visit_specials follows what the specials of s keep alive: boxes of weak handles,
 // and what objects with finalizers point at.
 static void
@@ -157,7 +146,7 @@ gh_tracer_roots(gh_tracer *t)
     gh_unlock(&h->roots_lock);
     for (uint32_t id = 1; id <= h->handles.made; id++) {
         visit_root(t, gh_handles_slot(&h->handles, id)->word,
-                   handle_kind(h, id));
+                   gh_handle_kind(&h->handles, id));
     }
     gh_lock(&h->window->lock);
     for (const gh_pin *pin = h->window->pins; pin != NULL; pin = pin->next) {

@@ -95,6 +95,19 @@ gh_handles_link(const gh_handles *t, uint32_t id)
                 ->link[(id - 1) % GH_HANDLE_CHUNK];
 }
 
+// gh_handle_kind says what holds the object of handle id: a person's handle, or a
+// special's.
+static inline gh_root_kind
+gh_handle_kind(const gh_handles *t, uint32_t id)
+{
+    switch (__atomic_load_n(gh_handles_link(t, id), __ATOMIC_RELAXED)) {
+    case GH_HANDLE_FINALIZER: return GH_ROOT_FINALIZER;
+    case GH_HANDLE_CLEANUP: return GH_ROOT_CLEANUP;
+    case GH_HANDLE_PIN: return GH_ROOT_PINNED;
+    default: return GH_ROOT_HANDLE;
+    }
+}
+
 // gh_handles_push_pending may be called by any thread.
 void gh_handles_push_pending(gh_handles *t, uint32_t id);
 

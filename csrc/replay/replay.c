@@ -1291,8 +1291,8 @@ link_at(const gh_replay *r, uint32_t i)
 static inline uint16_t *
 pool_at(const gh_replay *r, uint32_t i)
 {
-    uint16_t *pool = r->block[i >> SLOT_BLOCK_BITS].pool;
-    return pool == NULL ? NULL : &pool[i & (SLOT_BLOCK - 1)];
+    uint16_t *at = r->block[i >> SLOT_BLOCK_BITS].pool;
+    return at == NULL ? NULL : &at[i & (SLOT_BLOCK - 1)];
 }
 
 // drop lets go of what slot i holds.

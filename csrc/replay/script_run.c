@@ -903,7 +903,7 @@ execute(gh_script_run *r, const gh_op *op, uint64_t *budget)
 {
     gh_slot *slot = NULL, *src = NULL;
     const gh_type *t;
-    uint64_t size;
+    uint64_t size = 0;
     int64_t n;
     switch (op->code) {
     case GH_OP_ALLOC:
