@@ -294,7 +294,14 @@ def _replay_parts(r: Replay) -> tuple[str, list[str], list[Chart]]:
                                                     str(r.memory_limit)),
              f"--procs {r.procs}", f"--mode {r.mode}", f"--deaths {r.deaths}", f"--seed {r.seed}"]
     repeat = _repeat(f"goheap replay {r.path} {' '.join(flags)}")
-    return lead, [asked, found, "", repeat], charts
+    types = [] if r.profile is None else [_section(
+        "By type", _paragraph(f"An estimate: one allocation in about {size(r.profile.rate)} was "
+                              "sampled."),
+        _table(("type", "slot", "allocated", "objects", "in use at the last collection"), [
+            (p.type or "unknown", p.size, size(p.alloc_bytes), f"{p.alloc_objects:,}",
+             size(p.inuse_bytes)) for p in sorted(r.profile.rows, key=lambda p: -p.alloc_bytes)
+            ][:MOST_ROWS]))]
+    return lead, [asked, found, *types, "", repeat], charts
 
 
 def _heap_parts(h: Any) -> tuple[str, list[str], list[Chart]]:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 
@@ -195,17 +196,28 @@ def test_a_hostile_name_does_no_harm(browser, tmp_path, monkeypatch):
     assert all(n > 0 for n in drawn(browser))
 
 
-def test_a_trace_of_a_hostile_name(browser, tmp_path):
-    """A path is shown too."""
+def test_a_hostile_type_name_from_a_trace(browser, tmp_path):
+    """The recording with every type named as an attack; its path is shown, too."""
+    with open(TRACE, "rb") as f:
+        raw = f.read()
+    n = struct.unpack_from("<I", raw, 8)[0]
+    header = json.loads(raw[12:12 + n])
+    for kind in header["types"]:
+        kind["name"] = EVIL
+    new = json.dumps(header).encode()
     path = tmp_path / "a<img src=x onerror=alert(1)>.ghtrace"
-    shutil.copy(TRACE, path)
+    path.write_bytes(raw[:8] + struct.pack("<I", len(new)) + new + raw[12 + n:])
     page = tmp_path / "page.html"
     out = subprocess.run([sys.executable, "-m", "goheap", "report", str(path), "-o", str(page),
                           "--json"], capture_output=True, text=True, check=True)
     assert json.loads(out.stdout) == {"page": str(page), "bytes": page.stat().st_size}
     browser.get(page.as_uri())
-    assert browser.find_elements("css selector", "img") == []
-    assert "onerror" in browser.find_element("tag name", "main").text
+    assert browser.title == "goheap: Replay"
+    assert browser.find_elements("css selector", "img, main b") == []
+    words = browser.find_element("tag name", "main").text
+    assert EVIL in words and "onerror=alert(1)" in words
+    assert [e for e in browser.get_log("browser") if e["level"] in ("SEVERE", "WARNING")] == []
+    assert all(n > 0 for n in drawn(browser))
 
 
 def test_what_if(browser, tmp_path):
