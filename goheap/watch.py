@@ -37,7 +37,7 @@ _EVENTS = (("refill", ""), ("large", ""), ("span", "taken"), ("span", "freed"), 
  _TRIGGER) = range(11)
 _SLOW = tuple(dict.fromkeys(kind for kind, _ in _EVENTS))
 _NOT_YET = {
-    "barrier": "the world is stopped while a cycle marks, so that no write barrier runs",
+    "barrier": "the write barrier tells nobody",
     "alloc": "the fast path of an allocation tells nobody",
     "all": '"alloc" and "barrier" are not in this version; "slow" is all there is',
 }
