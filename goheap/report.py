@@ -24,6 +24,7 @@ from .whatif import Advice, WhatIf
 __all__ = ["write"]
 
 MOST_ROWS = 500  # of a table: a page is to be read
+MOST_TYPES = 30
 _SHADED = 150    # cycles that are shaded; more would be a carpet
 _FONT = {"family": "system-ui, sans-serif", "size": 13, "color": "#222"}
 
@@ -81,7 +82,7 @@ body{font:16px/1.5 system-ui,sans-serif;color:#1c1c1c;background:#fff;margin:0 a
 h1{font-size:1.6rem;line-height:1.2}h2{font-size:1.25rem;margin-top:2rem;
  border-bottom:1px solid #767676}h3{font-size:1.05rem;margin-bottom:.3rem}
 table{border-collapse:collapse;font-size:.95rem}th,td{padding:.2rem .6rem;text-align:right}
-th[scope=row],caption{text-align:left}thead th{border-bottom:1px solid #767676}
+th[scope=row],caption,thead th:first-child{text-align:left}thead th{border-bottom:1px solid #767676}
 tbody tr:nth-child(even){background:#f3f3f3}.scroll{overflow-x:auto}
 .scroll:focus-visible,summary:focus-visible,select:focus-visible,a:focus-visible{
  outline:3px solid #0072B2;outline-offset:2px}
@@ -294,14 +295,24 @@ def _replay_parts(r: Replay) -> tuple[str, list[str], list[Chart]]:
                                                     str(r.memory_limit)),
              f"--procs {r.procs}", f"--mode {r.mode}", f"--deaths {r.deaths}", f"--seed {r.seed}"]
     repeat = _repeat(f"goheap replay {r.path} {' '.join(flags)}")
-    types = [] if r.profile is None else [_section(
-        "By type", _paragraph(f"An estimate: one allocation in about {size(r.profile.rate)} was "
-                              "sampled."),
-        _table(("type", "slot", "allocated", "objects", "in use at the last collection"), [
-            (p.type or "unknown", p.size, size(p.alloc_bytes), f"{p.alloc_objects:,}",
-             size(p.inuse_bytes)) for p in sorted(r.profile.rows, key=lambda p: -p.alloc_bytes)
-            ][:MOST_ROWS]))]
-    return lead, [asked, found, *types, "", repeat], charts
+    return lead, [asked, found, "", *_by_type(r), repeat], charts
+
+
+def _by_type(r: Replay) -> list[str]:
+    """The types that most was allocated of, if the replay sampled them."""
+    if r.profile is None:
+        return []
+    sums: dict[str, list[int]] = {}
+    for p in r.profile.rows:
+        whole = sums.setdefault(p.type or "unknown", [0, 0, 0])
+        whole[:] = (whole[0] + p.alloc_bytes, whole[1] + p.alloc_objects, whole[2] + p.inuse_bytes)
+    rows = sorted(sums.items(), key=lambda row: -row[1][0])
+    shown = [(name, size(a), f"{n:,}", size(i)) for name, (a, n, i) in rows[:MOST_TYPES]]
+    return [_section(
+        "By type", _paragraph(
+            f"An estimate: one allocation in about {size(r.profile.rate)} was sampled. "
+            f"{len(shown)} of {len(rows)} types, the greatest first."),
+        _table(("type", "allocated", "objects", "in use at the last collection"), shown))]
 
 
 def _heap_parts(h: Any) -> tuple[str, list[str], list[Chart]]:
