@@ -12,6 +12,8 @@
 
 #define MAX_WORKERS 64
 #define MS 1000000
+// What a goroutine has a P for before another one may. Go: forcePreemptNS.
+#define TURN_NS (10 * (int64_t)MS)
 // Scan work between two looks at whether somebody wants the P: some 30 us.
 #define SLICE_WORK ((uint64_t)64 << 10)
 // Spans that the sweeper takes at a time.
@@ -24,6 +26,7 @@ typedef struct worker {
     gh_thread thread;
     int32_t id;
     uint32_t turn;        // of P number id, when this worker last looked
+    int64_t slice;        // in which the cycle began, or this worker last ran
 } worker;
 
 struct gh_bg {
@@ -37,6 +40,13 @@ static int64_t
 since_birth(const gh_heap *h)
 {
     return gh_nanotime() - h->conc.birth_ns;
+}
+
+// slice_now is the number of the present slice of TURN_NS.
+static int64_t
+slice_now(const gh_heap *h)
+{
+    return since_birth(h) / TURN_NS;
 }
 
 static bool
@@ -168,7 +178,10 @@ run(gh_p *p, gh_worker kind)
         }
         gh_safepoint(p);
         if ((kind == GH_WORKER_IDLE && gh_p_is_wanted(h))
-            || (kind == GH_WORKER_FRACTIONAL && share_is_over(p, began))) {
+            || (kind == GH_WORKER_FRACTIONAL
+                && (share_is_over(p, began)
+                    || (gh_p_is_wanted(h)
+                        && gh_nanotime() - began >= TURN_NS)))) {
             break;
         }
     }
@@ -232,6 +245,24 @@ give_back_place(gh_heap *h, gh_worker kind)
     gh_unlock(&h->heap_lock);
 }
 
+// claim takes the P that a worker of that kind marks on, or NULL. A mutator gives
+// its P to a fractional one only where a slice ends: a goroutine that marking
+// overtakes runs on until it is preempted, and pays for itself until then. Go:
+// findRunnableGCWorker, which only the scheduler calls; retake.
+static gh_p *
+claim(worker *w, gh_worker kind)
+{
+    gh_heap *h = w->h;
+    switch (kind) {
+    case GH_WORKER_DEDICATED:
+        return gh_claim_p(h, GH_ANY_P, TURN_NS);
+    case GH_WORKER_FRACTIONAL:
+        return gh_claim_p(h, w->id, slice_now(h) == w->slice ? 0 : TURN_NS);
+    default:
+        return gh_claim_p(h, w->id, 0);
+    }
+}
+
 // mark_a_while does one thing that this worker can do in the cycle.
 static void
 mark_a_while(worker *w)
@@ -256,17 +287,16 @@ mark_a_while(worker *w)
         doze(h, MS);
         return;
     }
-    gh_p *p = kind == GH_WORKER_DEDICATED  ? gh_claim_p(h, GH_ANY_P, 10 * MS)
-              : kind == GH_WORKER_IDLE     ? gh_claim_p(h, w->id, 0)
-                                           : gh_claim_p(h, w->id, 10 * MS);
+    gh_p *p = claim(w, kind);
     if (p == NULL) {
         give_back_place(h, kind);
-        if (kind == GH_WORKER_IDLE) {
+        if (kind != GH_WORKER_DEDICATED) {
             doze(h, MS);
         }
         return;
     }
     run(p, kind);
+    w->slice = slice_now(h);
 }
 
 static void *
@@ -283,6 +313,7 @@ worker_main(void *arg)
                 gh_cond_wait(&h->conc.bg_cond, &h->lock);
             }
             gh_unlock(&h->lock);
+            w->slice = slice_now(h);
         }
     }
     return NULL;
@@ -381,7 +412,7 @@ make_threads(gh_heap *h)
     const int32_t want = h->procs < MAX_WORKERS ? h->procs : MAX_WORKERS;
     while (bg->n < want) {
         worker *w = &bg->worker[bg->n];
-        *w = (worker){.h = h, .id = bg->n};
+        *w = (worker){.h = h, .id = bg->n, .slice = slice_now(h)};
         if (!gh_thread_start(&w->thread, worker_main, w)) {
             break;
         }
