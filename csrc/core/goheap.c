@@ -114,6 +114,7 @@ options_are_valid(const gh_options *opt)
            && opt->address_space >= GH_HEAP_ARENA_BYTES
            && opt->address_space <= (uint64_t)1 << 46
            && opt->base_live < GH_MAX_ALLOC
+           && opt->base_scan <= opt->base_live
            && opt->globals_scan < GH_MAX_ALLOC
            && opt->stack_scan < GH_MAX_ALLOC
            && opt->policy.marker <= GH_MARKER_GREENTEA
@@ -175,6 +176,7 @@ start_state(gh_heap *h)
     if (n > 0) {
         h->gcc.heap_live = n;
         h->gcc.heap_marked = n;
+        h->gcc.heap_scan = h->gcc.last_heap_scan = h->opt.base_scan;
         h->gcc.heap_in_use.bytes += n;
         h->gcc.total_alloc += n;
         h->gcc.last_stack_scan = h->stack_scan;

@@ -184,6 +184,8 @@ typedef struct gh_options {
     uint64_t stack_scan;    // bytes of stacks likewise, each cycle
     uint64_t base_live;     // dead weight: bytes that count as live for ever in
                             // heap_live, heap_marked, heap_inuse, total_alloc
+    uint64_t base_scan;     // bytes of it that hold pointers: scan work of every
+                            // cycle
     uint64_t seed;          // of what Go leaves to chance: where samples fall
     bool leave_noscan;      // objects without pointers are not cleared: for replays,
                             // which never look into one. May be larger than memory

@@ -169,6 +169,12 @@ typedef enum gh_p_status {
 
 #define GH_WB_ENTRIES 512u
 
+// gh_figures is scan work that is only counted: nothing here has to be looked at
+// for it. See mgcmark.h.
+typedef struct gh_figures {
+    uint64_t globals, stacks, base;
+} gh_figures;
+
 typedef struct gh_pconc {
     _Atomic uint32_t status;  // gh_p_status
     _Atomic uint32_t turn;    // +1 whenever somebody takes it
@@ -180,6 +186,7 @@ typedef struct gh_pconc {
     int64_t fractional_ns;    // marked in this cycle by fractional workers
     gh_gcwork work;           // its grey objects
     uint64_t bytes_marked, scan_work;  // not yet in the heap's sums
+    gh_figures figures;       // likewise
     uint32_t nwb;             // the barrier's buffer: pointers to be shaded
     uintptr_t wb[GH_WB_ENTRIES];
 } gh_pconc;
@@ -249,7 +256,6 @@ typedef struct gh_virtual {
     double delay_ns;       // that the cycle goes on once nothing is left to mark
     double owed;           // scan work that the workers had time for
     double sweep_ns;       // time that the sweeper has left
-    uint64_t globals_left, stacks_left;
     int32_t dedicated, max_idle;
     gh_p *waiter;          // in debt, waiting for the background
 } gh_virtual;
@@ -400,6 +406,8 @@ struct gh_heap {
     // Mark termination is under way: a weak pointer may not be made strong.
     bool strong_from_weak_block;
     uint64_t globals_scan, stack_scan;
+    gh_figures figures_left;  // of this cycle; roots_lock
+    uint64_t base_scanned;    // in this cycle
 
     // ---- numbers
     gh_heap_stats stats;

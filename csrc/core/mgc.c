@@ -252,6 +252,7 @@ begin_cycle(gh_p *p, bool forced, gh_marking by)
     gh_cpu_pause(h, until_stood(h), h->rec.pause_ns[0]);
     h->bytes_marked = h->opt.base_live;
     h->gcc.globals_scan = h->globals_scan;
+    gh_figures_begin(h);
     gh_limiter_finish_gc(&h->limiter, (int64_t)h->clock_ns);
     return GH_OK;
 }
@@ -265,10 +266,8 @@ end_cycle(gh_p *p)
     gh_cycle *rec = &h->rec;
     const bool stopped = h->opt.mode == GH_MODE_STW;
     gh_checkmark(h);
-    if (stopped || h->by_hand) {
-        h->gcc.globals_scan_work += h->globals_scan;
-        h->gcc.stack_scan_work += h->stack_scan;
-    }
+    // Of the two others nothing is left.
+    (void)gh_figures_count(h, gh_figures_take(h, UINT64_MAX));
     if (stopped && !h->by_hand) {
         // All Ps are workers, so the time that passes is the work's share.
         const double scanned =
@@ -366,24 +365,13 @@ set_roots_marking(gh_heap *h, bool on)
     gh_unlock(&h->window->lock);
 }
 
-// begin_par readies marking by several. Globals and stacks are figures here, and
-// no work.
-static void
-begin_par(gh_p *p)
-{
-    gh_heap *h = p->heap;
-    h->gcc.globals_scan_work += h->globals_scan;
-    h->gcc.stack_scan_work += h->stack_scan;
-    gh_par_begin(p);
-}
-
 gh_status
 gh_gc_cycle(gh_p *p, bool forced)
 {
     gh_status st = begin_cycle(p, forced, GH_MARKING_STOPPED);
     if (st == GH_OK && p->heap->concurrent) {
         // No thread can be made: this one marks alone.
-        begin_par(p);
+        gh_par_begin(p);
         gh_par_end(p);
         end_cycle(p);
     } else if (st == GH_OK) {
@@ -401,7 +389,7 @@ gh_gc_begin_marking(gh_p *p, bool forced, gh_marking by)
         gh_heap *h = p->heap;
         set_roots_marking(h, true);
         if (h->concurrent) {
-            begin_par(p);
+            gh_par_begin(p);
         } else {
             gh_gc_mark_roots(h);
         }

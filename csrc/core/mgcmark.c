@@ -354,7 +354,7 @@ drain_all(gh_mark *k)
         // a pass finds nothing new; that pass counts the work anew, each object
         // once.
         uint64_t before;
-        h->gcc.heap_scan_work = 0;
+        h->gcc.heap_scan_work = h->base_scanned;
         do {
             h->work.overflowed = false;
             before = k->bytes_marked;
@@ -364,6 +364,48 @@ drain_all(gh_mark *k)
     }
     GH_ASSERT(h->work.top->below == NULL);
 }
+
+// ---- figures -------------------------------------------------------------------
+
+void
+gh_figures_begin(gh_heap *h)
+{
+    h->figures_left = (gh_figures){h->globals_scan, h->stack_scan,
+                                   h->opt.base_scan};
+    h->base_scanned = 0;
+}
+
+static uint64_t
+take_part(uint64_t *left, uint64_t *n)
+{
+    const uint64_t part = *left < *n ? *left : *n;
+    *left -= part;
+    *n -= part;
+    return part;
+}
+
+gh_figures
+gh_figures_take(gh_heap *h, uint64_t n)
+{
+    gh_figures *left = &h->figures_left;
+    gh_figures part;
+    part.globals = take_part(&left->globals, &n);
+    part.stacks = take_part(&left->stacks, &n);
+    part.base = take_part(&left->base, &n);
+    return part;
+}
+
+uint64_t
+gh_figures_count(gh_heap *h, gh_figures part)
+{
+    h->gcc.globals_scan_work += part.globals;
+    h->gcc.stack_scan_work += part.stacks;
+    h->gcc.heap_scan_work += part.base;
+    h->base_scanned += part.base;
+    return part.globals + part.stacks + part.base;
+}
+
+// ---- in pieces -----------------------------------------------------------------
 
 void
 gh_gc_drain(gh_heap *h)

@@ -50,6 +50,20 @@ bool gh_gc_is_grey(const gh_heap *h, uintptr_t from, uintptr_t limit);
 void gh_gc_walk_grey(const gh_heap *h, void (*fn)(void *arg, uintptr_t v),
                      void *arg);
 
+// Globals, stacks and the dead weight are figures: scan work that a cycle counts
+// and workers and assists pay with, as if it were done. gh_figures_begin readies
+// a cycle's, gh_figures_take takes at most n bytes of what is left, and
+// gh_figures_count adds a part to the heap's sums and returns its bytes.
+void gh_figures_begin(gh_heap *h);
+gh_figures gh_figures_take(gh_heap *h, uint64_t n);
+uint64_t gh_figures_count(gh_heap *h, gh_figures part);
+static inline bool
+gh_figures_are_left(const gh_heap *h)
+{
+    const gh_figures *f = &h->figures_left;
+    return (f->globals | f->stacks | f->base) != 0;
+}
+
 // gh_slot_ptr_mask returns the pointer bits of up to 64 words of the object at
 // slot number index, from word number word of the slot on. For verify and
 // introspection.

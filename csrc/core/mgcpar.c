@@ -155,11 +155,13 @@ gh_par_settle(gh_p *p)
     gh_heap *h = p->heap;
     gh_pconc *c = p->conc;
     const uint64_t work = c->scan_work;
+    const gh_figures figures = c->figures;
     h->bytes_marked += c->bytes_marked;
     h->gcc.heap_scan_work += work;
     c->bytes_marked = 0;
     c->scan_work = 0;
-    return work;
+    c->figures = (gh_figures){0, 0, 0};
+    return work + gh_figures_count(h, figures);
 }
 
 // ---- the heap's list ----------------------------------------------------------------------
@@ -282,13 +284,13 @@ take_full(gh_p *p)
 
 // ---- roots ------------------------------------------------------------------------------------
 
-// next_slots finds the next stretch of root slots; 0: there is none.
+// next_slots finds the next stretch of root slots, under roots_lock; 0: there is
+// none.
 static size_t
 next_slots(gh_heap *h, const gh_slot **slots)
 {
     gh_conc *c = &h->conc;
     size_t n = 0;
-    gh_lock(&h->roots_lock);
     while (c->root_block != NULL && n == 0) {
         gh_slots *b = c->root_block;
         if (c->root_slot == b->n) {
@@ -309,28 +311,49 @@ next_slots(gh_heap *h, const gh_slot **slots)
         }
         c->root_handle += (uint32_t)n;
     }
-    if (n == 0) {
-        atomic_store(&c->has_roots, false);
-    }
-    gh_unlock(&h->roots_lock);
     return n;
 }
 
+// next_figures takes a stretch's worth of what is only counted.
+static uint64_t
+next_figures(gh_p *p)
+{
+    gh_figures *f = &p->conc->figures;
+    const gh_figures part =
+        gh_figures_take(p->heap, ROOT_STRETCH * sizeof(uintptr_t));
+    f->globals += part.globals;
+    f->stacks += part.stacks;
+    f->base += part.base;
+    return part.globals + part.stacks + part.base;
+}
+
+// mark_some_roots marks what the next stretch of roots holds, or counts the next
+// of the figures, which adds to *work. False: there is none.
 static bool
-mark_some_roots(gh_p *p)
+mark_some_roots(gh_p *p, uint64_t *work)
 {
     gh_heap *h = p->heap;
     const gh_slot *slots;
     if (!atomic_load(&h->conc.has_roots)) {
         return false;
     }
-    const size_t n = next_slots(h, &slots);
-    gh_mark k = open_p(p);
-    for (size_t i = 0; i < n; i++) {
-        par_word(&k, gh_word_load(&slots[i].word), gh_mark_room(&k));
+    gh_lock(&h->roots_lock);
+    const uint64_t figures = next_figures(p);
+    const size_t n = figures == 0 ? next_slots(h, &slots) : 0;
+    const bool any = figures > 0 || n > 0;
+    if (!any) {
+        atomic_store(&h->conc.has_roots, false);
     }
-    close_p(p, &k);
-    return n > 0;
+    gh_unlock(&h->roots_lock);
+    *work += figures;
+    if (n > 0) {
+        gh_mark k = open_p(p);
+        for (size_t i = 0; i < n; i++) {
+            par_word(&k, gh_word_load(&slots[i].word), gh_mark_room(&k));
+        }
+        close_p(p, &k);
+    }
+    return any;
 }
 
 gh_status
@@ -459,8 +482,11 @@ gh_par_drain(gh_p *p, uint64_t work)
     uint64_t done = 0;
     for (;;) {
         shade_buffer(p);
-        if (queue_is_empty(p) && !take_full(p) && !mark_some_roots(p)) {
+        if (queue_is_empty(p) && !take_full(p) && !mark_some_roots(p, &done)) {
             return true;
+        }
+        if (done >= work) {
+            return false;
         }
         gh_mark k = open_p(p);
         drain_queue(&k, work - done);
@@ -524,7 +550,7 @@ gh_par_end(gh_p *p)
         do {
             atomic_store(&c->overflowed, false);
             before = h->bytes_marked;
-            h->gcc.heap_scan_work = 0;
+            h->gcc.heap_scan_work = h->base_scanned;
             rescan(p);
             (void)gh_par_settle(p);
         } while (h->bytes_marked != before || atomic_load(&c->overflowed));

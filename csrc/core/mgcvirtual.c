@@ -11,24 +11,18 @@
 #define SLICE_NS 10000.0     // at most, between two looks at who does what
 #define SWEEP_SHARE 0.1      // of a P, for sweeping while none is idle
 
-// mark_work marks for at most that many bytes of scan work, the bytes of globals
-// and stacks first, and returns how many were done: more if the last object was
+// mark_work marks for at most that many bytes of scan work, what are only figures
+// first, and returns how many were done: more if the last object was
 // large, fewer if nothing is grey any more.
 static int64_t
 mark_work(gh_heap *h, int64_t bytes)
 {
     gh_virtual *v = &h->virt;
     int64_t done = 0;
-    const uint64_t g = v->globals_left < (uint64_t)bytes ? v->globals_left
-                                                         : (uint64_t)bytes;
-    v->globals_left -= g;
-    h->gcc.globals_scan_work += g;
-    done += (int64_t)g;
-    const uint64_t rest = (uint64_t)(bytes - done);
-    const uint64_t s = v->stacks_left < rest ? v->stacks_left : rest;
-    v->stacks_left -= s;
-    h->gcc.stack_scan_work += s;
-    done += (int64_t)s;
+    if (bytes > 0) {
+        done = (int64_t)gh_figures_count(
+            h, gh_figures_take(h, (uint64_t)bytes));
+    }
     if (done < bytes) {
         const uint64_t before = h->gcc.heap_scan_work;
         v->empty = gh_gc_drain_n(h, (uint64_t)(bytes - done));
@@ -48,7 +42,7 @@ static bool
 is_over(const gh_heap *h)
 {
     const gh_virtual *v = &h->virt;
-    return v->empty && v->globals_left == 0 && v->stacks_left == 0;
+    return v->empty && !gh_figures_are_left(h);
 }
 
 // credit gives the background's work to who waits for it, or keeps it.
@@ -255,8 +249,6 @@ gh_virtual_begin(gh_p *p, bool forced, gh_marking by)
     v->owed = 0;
     v->delay_ns = h->opt.cycle_delay_ns;
     v->waiter = NULL;
-    v->globals_left = h->globals_scan;
-    v->stacks_left = h->stack_scan;
     v->dedicated = (int32_t)c->dedicated_mark_workers_needed;
     v->max_idle = (int32_t)(c->idle_mark_workers >> 32);
     v->seen_ns = h->clock_ns;

@@ -47,14 +47,7 @@ def test_as_go_on_threads(name, tmp_path):
     r = goheap("run", "--threads", os.path.join(HERE, "scripts", name + ".txt"), "-o", str(tmp_path))
     assert r.returncode == 0, r.stderr
     c = compare(os.path.join(HERE, "golden", name + ".json"), tmp_path / (name + ".json"), "core")
-    wrong = [line for line in c.stdout.splitlines() if ": want " in line]
-    if lane(name) == "concurrent":
-        # When cycles begin follows from how fast this machine allocates and marks now: their
-        # number, and what they freed so far, is no figure of a script here.
-        timed = ("NumGC", "gc.cycles", "gc_log", "frees", "free_bytes")
-        wrong = [w for w in wrong if not any(k in w for k in timed)]
-    assert not wrong, c.stdout
-    assert c.stdout.count("fields") == 1
+    assert c.returncode == 0, c.stdout
 
 
 @pytest.mark.skipif(not (os.environ.get("GOHEAP_TOOLS") and shutil.which("go")),
