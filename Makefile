@@ -24,8 +24,9 @@
 #                   threads end
 # make fuzz-traces  20,000 damaged recordings, half of them under AddressSanitizer;
 #                   three minutes
-# make bench        speed beside real Go's (benchmarks/README.md), a minute or
-#                   two; options in BENCH_ARGS
+# make bench        speed beside real Go's and other allocators'
+#                   (benchmarks/README.md), half an hour; options in BENCH_ARGS:
+#                   BENCH_ARGS="--only small,trees -n 3"
 
 PYTHON ?=
 VENV   := .venv
@@ -86,6 +87,7 @@ release: build
 
 .PHONY: bench
 bench: build
+	@$(MAKE) --no-print-directory -s $(VENV)/.demo 2>/dev/null || true
 	@$(PY) benchmarks/run.py $(BENCH_ARGS)
 
 # Checkers, and what the checked files import.

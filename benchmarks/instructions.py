@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 
-from run import build_c, build_library
+from drivers import build_c, build_library
 
 BAR = 60  # instructions for one allocation, all included
 LENGTHS = (500_000, 1_500_000)

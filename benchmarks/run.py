@@ -1,230 +1,269 @@
-"""goheap beside real Go: builds the drivers, runs both by turns, prints medians.
+"""goheap beside real Go and others: builds the drivers, runs them by turns, prints
+one table, writes figures and a picture.
 
-    python benchmarks/run.py [-n ROUNDS] [--only WORD] [--quick] [--json FILE]
+    python benchmarks/run.py [-n ROUNDS] [--only WORD,...] [--quick] [--list]
+                             [--json FILE] [--picture FILE]
 
-Needs a C compiler and make; without Go only goheap's figures are shown. What is
-measured stands in README.md here. The replay needs an importable goheap (built
-in place); without it those two rows are left out, by name.
+Needs a C compiler and make. Go, other allocators, matplotlib are used where they
+are; what is missing is said by name. What is measured stands in README.md here.
 """
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
-import shutil
+import platform
 import statistics
-import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(HERE)
-BUILD = os.path.join(HERE, "build")
-CSRC = os.path.join(ROOT, "csrc")
-TRACE = os.path.join(ROOT, "goheap/data/compile-json.gogc20.ghtrace")
-HISTORY = os.path.join(BUILD, "history.bin")
+import picture
+from drivers import (BUILD, SETTINGS, Command, Failed, answer, build)
+from rows import ROWS, Case, Figure, Row, cases
 
-CFLAGS = ["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-O2", "-Wall", "-Wextra",
-          "-Wpedantic", "-I" + os.path.join(CSRC, "core")]
-# What both sides run under. The rest of the environment stays.
-SETTINGS = {"GOMAXPROCS": "1", "GOGC": "100"}
-CLEARED = ("GODEBUG", "GOMEMLIMIT", "GOEXPERIMENT", "GOFLAGS")
+SLACK = 1.3  # of one case of a row, beyond the bar
+MEMORY = ("peak", "rss")  # rows that are taken from the other rows' runs
 
 
-@dataclass(frozen=True)
-class Workload:
-    """One row: what is run on each side, and the figure taken from its answer."""
-
-    name: str
-    unit: str
-    ours: list[str]
-    go: list[str] | None
-    figure: Callable[[dict, str], float]  # of an answer and a clock, "cpu" ...
-    more_is_better: bool = False
+def commands_of(case: Case) -> list[Command]:
+    figures = [case.ours, case.theirs, *case.beside.values()]
+    return [c for f in figures if f is not None for c in f.commands]
 
 
-def c_program(name: str) -> str:
-    return os.path.join(BUILD, "c", name)
+def wanted(case: Case, words: list[str]) -> bool:
+    return not words or any(w == case.row or w in f"{case.row}: {case.name}"
+                            for w in words)
 
 
-def go_program(name: str) -> str:
-    return os.path.join(BUILD, "go", name)
+def one_round(todo: list[Case], turn: int, broken: dict[Command, str]
+              ) -> dict[Command, dict]:
+    """Runs each command of the cases once. Every second round the sides' order is
+    the other way round."""
+    answers: dict[Command, dict] = {}
+    for case in todo:
+        order = commands_of(case)
+        for command in order if turn % 2 == 0 else reversed(order):
+            if command in answers or command in broken:
+                continue
+            try:
+                answers[command] = answer(command)
+            except (Failed, ValueError, IndexError) as e:
+                broken[command] = str(e)
+    return answers
 
 
-def workloads(quick: bool) -> list[Workload]:
-    cut = 10 if quick else 1
-    rows = []
-    for pointers, kind in ((0, "no pointers"), (1, "pointers")):
-        for size, count in ((16, 20_000_000), (64, 20_000_000),
-                            (512, 5_000_000)):
-            n = count // cut
-            args = [str(size), str(pointers), str(n)]
-            rows.append(Workload(
-                f"allocate {size} B, {kind}", "ns", [c_program("alloc"), *args],
-                [go_program("alloc"), *args],
-                lambda a, clock, n=n: a[clock + "_s"] * 1e9 / n))
-    for n, shape, what in ((1_000_000, "graph", "64 B nodes"),
-                           (5_000_000, "graph", "64 B nodes"),
-                           (1_000_000, "array", "64 B nodes, array of ten pointers to each"),
-                           (1_000_000, "list", "64 B nodes, linked list")):
-        args = [str(n // cut), "5", shape]
-        rows.append(Workload(
-            f"full mark, {n // cut:,} {what}", "ms", [c_program("mark"), *args],
-            [go_program("mark"), *args], lambda a, clock: a[clock + "_s"] * 1e3))
-    rows.append(Workload(
-        "recorded allocations and deaths", "M objects/s",
-        [c_program("history"), HISTORY], [go_program("history"), HISTORY],
-        lambda a, clock: a["objects"] / a[clock + "_s"] * 1e-6, True))
-    rows.append(Workload(
-        "goheap.replay of the recording", "M events/s",
-        [sys.executable, os.path.join(HERE, "replay_events.py"), TRACE], None,
-        lambda a, clock: a["events"] / a[clock + "_s"] * 1e-6, True))
-    return rows
+def values(figure: Figure | None, rounds: list[dict[Command, dict]],
+           broken: dict[Command, str]) -> list[float]:
+    """The figure of each round; empty if it can't be had."""
+    if figure is None or any(c in broken for c in figure.commands):
+        return []
+    return [figure.value(*(r[c] for c in figure.commands)) for r in rounds]
 
 
-def environment() -> dict[str, str]:
-    env = {k: v for k, v in os.environ.items() if k not in CLEARED}
-    # The toolchain that is there is used; nothing is fetched.
-    return env | SETTINGS | {"GOTOOLCHAIN": "local", "GOPROXY": "off"}
+def check(case: Case, answers: dict[Command, dict]) -> None:
+    """Both sides must have done the same work."""
+    if case.theirs is None or len(case.ours.commands) != 1:
+        return
+    ours, theirs = (answers.get(f.commands[0]) for f in (case.ours, case.theirs))
+    if (ours and theirs and case.against == "Go"
+            and ours.get("check") != theirs.get("check")):
+        raise Failed(f"{case.row}: {case.name}: goheap's check is "
+                     f"{ours.get('check')}, Go's {theirs.get('check')}")
 
 
-def execute(command: list[str]) -> str:
-    r = subprocess.run(command, env=environment(), text=True, cwd=HERE,
-                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    if r.returncode != 0:
-        sys.exit(f"{' '.join(command)}\n{r.stdout}{r.stderr}".rstrip())
-    return r.stdout
-
-
-def build_library() -> str:
-    """Builds libgoheap.a as the release does; returns its path."""
-    execute(["make", "-s", "-C", CSRC, "libgoheap.a"])
-    return os.path.join(CSRC, "libgoheap.a")
-
-
-def build_c(name: str, library: str) -> str:
-    os.makedirs(os.path.join(BUILD, "c"), exist_ok=True)
-    cc = os.environ.get("CC", "cc")
-    execute([*cc.split(), *CFLAGS, "-o", c_program(name),
-             os.path.join(HERE, "c", name + ".c"), library, "-lm", "-pthread"])
-    return c_program(name)
-
-
-def build_go(name: str) -> None:
-    os.makedirs(os.path.join(BUILD, "go"), exist_ok=True)
-    execute(["go", "build", "-o", go_program(name),
-             os.path.join(HERE, "go", name + ".go")])
-
-
-def can_replay() -> bool:
-    r = subprocess.run([sys.executable, "-c", "import goheap"], cwd=ROOT,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return r.returncode == 0
-
-
-def pin() -> None:
-    """Keeps this process and what it starts on one core, where that exists."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-
-
-def figure(value: float) -> str:
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def summary(row: Workload, ours: list[dict], go: list[dict]) -> dict:
-    """Medians on both clocks. The ratio is the median of the rounds' ratios of
-    times, so less than 1 always means that goheap is quicker."""
-    out: dict = {"name": row.name, "unit": row.unit}
-    for clock in ("cpu", "wall"):
-        a = [row.figure(x, clock) for x in ours]
-        b = [row.figure(x, clock) for x in go]
-        out[clock] = {"ours": statistics.median(a), "ours_all": a}
-        if b:
-            ratios = [y / x if row.more_is_better else x / y
-                      for x, y in zip(a, b)]
-            out[clock] |= {"go": statistics.median(b), "go_all": b,
-                           "ratio": statistics.median(ratios)}
-    for name, answers in (("ours", ours), ("go", go)):
-        gcs = [x["gcs"] for x in answers if "gcs" in x]
-        if gcs:
-            out[name + "_gcs"] = statistics.median(gcs)
+def memory_cases(todo: list[Case], rounds: list[dict[Command, dict]]) -> list[Case]:
+    """The rows of memory, from the same runs."""
+    out = []
+    for key in MEMORY:
+        for case in todo:
+            if not case.memory or case.against != "Go" or case.theirs is None:
+                continue
+            pair = case.ours.commands[0], case.theirs.commands[0]
+            if all(r.get(c, {}).get(key) for r in rounds for c in pair):
+                ours, theirs = (Figure((c,), lambda a, key=key: a[key] / 2**20)
+                                for c in pair)
+                out.append(Case(key, f"{case.row}: {case.name}", "MiB", ours, theirs))
     return out
 
 
-def print_table(results: list[dict]) -> None:
-    print(f"| {'CPU time':33} | unit        |  goheap | real Go | time ours/Go |")
-    print(f"|{'-' * 35}|-------------|--------:|--------:|-------------:|")
-    for r in results:
-        c = r["cpu"]
-        go = figure(c["go"]) if "go" in c else "–"
-        ratio = f"{c['ratio']:.2f}" if "ratio" in c else "–"
-        print(f"| {r['name']:33} | {r['unit']:11} | {figure(c['ours']):>7} | "
-              f"{go:>7} | {ratio:>12} |")
+def summary(case: Case, rounds: list[dict[Command, dict]],
+            broken: dict[Command, str]) -> dict | None:
+    """Medians, and the median and spread of the rounds' own ratios."""
+    ours = values(case.ours, rounds, broken)
+    theirs = values(case.theirs, rounds, broken)
+    if not ours:
+        return None
+    out = {"row": case.row, "name": case.name, "unit": case.unit,
+           "against": case.against, "ours": statistics.median(ours),
+           "ours_all": ours,
+           "commands": sorted({str(c) for c in commands_of(case)})}
+    if theirs:
+        ratios = [x / y for x, y in zip(ours, theirs)]
+        out |= {"theirs": statistics.median(theirs), "theirs_all": theirs,
+                "ratio": statistics.median(ratios), "ratios": ratios}
+    out["beside"] = {name: statistics.median(v) for name, f in case.beside.items()
+                     if (v := values(f, rounds, broken))}
+    return out
+
+
+def verdict(row: Row, of_row: list[dict]) -> dict:
+    """Whether the row's bar is met: its geometric mean, and each case."""
+    ratios = [r["ratio"] for r in of_row if "ratio" in r]
+    out = {"row": row.name, "title": row.title, "at_most": row.at_most,
+           "at_least": row.at_least}
+    if not ratios:
+        return out
+    out["mean"] = statistics.geometric_mean(ratios)
+    out["worst"] = max(ratios) if row.at_most is not None else min(ratios)
+    if row.at_most is not None or row.at_least is not None:
+        met = True
+        if row.at_most is not None:
+            met = out["mean"] <= row.at_most and max(ratios) <= SLACK * row.at_most
+        if row.at_least is not None:
+            met = (met and out["mean"] >= row.at_least
+                   and min(ratios) >= row.at_least / SLACK)
+        out["met"] = met
+    return out
+
+
+# ---- telling -----------------------------------------------------------------
+
+def figure(value: float) -> str:
+    if value == 0:
+        return "0"
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{digits}f}"
+
+
+def bar_text(v: dict) -> str:
+    if v["at_most"] is None and v["at_least"] is None:
+        return ""
+    if v["at_most"] is None:
+        bar = f"at least {v['at_least']:g}"
+    elif v["at_least"] is None:
+        bar = f"at most {v['at_most']:g}"
+    else:
+        bar = f"{v['at_least']:g} to {v['at_most']:g}"
+    return bar + (": " + ("met" if v["met"] else "MISSED") if "met" in v else "")
+
+
+def extremes(of_row: list[dict]) -> list[dict]:
+    """The cases with the smallest and the largest ratio."""
+    by_ratio = sorted(of_row, key=lambda r: r["ratio"])
+    return [by_ratio[0], by_ratio[-1]] if len(by_ratio) > 1 else by_ratio
+
+
+def table(results: list[dict], verdicts: list[dict]) -> str:
+    lines = [f"| {'work':43} | unit      |   goheap |   beside | what       |"
+             f" ratio | spread      | bar |",
+             f"|{'-' * 45}|-----------|---------:|---------:|------------|"
+             f"------:|-------------|-----|"]
+    for v in verdicts:
+        of_row = [r for r in results if r["row"] == v["row"]]
+        mean = f"{v['mean']:.2f}" if "mean" in v else ""
+        lines.append(f"| **{v['title'] + '**':41} |           |          |          |"
+                     f"            | {mean:>5} |             | {bar_text(v)} |")
+        if v["row"] in MEMORY:
+            of_row = extremes(of_row)  # the figures' file has all of them
+        for r in of_row:
+            ratio = spread = theirs = ""
+            if "ratio" in r:
+                theirs = figure(r["theirs"])
+                ratio = f"{r['ratio']:.2f}"
+                spread = f"{min(r['ratios']):.2f}–{max(r['ratios']):.2f}"
+            others = ", ".join(f"{k} {figure(x)}" for k, x in r["beside"].items())
+            lines.append(f"| {r['name']:43} | {r['unit']:9} | "
+                         f"{figure(r['ours']):>8} | {theirs:>8} | "
+                         f"{r['against'] if theirs else '':10} | {ratio:>5} | "
+                         f"{spread:11} | {others} |")
+    return "\n".join(lines)
+
+
+def machine() -> dict:
+    model = ""
+    try:
+        with open("/proc/cpuinfo") as f:
+            model = next((x.split(":", 1)[1].strip() for x in f
+                          if x.startswith("model name")), "")
+    except OSError:
+        pass
+    return {"system": platform.system(), "machine": platform.machine(),
+            "cpu": model, "cores": os.cpu_count(),
+            "python": platform.python_version()}
+
+
+def arguments() -> argparse.Namespace:
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("-n", "--rounds", type=int, default=5)
+    p.add_argument("--only", metavar="WORD,...", default="",
+                   help="rows of that name, and cases whose name has it")
+    p.add_argument("--quick", action="store_true",
+                   help="a tenth of the work: to see that everything runs")
+    p.add_argument("--list", action="store_true", help="say what there is, and end")
+    p.add_argument("--json", metavar="FILE",
+                   default=os.path.join(BUILD, "bench.json"))
+    p.add_argument("--picture", metavar="FILE",
+                   default=os.path.join(BUILD, "bench.png"))
+    args = p.parse_args()
+    if args.rounds < 1:
+        p.error(f"--rounds: {args.rounds} is less than 1")
+    return args
 
 
 def main() -> int:
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("-n", "--rounds", type=int, default=5)
-    p.add_argument("--only", metavar="WORD", default="",
-                   help="only rows whose name contains WORD")
-    p.add_argument("--quick", action="store_true",
-                   help="a tenth of the work: to see that everything runs")
-    p.add_argument("--json", metavar="FILE",
-                   help="write all figures there (-: to standard output)")
-    args = p.parse_args()
-    if args.rounds < 1:
-        p.error("at least one round")
-
-    rows = [w for w in workloads(args.quick) if args.only in w.name]
-    skipped = []
-    library = build_library()
-    for name in ("alloc", "mark", "history"):
-        build_c(name, library)
-    have_go = shutil.which("go") is not None
-    if have_go:
-        for name in ("alloc", "mark", "history"):
-            build_go(name)
-    else:
-        skipped.append("real Go's figures (no go)")
-    if not can_replay():
-        skipped.append("replay and recorded allocations (goheap is not built: "
-                       "run `make build`)")
-        rows = [w for w in rows if "recorded" not in w.name
-                and "replay" not in w.name]
-    elif any(HISTORY in w.ours for w in rows):
-        execute([sys.executable, os.path.join(HERE, "history.py"), TRACE,
-                 HISTORY])
-    if not rows:
-        p.error("no row is left")
-
-    pin()
-    answers: dict[str, tuple[list[dict], list[dict]]] = {
-        w.name: ([], []) for w in rows}
-    for n in range(args.rounds):
-        print(f"round {n + 1} of {args.rounds}", file=sys.stderr)
-        for w in rows:
-            ours, go = answers[w.name]
-            ours.append(json.loads(execute(w.ours)))
-            if have_go and w.go is not None:
-                go.append(json.loads(execute(w.go)))
-    results = [summary(w, *answers[w.name]) for w in rows]
-
-    if args.json != "-":
-        print_table(results)
+    args = arguments()
+    words = [w for w in args.only.split(",") if w]
+    todo = [c for c in cases(args.quick) if wanted(c, words)]
+    only_memory = bool(words) and all(w in MEMORY for w in words)
+    if only_memory:
+        todo = cases(args.quick)
+    if args.list:
+        for c in todo:
+            print(f"{c.row}: {c.name}")
+        return 0
+    if not todo:
+        print(f"no row is left of --only {args.only}; --list says what there is",
+              file=sys.stderr)
+        return 2
+    os.makedirs(BUILD, exist_ok=True)
+    try:
+        broken = build({c for case in todo for c in commands_of(case)})
+    except Failed as e:
+        sys.exit(str(e))
+    skipped = sorted(set(broken.values()))
     for s in skipped:
         print("skipped:", s, file=sys.stderr)
-    if args.json:
-        text = json.dumps({"rounds": args.rounds, "quick": args.quick,
-                           "settings": SETTINGS, "skipped": skipped,
-                           "results": results}, indent=1)
-        if args.json == "-":
-            print(text)
-        else:
-            with open(args.json, "w") as f:
-                f.write(text + "\n")
-    return 0
+
+    rounds = []
+    missing = set(broken)
+    for n in range(args.rounds):
+        print(f"round {n + 1} of {args.rounds}", file=sys.stderr)
+        rounds.append(one_round(todo, n, broken))
+        try:
+            for case in todo:
+                check(case, rounds[-1])
+        except Failed as e:
+            sys.exit(str(e))
+    failures = {str(c): why for c, why in broken.items() if c not in missing}
+    for c, why in failures.items():
+        print(f"failed: {c}: {why}", file=sys.stderr)
+
+    every = todo + memory_cases(todo, rounds)
+    if only_memory:
+        every = [c for c in every if c.row in words]
+    results = [r for c in every if (r := summary(c, rounds, broken)) is not None]
+    shown = {r["row"] for r in results}
+    verdicts = [verdict(row, [r for r in results if r["row"] == row.name])
+                for row in ROWS if row.name in shown]
+    print(table(results, verdicts))
+    with open(args.json, "w") as f:
+        json.dump({"rounds": args.rounds, "quick": args.quick, "settings": SETTINGS,
+                   "machine": machine(), "skipped": skipped, "failed": failures,
+                   "rows": verdicts, "results": results}, f, indent=1)
+        f.write("\n")
+    print(f"figures: {args.json}", file=sys.stderr)
+    print(picture.draw(verdicts, results, args.picture), file=sys.stderr)
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 // alloc.c: the price of an allocation that is garbage at once.
 //
-//   alloc SIZE PTRS N [notypes]
+//   alloc SIZE PTRS N [THREADS]
 //
 // Makes N objects of SIZE bytes, each in place of the one before, as Go's own
 // allocation benchmarks do: the heap holds one object and collects whenever
-// 4 MiB have been used. PTRS 0: no pointers, through the inlined fast path; 1:
-// every word is a pointer, through gh_new. Sizes are constants of the loops, as
-// types are in Go's.
+// 4 MiB have been used. PTRS 0: no pointers; 1: every word is a pointer. Sizes are
+// constants of the loops, as types are in Go's. Two THREADS each make N of them at
+// once, in a heap that collects beside them (GH_MODE_CONCURRENT); so does one, if
+// it is said.
+
+#include <pthread.h>
 
 #include "bench.h"
 #include "goheap_inline.h"
@@ -21,54 +24,145 @@ typedef void loop(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n);
         for (uint64_t i = 0; i < n; i++) {                                   \
             bench_check(gh_alloc_inline(m, slot, size), "gh_alloc_inline");  \
         }                                                                    \
+    }                                                                        \
+    static __attribute__((noinline)) void                                    \
+    pointers_##size(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)  \
+    {                                                                        \
+        for (uint64_t i = 0; i < n; i++) {                                   \
+            bench_check(gh_new(m, slot, t, 1), "gh_new");                    \
+        }                                                                    \
     }
 
-LOOPS(16)
-LOOPS(64)
-LOOPS(512)
+#define SIZES(X)                                                             \
+    X(8) X(16) X(24) X(32) X(48) X(64) X(96) X(128) X(256) X(512) X(1024)    \
+    X(2048) X(4096) X(8192) X(16384) X(32768) X(65536) X(131072) X(262144)   \
+    X(524288) X(1048576)
 
-static __attribute__((noinline)) void
-pointers(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
+SIZES(LOOPS)
+
+#define ENTRY(size) {size, {noscan_##size, pointers_##size}},
+
+static const struct {
+    uint64_t size;
+    loop *run[2];
+} loops[] = {SIZES(ENTRY)};
+
+// Looks at the heap's size while a thread works; go/alloc.go has as many.
+enum { LOOKS = 32 };
+
+typedef struct job {
+    gh_heap *h;
+    loop *run;
+    const gh_type *t;
+    uint64_t n;
+    int32_t p;
+    pthread_barrier_t *bar;
+    bench_run *r;  // of the first thread, else NULL
+} job;
+
+static void
+work(job *j, gh_mut *m, gh_slot *slot, uint64_t n)
 {
-    for (uint64_t i = 0; i < n; i++) {
-        bench_check(gh_new(m, slot, t, 1), "gh_new");
+    for (uint64_t i = 0; i < LOOKS; i++) {
+        j->run(m, slot, j->t, n * (i + 1) / LOOKS - n * i / LOOKS);
+        if (j->r != NULL) {
+            bench_look(j->r, j->h);
+        }
     }
+}
+
+static void *
+thread(void *arg)
+{
+    job *j = arg;
+    gh_mut *m;
+    gh_slots *slots;
+    bench_check(gh_slots_new(j->h, 1, &slots), "gh_slots_new");
+    bench_check(gh_enter(j->h, j->p, &m), "gh_enter");
+    j->run(m, gh_slots_at(slots, 0), j->t, j->n / 10 + 1);
+    gh_leave(m);
+    pthread_barrier_wait(j->bar);
+    bench_check(gh_enter(j->h, j->p, &m), "gh_enter");
+    work(j, m, gh_slots_at(slots, 0), j->n);
+    gh_leave(m);
+    gh_slots_free(slots);
+    return NULL;
+}
+
+// threads_work runs the job on n threads and tells what it took.
+static bench_time
+threads_work(const job *j, unsigned n, bench_run *r)
+{
+    pthread_barrier_t bar;
+    pthread_barrier_init(&bar, NULL, n + 1);
+    job of[2];
+    pthread_t id[2];
+    for (unsigned i = 0; i < n; i++) {
+        of[i] = *j;
+        of[i].p = (int32_t)i;
+        of[i].bar = &bar;
+        of[i].r = i == 0 ? r : NULL;
+        pthread_create(&id[i], NULL, thread, &of[i]);
+    }
+    pthread_barrier_wait(&bar);
+    *r = bench_begin(j->h);
+    for (unsigned i = 0; i < n; i++) {
+        pthread_join(id[i], NULL);
+    }
+    return bench_since(r->t0);
 }
 
 int
 main(int argc, char **argv)
 {
     if (argc < 4) {
-        fprintf(stderr, "usage: alloc SIZE PTRS N [notypes]\n");
+        fprintf(stderr, "usage: alloc SIZE PTRS N [THREADS]\n");
         return 2;
     }
     const uint64_t size = strtoull(argv[1], NULL, 10);
     const bool ptrs = argv[2][0] == '1';
-    const uint64_t n = strtoull(argv[3], NULL, 10);
-    loop *run = ptrs          ? pointers
-                : size == 16  ? noscan_16
-                : size == 64  ? noscan_64
-                : size == 512 ? noscan_512
-                              : NULL;
-    if (run == NULL || (ptrs && (size > 512 || size % 8 != 0))) {
+    const unsigned threads = argc > 4 ? (unsigned)atoi(argv[4]) : 0;
+    job j = {.n = strtoull(argv[3], NULL, 10)};
+    for (size_t i = 0; i < sizeof(loops) / sizeof(loops[0]); i++) {
+        if (loops[i].size == size) {
+            j.run = loops[i].run[ptrs];
+        }
+    }
+    if (j.run == NULL || threads > 2) {
         fprintf(stderr, "alloc: no loop for %s bytes\n", argv[1]);
         return 2;
     }
-    gh_mut *m = bench_heap(100, argc < 5 || strcmp(argv[4], "notypes") != 0);
-    gh_heap *h = gh_mut_heap(m);
-    const gh_type *t = ptrs ? bench_type(m, size, (unsigned)(size / 8)) : NULL;
-    gh_slots *slots;
-    bench_check(gh_slots_new(h, 1, &slots), "gh_slots_new");
-    gh_slot *slot = gh_slots_at(slots, 0);
+    gh_options opt;
+    gh_options_init(&opt);
+    if (threads != 0) {
+        opt.mode = GH_MODE_CONCURRENT;
+        opt.procs = 2;
+    }
+    gh_mut *m = bench_open(&opt);
+    j.h = gh_mut_heap(m);
+    j.t = bench_row_type(m, size);
 
-    run(m, slot, t, n / 10 + 1);
-    const uint64_t cycles = gh_cycles(h);
-    const bench_time t0 = bench_now();
-    run(m, slot, t, n);
-    const bench_time d = bench_since(t0);
-    printf("{\"cpu_s\": %.6f, \"wall_s\": %.6f, \"gcs\": %llu}\n", d.cpu, d.wall,
-           (unsigned long long)(gh_cycles(h) - cycles));
-    gh_slots_free(slots);
+    bench_run r = {0};
+    bench_time d;
+    gh_memstats before, after;
+    gh_read_mem_stats(m, &before);
+    if (threads != 0) {
+        gh_leave(m);
+        d = threads_work(&j, threads, &r);
+        bench_check(gh_enter(j.h, GH_ANY_P, &m), "gh_enter");
+    } else {
+        gh_slots *slots;
+        bench_check(gh_slots_new(j.h, 1, &slots), "gh_slots_new");
+        j.run(m, gh_slots_at(slots, 0), j.t, j.n / 10 + 1);
+        r = bench_begin(j.h);
+        j.r = &r;
+        work(&j, m, gh_slots_at(slots, 0), j.n);
+        d = bench_since(r.t0);
+        gh_slots_free(slots);
+    }
+    gh_read_mem_stats(m, &after);
+    const uint64_t warm = (j.n / 10 + 1) * (threads == 0 ? 1 : threads);
+    bench_answer(&r, d, j.h, after.mallocs - before.mallocs - warm);
     bench_close(m);
     return 0;
 }

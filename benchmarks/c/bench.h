@@ -1,6 +1,7 @@
-// bench.h: what the benchmark drivers share: clocks, one way to die, a heap.
+// bench.h: what the benchmark drivers share: clocks, one way to die, a heap, and
+// the answer of a run.
 //
-// Client of goheap.h.
+// Client of goheap.h. go/bench.go says the same for the other side.
 
 #ifndef BENCH_H
 #define BENCH_H
@@ -48,8 +49,19 @@ bench_check(gh_status st, const char *what)
     }
 }
 
-// bench_heap makes a heap with default options and enters it. types: keep type
-// and length of every object aside, which is the default and which Go doesn't.
+// bench_open makes a heap and enters it.
+static inline gh_mut *
+bench_open(const gh_options *opt)
+{
+    gh_heap *h;
+    gh_mut *m;
+    bench_check(gh_heap_new(opt, &h), "gh_heap_new");
+    bench_check(gh_enter(h, GH_ANY_P, &m), "gh_enter");
+    return m;
+}
+
+// bench_heap is bench_open with default options. types: keep type and length of
+// every object aside, which is the default and which Go doesn't.
 static inline gh_mut *
 bench_heap(int32_t gogc, bool types)
 {
@@ -57,11 +69,7 @@ bench_heap(int32_t gogc, bool types)
     gh_options_init(&opt);
     opt.gogc = gogc;
     opt.track_types = types;
-    gh_heap *h;
-    gh_mut *m;
-    bench_check(gh_heap_new(&opt, &h), "gh_heap_new");
-    bench_check(gh_enter(h, GH_ANY_P, &m), "gh_enter");
-    return m;
+    return bench_open(&opt);
 }
 
 static inline void
@@ -88,6 +96,91 @@ bench_type(gh_mut *m, uint64_t size, unsigned nptrs)
     const gh_type *t;
     bench_check(gh_type_new(m, &desc, &t), "gh_type_new");
     return t;
+}
+
+// bench_row_type is a type of size bytes, every word a pointer.
+static inline const gh_type *
+bench_row_type(gh_mut *m, uint64_t size)
+{
+    const size_t words = (size / 8 + 63) / 64;
+    uint64_t *mask = malloc(words * sizeof(*mask));
+    if (mask == NULL) {
+        bench_check(GH_ERR_NOMEM, "bench_row_type");
+    }
+    memset(mask, 0xff, words * sizeof(*mask));
+    if (size / 8 % 64 != 0) {
+        mask[words - 1] = ((uint64_t)1 << size / 8 % 64) - 1;
+    }
+    const gh_type_desc desc = {
+        .name = "row", .size = size, .align = 8, .ptrdata = size, .mask = mask};
+    const gh_type *t;
+    bench_check(gh_type_new(m, &desc, &t), "gh_type_new");
+    free(mask);
+    return t;
+}
+
+// bench_run is a measured stretch of work on a heap.
+typedef struct bench_run {
+    bench_time t0;
+    uint64_t cycles;
+    uint64_t peak;  // of HeapInuse + HeapIdle - HeapReleased
+} bench_run;
+
+// bench_look notes how much memory of the OS the heap has at this moment. Every
+// driver looks as often, and at the same places, as its counterpart.
+static inline void
+bench_look(bench_run *r, const gh_heap *h)
+{
+    gh_memstats ms;
+    gh_stats_peek(h, &ms);
+    const uint64_t now = ms.heap_inuse + ms.heap_idle - ms.heap_released;
+    if (now > r->peak) {
+        r->peak = now;
+    }
+}
+
+static inline bench_run
+bench_begin(const gh_heap *h)
+{
+    return (bench_run){bench_now(), gh_cycles(h), 0};
+}
+
+// bench_rss is the most memory that the process ever had, in bytes.
+static inline uint64_t
+bench_rss(void)
+{
+    char line[128];
+    uint64_t kb = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        if (strncmp(line, "VmHWM:", 6) == 0) {
+            kb = strtoull(line + 6, NULL, 10);
+        }
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+    return kb * 1024;
+}
+
+// bench_answer_more prints what a run took, and more: "" or further figures, each
+// with a comma before it. check is what the work came to: both sides must say the
+// same.
+static inline void
+bench_answer_more(const bench_run *r, bench_time d, const gh_heap *h,
+                  uint64_t check, const char *more)
+{
+    printf("{\"cpu_s\": %.6f, \"wall_s\": %.6f, \"gcs\": %llu, "
+           "\"peak\": %llu, \"rss\": %llu, \"check\": %llu%s}\n",
+           d.cpu, d.wall, (unsigned long long)(gh_cycles(h) - r->cycles),
+           (unsigned long long)r->peak, (unsigned long long)bench_rss(),
+           (unsigned long long)check, more);
+}
+
+static inline void
+bench_answer(const bench_run *r, bench_time d, const gh_heap *h, uint64_t check)
+{
+    bench_answer_more(r, d, h, check, "");
 }
 
 static inline uint64_t

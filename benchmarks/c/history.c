@@ -74,8 +74,8 @@ main(int argc, char **argv)
     }
     const bench_time d = bench_since(t0);
     printf("{\"cpu_s\": %.6f, \"wall_s\": %.6f, \"objects\": %u, "
-           "\"gcs\": %llu}\n", d.cpu, d.wall, words[1],
-           (unsigned long long)(gh_cycles(h) - cycles));
+           "\"gcs\": %llu, \"check\": %u}\n", d.cpu, d.wall, words[1],
+           (unsigned long long)(gh_cycles(h) - cycles), words[1]);
     gh_slots_free(slots);
     bench_close(m);
     free(words);

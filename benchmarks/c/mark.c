@@ -109,7 +109,8 @@ main(int argc, char **argv)
                 (unsigned long long)n + array);
         return 1;
     }
-    printf("{\"cpu_s\": %.6f, \"wall_s\": %.6f}\n", best.cpu, best.wall);
+    printf("{\"cpu_s\": %.6f, \"wall_s\": %.6f, \"check\": %llu}\n", best.cpu,
+           best.wall, (unsigned long long)n);
     gh_slots_free(root);
     bench_close(m);
     return 0;

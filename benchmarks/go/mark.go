@@ -9,9 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
-	"syscall"
 	"time"
-	"unsafe"
 )
 
 type node struct {
@@ -21,15 +19,6 @@ type node struct {
 
 var root *node
 var row []*node
-
-func random(state *uint64) uint64 {
-	x := *state
-	x ^= x << 13
-	x ^= x >> 7
-	x ^= x << 17
-	*state = x
-	return x
-}
 
 func permutation(n int) []uint32 {
 	p := make([]uint32, n)
@@ -82,15 +71,6 @@ func build(n int, shape string) {
 	}
 }
 
-const clockProcessCPU = 2
-
-func cpu() float64 {
-	var ts syscall.Timespec
-	syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, clockProcessCPU,
-		uintptr(unsafe.Pointer(&ts)), 0)
-	return float64(ts.Nano()) * 1e-9
-}
-
 func main() {
 	if len(os.Args) < 3 {
 		fmt.Fprintln(os.Stderr, "usage: mark N REPS [list | array]")
@@ -121,5 +101,5 @@ func main() {
 			ms.HeapObjects, n)
 		os.Exit(1)
 	}
-	fmt.Printf("{\"cpu_s\": %.6f, \"wall_s\": %.6f}\n", best, wall)
+	fmt.Printf("{\"cpu_s\": %.6f, \"wall_s\": %.6f, \"check\": %d}\n", best, wall, n)
 }

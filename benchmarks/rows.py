@@ -1,0 +1,235 @@
+"""The table of rows: what is measured, against what, and the bar.
+
+To add a workload: write c/NAME.c and go/NAME.go (or NAME.py), each of which does
+its work and says as its last line what it took,
+
+    {"cpu_s": 1.5, "wall_s": 1.5, "check": 1000, ...}
+
+(bench_answer in c/bench.h, answer in go/bench.go), and add cases to CASES below.
+A run fails if the two sides' "check" differ. With "peak" and "rss" in the answers
+the case is in the rows of memory too.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from drivers import HISTORY, TRACE, Command
+
+Answer = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is asked of a group of cases: of the geometric mean of their ratios;
+    none of them may be past 1.3 times the bar."""
+
+    name: str
+    title: str
+    at_most: float | None = None
+    at_least: float | None = None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure from the answers of some runs."""
+
+    commands: tuple[Command, ...]
+    value: Callable[..., float]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line: ours beside theirs, and the ratio of the two."""
+
+    row: str
+    name: str
+    unit: str
+    ours: Figure
+    theirs: Figure | None
+    against: str = "Go"
+    beside: dict[str, Figure] = field(default_factory=dict)  # for the reader
+    memory: bool = True  # its answers' peak and rss count too
+
+
+def goheap(name: str, *args: object, cores: int = 1) -> Command:
+    return Command("goheap", name, tuple(map(str, args)), cores)
+
+
+def go(name: str, *args: object, cores: int = 1, **env: str) -> Command:
+    return Command("go", name, tuple(map(str, args)), cores, tuple(env.items()))
+
+
+def python(name: str, *args: object) -> Command:
+    return Command("python", name, tuple(map(str, args)))
+
+
+def peer(side: str, name: str, *args: object) -> Command:
+    return Command(side, name, tuple(map(str, args)))
+
+
+def of(command: Command, key: str, scale: float = 1.0) -> Figure:
+    """Field key of a run's answer, times scale."""
+    return Figure((command,), lambda a: a[key] * scale)
+
+
+def over(a: Command, b: Command, key: str, scale: float = 1.0) -> Figure:
+    """How much more a's answer is than b's."""
+    return Figure((a, b), lambda x, y: x[key] / y[key] * scale)
+
+
+ROWS = [
+    Row("small", "allocate and drop, 8 to 64 B", at_most=0.35),
+    Row("middle", "allocate and drop, 96 B to 8 KiB", at_most=0.40),
+    Row("upper", "allocate and drop, 16 and 32 KiB", at_most=0.55),
+    Row("large", "allocate and drop, 64 KiB to 1 MiB", at_most=0.65),
+    Row("ring", "beside mimalloc, freed 256 allocations later", at_most=1.2),
+    Row("trees", "binary trees", at_most=0.45),
+    Row("gcbench", "GCBench", at_most=0.45),
+    Row("mark", "full mark, world stopped, random graph", at_most=0.25),
+    Row("array", "full mark, array of pointers", at_most=0.50),
+    Row("list", "full mark, linked list", at_most=0.85),
+    Row("half", "sweep and refill of a half-dead heap", at_most=0.50),
+    Row("limit", "GOMEMLIMIT=300 MiB, 200 MiB live", at_most=0.50),
+    Row("two-cpu", "two threads against one, CPU for each allocation", at_most=1.1),
+    Row("two-wall", "two threads against one, speed-up", at_least=1.8),
+    Row("growth", "mark time an object, growth from 1e6 to 2e7 beside Go's",
+        at_most=1.15),
+    Row("history", "recorded allocations and deaths"),
+    Row("replay", "replay of the recording"),
+    Row("peak", "peak of HeapInuse + HeapIdle - HeapReleased", at_most=1.05,
+        at_least=0.95),
+    Row("rss", "resident memory of the process", at_most=1.05),
+]
+
+
+def allocations(cut: int) -> list[Case]:
+    cases = []
+    for size in (8, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024, 2048, 4096, 8192,
+                 16384, 32768, 65536, 262144, 1048576):
+        row = ("small" if size <= 64 else "middle" if size <= 8192
+               else "upper" if size <= 32768 else "large")
+        n = min(10_000_000, 3_000_000_000 // size // 4) // cut
+        for pointers, kind in ((0, "no pointers"), (1, "pointers")):
+            cases.append(Case(
+                row, f"{size_name(size)}, {kind}", "ns",
+                of(goheap("alloc", size, pointers, n), "cpu_s", 1e9 / n),
+                of(go("alloc", size, pointers, n), "cpu_s", 1e9 / n)))
+    return cases
+
+
+def size_name(size: int) -> str:
+    for unit, name in ((1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size >= 16 * 1024 and size % unit == 0:
+            return f"{size // unit} {name}"
+    return f"{size} B"
+
+
+def rings(cut: int) -> list[Case]:
+    n = 10_000_000 // cut
+    return [
+        Case("ring", f"{size} B", "ns",
+             of(goheap("ring", size, n), "cpu_s", 1e9 / n),
+             of(peer("mimalloc", "ring", size, n), "cpu_s", 1e9 / n), "mimalloc",
+             {"Go": of(go("ring", size, n), "cpu_s", 1e9 / n),
+              "jemalloc": of(peer("jemalloc", "ring", size, n), "cpu_s", 1e9 / n),
+              "libc": of(peer("libc", "ring", size, n), "cpu_s", 1e9 / n)},
+             memory=False)
+        for size in (16, 32, 48, 64)]
+
+
+def programs(cut: int) -> list[Case]:
+    cases = []
+    for depth in (16, 18) if cut == 1 else (12, 14):
+        for threads in (1, 2):
+            cases.append(Case(
+                "trees", f"depth {depth}, {threads} thread{'s' * (threads - 1)}", "s",
+                of(goheap("trees", depth, threads, cores=threads), "cpu_s"),
+                of(go("trees", depth, threads, cores=threads), "cpu_s"),
+                beside={"mimalloc": of(peer("mimalloc", "trees", depth), "cpu_s"),
+                        "libgc": of(peer("libgc", "trees", depth), "cpu_s")}
+                if threads == 1 else {}))
+    cases.append(Case(
+        "gcbench", "GCBench", "s", of(goheap("gcbench"), "cpu_s"),
+        of(go("gcbench"), "cpu_s"),
+        beside={"mimalloc": of(peer("mimalloc", "gcbench"), "cpu_s"),
+                "libgc": of(peer("libgc", "gcbench"), "cpu_s")}))
+    n = 4_000_000 // cut
+    refill = goheap("half", n), go("half", n)
+    for name, value in (
+            ("refill", lambda a: a["cpu_s"] / a["check"] * 1e9),
+            ("collection, sweep and refill",
+             lambda a: (a["cpu_s"] + a["half_s"]) / a["check"] * 1e9)):
+        cases.append(Case("half", f"{name}, {n / 1e6:g}e6 x 64 B", "ns/object",
+                          Figure((refill[0],), value), Figure((refill[1],), value),
+                          memory=name == "refill"))
+    times = 10 if cut == 1 else 1
+    cases.append(Case(
+        "limit", f"churn x {times}", "s",
+        of(goheap("churn", 200, times, 300), "cpu_s"),
+        of(go("churn", 200, times, 300), "cpu_s")))
+    return cases
+
+
+def marks(cut: int) -> list[Case]:
+    cases = []
+    for row, n, shape, what in (
+            ("mark", 1_000_000, "graph", "64 B"), ("mark", 5_000_000, "graph", "64 B"),
+            ("mark", 20_000_000, "graph", "64 B"),
+            ("array", 1_000_000, "array", "64 B, ten pointers to each"),
+            ("list", 1_000_000, "list", "64 B")):
+        n //= cut
+        reps = 5 if n <= 5_000_000 else 2
+        cases.append(Case(
+            row, f"{n / 1e6:g}e6 x {what}", "ms",
+            of(goheap("mark", n, reps, shape), "cpu_s", 1e3),
+            of(go("mark", n, reps, shape), "cpu_s", 1e3)))
+    few, many = 1_000_000 // cut, 20_000_000 // cut
+    cases.append(Case(
+        "growth", f"{few / 1e6:g}e6 to {many / 1e6:g}e6", "x",
+        over(goheap("mark", many, 2, "graph"), goheap("mark", few, 5, "graph"),
+             "cpu_s", few / many),
+        over(go("mark", many, 2, "graph"), go("mark", few, 5, "graph"), "cpu_s",
+             few / many), memory=False))
+    return cases
+
+
+def two_threads(cut: int) -> list[Case]:
+    cases = []
+    for size in (16, 64, 512):
+        n = min(10_000_000, 1_500_000_000 // size) // cut
+        one = goheap("alloc", size, 0, n, 1, cores=2)
+        two = goheap("alloc", size, 0, n, 2, cores=2)
+        g1 = go("alloc", size, 0, n, 1, cores=2)
+        g2 = go("alloc", size, 0, n, 2, cores=2)
+        cases.append(Case(
+            "two-cpu", f"{size} B", "ns", of(two, "cpu_s", 0.5e9 / n),
+            of(one, "cpu_s", 1e9 / n), "one thread",
+            {"Go, two": of(g2, "cpu_s", 0.5e9 / n), "Go, one": of(g1, "cpu_s", 1e9 / n)},
+            memory=False))
+        cases.append(Case(
+            "two-wall", f"{size} B", "M/s", rate(two, 2 * n), rate(one, n),
+            "one thread", {"Go, two": rate(g2, 2 * n), "Go, one": rate(g1, n)},
+            memory=False))
+    return cases
+
+
+def rate(command: Command, n: int) -> Figure:
+    return Figure((command,), lambda a: n / a["wall_s"] * 1e-6)
+
+
+def recordings() -> list[Case]:
+    return [
+        Case("history", "1.2e6 objects", "ms",
+             of(goheap("history", HISTORY), "cpu_s", 1e3),
+             of(go("history", HISTORY), "cpu_s", 1e3)),
+        Case("replay", "goheap.replay, 2.3e6 events", "ns/event",
+             Figure((python("replay_events", TRACE),),
+                    lambda a: a["cpu_s"] / a["events"] * 1e9), None, memory=False),
+    ]
+
+
+def cases(quick: bool) -> list[Case]:
+    cut = 10 if quick else 1
+    return [*allocations(cut), *rings(cut), *programs(cut), *marks(cut),
+            *two_threads(cut), *recordings()]
