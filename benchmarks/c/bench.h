@@ -60,16 +60,25 @@ bench_open(const gh_options *opt)
     return m;
 }
 
-// bench_heap is bench_open with default options. types: keep type and length of
-// every object aside, which is the default and which Go doesn't.
+// bench_heap_of is bench_open with default options otherwise. types: keep type and
+// length of every object aside, which is the default and which Go doesn't.
 static inline gh_mut *
-bench_heap(int32_t gogc, bool types)
+bench_heap_of(int32_t gogc, bool types, gh_mode mode, int32_t procs)
 {
     gh_options opt;
     gh_options_init(&opt);
     opt.gogc = gogc;
     opt.track_types = types;
+    opt.mode = mode;
+    opt.procs = procs;
+    opt.policy.eager_sweep = mode == GH_MODE_STW;
     return bench_open(&opt);
+}
+
+static inline gh_mut *
+bench_heap(int32_t gogc, bool types)
+{
+    return bench_heap_of(gogc, types, GH_MODE_STW, 1);
 }
 
 static inline void

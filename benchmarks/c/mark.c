@@ -1,12 +1,13 @@
 // mark.c: a forced collection of a heap of one shape.
 //
-//   mark N REPS [list | array] [notypes]
+//   mark N REPS [list | array] [notypes] [beside | beside2]
 //
 // N nodes of 64 bytes, the first four words pointers, in an order that has
 // nothing to do with their addresses. One root. A graph: two edges make a binary
 // tree of all nodes, two go anywhere. A list: one edge, to the next. An array: no
 // edges, and one row of 10 * N pointers to any of them. Each of REPS collections
-// finds all of them alive; the quickest is reported.
+// finds all of them alive; the quickest is reported. beside: by a worker beside the
+// program (which waits); beside2: by two, on two Ps.
 
 #include "bench.h"
 
@@ -45,7 +46,8 @@ int
 main(int argc, char **argv)
 {
     if (argc < 3) {
-        fprintf(stderr, "usage: mark N REPS [list | array] [notypes]\n");
+        fprintf(stderr, "usage: mark N REPS [list | array] [notypes] "
+                        "[beside | beside2]\n");
         return 2;
     }
     const uint64_t n = strtoull(argv[1], NULL, 10);
@@ -53,7 +55,11 @@ main(int argc, char **argv)
     const bool list = given(argc, argv, "list");
     const bool array = given(argc, argv, "array");
     const uint64_t edges = list ? 1 : array ? 0 : 4;
-    gh_mut *m = bench_heap(-1, !given(argc, argv, "notypes"));
+    const bool two = given(argc, argv, "beside2");
+    gh_mut *m = bench_heap_of(-1, !given(argc, argv, "notypes"),
+                              two || given(argc, argv, "beside")
+                                  ? GH_MODE_CONCURRENT : GH_MODE_STW,
+                              two ? 2 : 1);
     gh_heap *h = gh_mut_heap(m);
     const gh_type *t = bench_type(m, 64, 4);
     gh_slots *root, *tmp;

@@ -226,6 +226,7 @@ free_locks(gh_heap *h)
 {
     gh_cond_fini(&h->cond);
     gh_cond_fini(&h->conc.bg_cond);
+    gh_cond_fini(&h->conc.sweep_cond);
     gh_mutex_fini(&h->roots_lock);
     gh_mutex_fini(&h->lock);
     gh_mutex_fini(&h->conc.work_lock);
@@ -313,6 +314,7 @@ gh_heap_new(const gh_options *opt, gh_heap **out)
     gh_mutex_init_recursive(&h->heap_lock);
     gh_mutex_init(&h->conc.work_lock);
     gh_cond_init(&h->conc.bg_cond);
+    gh_cond_init(&h->conc.sweep_cond);
     gh_mutex_init(&h->lock);
     gh_mutex_init(&h->roots_lock);
     gh_calls_init(&h->calls);

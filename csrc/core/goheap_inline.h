@@ -1,7 +1,7 @@
-// goheap_inline.h: the fast path of an allocation, inlined, for the clients in
-// this tree: replay, benchmarks.
+// goheap_inline.h: the fast paths of an allocation and of a pointer store, inlined,
+// for the clients in this tree: replay, benchmarks.
 //
-// Layer 8. Includes malloc.h. It lays structs of the core open, so it goes with
+// Layer 8. Includes malloc.h, mbarrier.h. It lays structs of the core open, so it goes with
 // the library that it was built with and with no other.
 //
 // gh_alloc_inline does what gh_alloc does: it takes a slot of the P's span when
@@ -16,6 +16,7 @@
 #endif
 
 #include "malloc.h"
+#include "mbarrier.h"
 
 #ifdef GH_CORE_FOR_INLINE
 #undef GH_CORE
@@ -42,6 +43,15 @@ gh_alloc_inline(gh_mut *m, gh_slot *slot, uint64_t size)
         }
     }
     return gh_alloc(m, slot, size);
+}
+
+// gh_store_inline makes word, a pointer word of an object, hold v, through the
+// barrier. Nothing is checked. Both may be plain pointers of the caller's as long as
+// it neither allocates nor polls in between.
+static inline void
+gh_store_inline(gh_mut *m, uintptr_t *word, void *v)
+{
+    gh_word_write(m, word, (uintptr_t)v);
 }
 
 #endif  // GOHEAP_INLINE_H

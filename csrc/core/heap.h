@@ -120,6 +120,7 @@ struct gh_mut {
     void *around_arg;
     uint32_t outside;        // how often around was called to begin, and not to end
     struct gh_pconc *conc;   // of GH_MODE_CONCURRENT, else NULL
+    struct gh_pconc *wb;     // conc while the barrier uses its buffer, else NULL
     gh_mcache mcache;
     gh_page_cache pcache;
     // Root of an object that has been allocated and is in no slot yet.
@@ -168,6 +169,9 @@ typedef enum gh_p_status {
 } gh_p_status;
 
 #define GH_WB_ENTRIES 512u
+// 2^bits pointers that the barrier remembers.
+#define GH_WB_SEEN_BITS 10u
+#define GH_WB_SEEN      (1u << GH_WB_SEEN_BITS)
 
 // gh_figures is scan work that is only counted: nothing here has to be looked at
 // for it. See mgcmark.h.
@@ -189,6 +193,7 @@ typedef struct gh_pconc {
     gh_figures figures;       // likewise
     uint32_t nwb;             // the barrier's buffer: pointers to be shaded
     uintptr_t wb[GH_WB_ENTRIES];
+    uintptr_t seen[GH_WB_SEEN];  // some that were put there in this cycle
 } gh_pconc;
 
 // gh_claim is a worker that waits for a P; in its frame.
@@ -228,7 +233,9 @@ typedef struct gh_conc {
     _Atomic bool ending;      // somebody looks whether it is over
     _Atomic uint32_t done;    // num_gc, for who has no P
     _Atomic bool quit;
-    gh_cond bg_cond;          // with the heap's lock
+    gh_cond bg_cond;          // workers, with the heap's lock
+    gh_cond sweep_cond;       // the sweeper, likewise
+    uint32_t looked;          // cycle that was looked at in a stop; `ending` guards it
     struct gh_bg *bg;         // threads; NULL: none yet
     uint64_t stops;           // how often the world was stopped
 } gh_conc;

@@ -10,6 +10,9 @@
 
 #include "ghassert.h"
 
+// Tries before a thread sleeps: a few microseconds.
+#define SPINS 100
+
 void
 gh_mutex_init(gh_mutex *m)
 {
@@ -34,10 +37,26 @@ gh_mutex_fini(gh_mutex *m)
     GH_THROW_IF(pthread_mutex_destroy(&m->m) != 0, "mutex is still locked");
 }
 
+// lock_slowly spins before it sleeps: what locks guard here takes less time than a
+// sleep and a wake. Go: lock2.
+static __attribute__((noinline)) void
+lock_slowly(gh_mutex *m)
+{
+    for (int i = 0; i < SPINS; i++) {
+        gh_pause();
+        if (pthread_mutex_trylock(&m->m) == 0) {
+            return;
+        }
+    }
+    GH_THROW_IF(pthread_mutex_lock(&m->m) != 0, "lock failed");
+}
+
 void
 gh_lock(gh_mutex *m)
 {
-    GH_THROW_IF(pthread_mutex_lock(&m->m) != 0, "lock failed");
+    if (pthread_mutex_trylock(&m->m) != 0) {
+        lock_slowly(m);
+    }
 }
 
 void

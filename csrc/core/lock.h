@@ -29,6 +29,17 @@ void gh_mutex_fini(gh_mutex *m);
 void gh_lock(gh_mutex *m);
 void gh_unlock(gh_mutex *m);
 
+// gh_pause is a step of a loop that waits for another thread.
+static inline void
+gh_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 void gh_cond_init(gh_cond *c);
 void gh_cond_fini(gh_cond *c);
 // gh_cond_wait gives m up while it waits; it may return early.

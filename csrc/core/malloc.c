@@ -9,6 +9,17 @@
 #include "mprof.h"
 #include "safepoint.h"
 
+// touch writes to each page of a fresh span. The barrier reads a word before it
+// writes one: of a page that was never written the OS would first show zeros and
+// then, on the write, interrupt every core that runs the program.
+static void
+touch(const gh_mspan *s)
+{
+    for (uintptr_t v = s->base; v < s->limit; v += GH_PHYS_PAGE_SIZE) {
+        *(volatile uintptr_t *)v = 0;
+    }
+}
+
 // next_free_slow is next_free when a look at alloc_cache isn't enough.
 static __attribute__((noinline)) gh_status
 next_free_slow(gh_p *p, uint8_t spc, unsigned *index)
@@ -26,6 +37,10 @@ next_free_slow(gh_p *p, uint8_t spc, unsigned *index)
         }
         s = p->mcache.alloc[spc];
         i = gh_mspan_next_free_index(&p->heap->bm, s);
+        if (GH_UNLIKELY(p->heap->concurrent) && !s->needzero
+            && s->alloc_count == 0 && p->heap->phase != GH_PHASE_OFF) {
+            touch(s);
+        }
     }
     GH_THROW_IF(i >= s->nelems, "freeIndex is not valid");
     s->alloc_count++;

@@ -16,9 +16,12 @@
 #define TURN_NS (10 * (int64_t)MS)
 // Scan work between two looks at whether somebody wants the P: some 30 us.
 #define SLICE_WORK ((uint64_t)64 << 10)
-// Spans that the sweeper takes at a time.
+// Spans that the sweeper takes at a time, and how long it rests after them: while a
+// P is idle, and while all run. Go's is a goroutine like any other, and would
+// have to wait for one of them to be preempted.
 #define SWEEP_BATCH 16
 #define SWEEP_REST 20000
+#define SWEEP_REST_BUSY (10 * MS)
 #define FORCE_GC_NS (120000 * (int64_t)MS)
 
 typedef struct worker {
@@ -32,6 +35,7 @@ typedef struct worker {
 struct gh_bg {
     int32_t n;            // workers
     bool sweeper;
+    bool sweeper_sleeps;  // as there is nothing to do; under the heap's lock
     gh_thread sweep_thread;
     worker worker[];
 };
@@ -61,23 +65,35 @@ quitting(const gh_heap *h)
     return atomic_load(&h->conc.quit);
 }
 
-// wake_background has every thread of the background look anew.
+// wake_workers has every worker look anew.
 static void
-wake_background(gh_heap *h)
+wake_workers(gh_heap *h)
 {
     gh_lock(&h->lock);
     gh_cond_broadcast(&h->conc.bg_cond);
+    gh_unlock(&h->lock);
+}
+
+// cycle_is_over wakes who waits for that: mutators, and the sweeper if it sleeps.
+// Workers see it the next time that they wake.
+static void
+cycle_is_over(gh_heap *h)
+{
+    gh_lock(&h->lock);
     gh_cond_broadcast(&h->cond);
+    if (h->conc.bg->sweeper_sleeps) {
+        gh_cond_broadcast(&h->conc.sweep_cond);
+    }
     gh_unlock(&h->lock);
 }
 
 // doze waits for a wake, at most ns.
 static void
-doze(gh_heap *h, int64_t ns)
+doze(gh_heap *h, gh_cond *cond, int64_t ns)
 {
     gh_lock(&h->lock);
     if (!quitting(h)) {
-        gh_cond_wait_until(&h->conc.bg_cond, &h->lock, gh_nanotime() + ns);
+        gh_cond_wait_until(cond, &h->lock, gh_nanotime() + ns);
     }
     gh_unlock(&h->lock);
 }
@@ -99,6 +115,12 @@ settle(gh_p *p, bool background)
 }
 
 static bool
+limiting(gh_heap *h)
+{
+    return gh_limiter_limiting(&h->limiter);
+}
+
+static bool
 nothing_left(const gh_heap *h)
 {
     return atomic_load(&h->conc.active) == 0 && !gh_par_has_work(h);
@@ -116,8 +138,14 @@ end_if_over(gh_p *p)
         || !atomic_compare_exchange_strong(&c->ending, &nobody, true)) {
         return;
     }
+    // Of a small cycle the stop alone finds out as cheaply: the first time.
+    gh_lock(&h->heap_lock);
+    const bool small = h->gcc.heap_scan_work < SLICE_WORK
+                       && c->looked != h->cycles_started;
+    gh_unlock(&h->heap_lock);
+    c->looked = h->cycles_started;
     bool over = false;
-    if (!gh_flush_all(p) && nothing_left(h)) {
+    if (small || (!gh_flush_all(p) && nothing_left(h))) {
         gh_stop_world(p);
         gh_drain_handles(p);
         bool left = gh_par_has_work(h);
@@ -133,8 +161,10 @@ end_if_over(gh_p *p)
         gh_start_world(p);
     }
     atomic_store(&c->ending, false);
-    if (over || gh_par_has_work(h)) {
-        wake_background(h);
+    if (over) {
+        cycle_is_over(h);
+    } else if (gh_par_has_work(h)) {
+        wake_workers(h);
     }
 }
 
@@ -174,7 +204,7 @@ run(gh_p *p, gh_worker kind)
         }
         if (atomic_load(&c->hungry) > 0) {
             gh_par_share(p);
-            wake_background(h);
+            wake_workers(h);
         }
         gh_safepoint(p);
         if ((kind == GH_WORKER_IDLE && gh_p_is_wanted(h))
@@ -278,20 +308,20 @@ mark_a_while(worker *w)
             return;
         }
         atomic_fetch_add(&h->conc.hungry, 1);
-        doze(h, MS);
+        doze(h, &h->conc.bg_cond, MS);
         atomic_fetch_sub(&h->conc.hungry, 1);
         return;
     }
     const gh_worker kind = pick(w);
     if (kind == GH_WORKER_NONE) {
-        doze(h, MS);
+        doze(h, &h->conc.bg_cond, MS);
         return;
     }
     gh_p *p = claim(w, kind);
     if (p == NULL) {
         give_back_place(h, kind);
         if (kind != GH_WORKER_DEDICATED) {
-            doze(h, MS);
+            doze(h, &h->conc.bg_cond, MS);
         }
         return;
     }
@@ -365,14 +395,34 @@ is_time_for_cycle(gh_heap *h)
 }
 
 static gh_status start(gh_p *p, bool forced, uint32_t cycle, gh_marking by);
+static bool pay(gh_p *p, int64_t work);
+
+// sleep_long is doze of the sweeper with nothing to do.
+static void
+sleep_long(gh_heap *h, int64_t ns)
+{
+    gh_lock(&h->lock);
+    // Who ends a cycle sees it sleep, or it sees that there is something to sweep.
+    gh_lock(&h->heap_lock);
+    const bool drained = h->sweep_drained;
+    gh_unlock(&h->heap_lock);
+    if (!quitting(h) && drained) {
+        h->conc.bg->sweeper_sleeps = true;
+        gh_cond_wait_until(&h->conc.sweep_cond, &h->lock, gh_nanotime() + ns);
+        h->conc.bg->sweeper_sleeps = false;
+    }
+    gh_unlock(&h->lock);
+}
 
 static void *
 sweeper_main(void *arg)
 {
     gh_heap *h = arg;
     while (!quitting(h)) {
-        if (sweep_some(h)) {
-            doze(h, SWEEP_REST);  // mutators want heap_lock too
+        if (sweep_some(h) || (!marking(h) && gh_par_free_some(h))) {
+            // Mutators want heap_lock too.
+            doze(h, &h->conc.sweep_cond,
+                 gh_p_is_idle(h) ? SWEEP_REST : SWEEP_REST_BUSY);
             continue;
         }
         const int64_t next = scavenge(h);
@@ -388,7 +438,7 @@ sweeper_main(void *arg)
         }
         const int64_t ns = next - since_birth(h);
         if (ns > 0) {
-            doze(h, ns < 100 * MS ? ns : 100 * MS);
+            sleep_long(h, ns < 100 * MS ? ns : 100 * MS);
         }
     }
     return NULL;
@@ -433,7 +483,11 @@ gh_bg_end(gh_heap *h)
         return;
     }
     atomic_store(&h->conc.quit, true);
-    wake_background(h);
+    gh_lock(&h->lock);
+    gh_cond_broadcast(&h->conc.bg_cond);
+    gh_cond_broadcast(&h->conc.sweep_cond);
+    gh_cond_broadcast(&h->cond);
+    gh_unlock(&h->lock);
     for (int32_t i = 0; i < bg->n; i++) {
         gh_thread_join(&bg->worker[i].thread);
     }
@@ -490,7 +544,14 @@ start(gh_p *p, bool forced, uint32_t cycle, gh_marking by)
     }
     gh_start_world(p);
     if (begun) {
-        wake_background(h);
+        // The first assist, which the next allocation would owe: a cycle that has
+        // no more to mark wakes nobody.
+        if (!limiting(h) && pay(p, (int64_t)SLICE_WORK)) {
+            end_if_over(p);
+        }
+        if (marking(h)) {
+            wake_workers(h);
+        }
     }
     return st;
 }
@@ -558,12 +619,6 @@ gh_bg_collect(gh_p *p)
 
 // ---- assists --------------------------------------------------------------------------------------------
 
-static bool
-limiting(gh_heap *h)
-{
-    return gh_limiter_limiting(&h->limiter);
-}
-
 // take_credit pays as much of p's debt as the workers have done in advance, and
 // returns the scan work that is still to be done.
 static int64_t
@@ -600,19 +655,13 @@ wait_credit(gh_p *p)
     }
 }
 
-// assist pays p's debt. Go: gcAssistAlloc.
-static void
-assist(gh_p *p)
+// pay does scan work as the mutator that has p, and counts it for what p may
+// allocate. Whether it found nothing more to do. Go: gcAssistAlloc1.
+static bool
+pay(gh_p *p, int64_t work)
 {
     gh_heap *h = p->heap;
     gh_conc *c = &h->conc;
-    if (limiting(h)) {
-        return;  // the debt stays
-    }
-    const int64_t work = take_credit(p);
-    if (work <= 0) {
-        return;
-    }
     const int64_t began = gh_nanotime();
     atomic_fetch_add(&c->active, 1);
     bool empty = false;
@@ -637,6 +686,24 @@ assist(gh_p *p)
         p->assist_bytes += gh_gcc_assist_pay(&h->gcc, done);
     }
     gh_unlock(&h->heap_lock);
+    return empty;
+}
+
+// assist pays p's debt. Go: gcAssistAlloc.
+static void
+assist(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    if (limiting(h)) {
+        return;  // the debt stays
+    }
+    const int64_t work = take_credit(p);
+    if (work <= 0) {
+        return;
+    }
+    if (pay(p, work)) {
+        end_if_over(p);
+    }
     if (p->assist_bytes < 0) {
         wait_credit(p);
     }

@@ -12,6 +12,8 @@
 #define RING 32u
 // Root slots that one takes at a time.
 #define ROOT_STRETCH 2048u
+// Spare buffers that are given back at a time.
+#define FREE_BATCH 4
 // Entries that are worth to be given away.
 #define MIN_SHARE 32u
 
@@ -555,14 +557,40 @@ gh_par_end(gh_p *p)
             (void)gh_par_settle(p);
         } while (h->bytes_marked != before || atomic_load(&c->overflowed));
     }
-    for (int32_t i = 0; i < h->procs; i++) {
-        gh_gcwork_trim(h, &h->allp[i]->conc->work);
-    }
+    // Giving memory back takes time: the sweeper does it. Go: prepareFreeWorkbufs.
     gh_lock(&c->work_lock);
-    gh_workbuf *b = c->spare;
-    c->spare = NULL;
+    for (int32_t i = 0; i < h->procs; i++) {
+        gh_gcwork *w = &h->allp[i]->conc->work;
+        while (w->empty != NULL) {
+            gh_workbuf *b = w->empty;
+            w->empty = b->below;
+            keep_spare(h, w, b);
+        }
+    }
     gh_unlock(&c->work_lock);
-    gh_gcwork_free_list(h, b);
+    if (h->conc.bg == NULL) {
+        while (gh_par_free_some(h)) {
+        }
+    }
+}
+
+bool
+gh_par_free_some(gh_heap *h)
+{
+    gh_conc *c = &h->conc;
+    gh_workbuf *first = NULL;
+    gh_lock_heap(h);
+    gh_lock(&c->work_lock);
+    for (int i = 0; i < FREE_BATCH && c->spare != NULL; i++) {
+        gh_workbuf *b = c->spare;
+        c->spare = b->below;
+        b->below = first;
+        first = b;
+    }
+    gh_unlock(&c->work_lock);
+    gh_gcwork_free_list(h, first);
+    gh_unlock_heap(h);
+    return first != NULL;
 }
 
 void

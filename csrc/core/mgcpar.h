@@ -64,8 +64,11 @@ gh_par_has_work(const gh_heap *h)
 }
 
 // gh_par_end ends marking with the world stopped and nothing grey; what found no
-// room in a queue is marked by rescans. Buffers go back but one for each P.
+// room in a queue is marked by rescans. Buffers become spare but one for each P.
 void gh_par_end(gh_p *p);
+// gh_par_free_some gives some spare buffers back; false if there are none. Go:
+// freeSomeWbufs.
+bool gh_par_free_some(gh_heap *h);
 
 void gh_par_fini(gh_heap *h);
 

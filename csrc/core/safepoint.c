@@ -320,6 +320,9 @@ must_stand(const gh_p *p)
     return atomic_load(&c->stopping) && atomic_load(&c->stopper) != p;
 }
 
+// Looks before a thread that stops others or stands sleeps: some 10 us.
+#define SPINS 200
+
 // stand waits until the world goes on; under the heap's lock. p stays its
 // holder's.
 static void
@@ -327,11 +330,22 @@ stand(gh_p *p)
 {
     gh_heap *h = p->heap;
     gh_pconc *c = p->conc;
+    bool spun = false;
     while (must_stand(p)) {
         if (!c->stopped_held) {
             c->stopped_held = true;
             atomic_store(&c->status, GH_P_STOPPED);
             gh_cond_broadcast(&h->cond);
+        }
+        if (!spun) {
+            // A stop is mostly shorter than a sleep and a wake.
+            spun = true;
+            gh_unlock(&h->lock);
+            for (int i = 0; i < SPINS && must_stand(p); i++) {
+                gh_pause();
+            }
+            gh_lock(&h->lock);
+            continue;
         }
         gh_cond_wait(&h->cond, &h->lock);
     }
@@ -533,6 +547,11 @@ gh_stop_world(gh_mut *m)
     c->stop_ns = gh_nanotime();
     // Who holds a P and waits in gh_flush_all is to stand too.
     gh_cond_broadcast(&h->cond);
+    for (int i = 0; i < SPINS && !all_stand(h, m); i++) {
+        gh_unlock(&h->lock);
+        gh_pause();
+        gh_lock(&h->lock);
+    }
     while (!all_stand(h, m)) {
         if (waits) {
             gh_cond_wait(&h->cond, &h->lock);
@@ -587,13 +606,14 @@ gh_flush_all(gh_p *self)
     gh_heap *h = self->heap;
     bool any = gh_par_flush(self);
     gh_lock(&h->lock);
-    stand(self);
     need_look(h);
     for (int32_t i = 0; i < h->procs; i++) {
         if (i != self->id) {
             h->conc.of[i]->flush_wanted = true;
         }
     }
+    bool waits = false;
+    int spins = 0;
     for (bool left = true; left;) {
         left = false;
         for (int32_t i = 0; i < h->procs; i++) {
@@ -612,7 +632,13 @@ gh_flush_all(gh_p *self)
         }
         if (left) {
             // Its holder will; unless all of us stand first.
-            if (must_stand(self)) {
+            if (spins++ < SPINS && !must_stand(self)) {
+                gh_unlock(&h->lock);
+                gh_pause();
+                gh_lock(&h->lock);
+            } else if (!waits) {
+                wait_outside(self, &waits);
+            } else if (must_stand(self)) {
                 stand(self);
             } else {
                 gh_cond_wait(&h->cond, &h->lock);
@@ -623,6 +649,9 @@ gh_flush_all(gh_p *self)
     h->conc.flushed = false;
     done_look(h);
     gh_unlock(&h->lock);
+    if (waits) {
+        gh_outside(self, false);
+    }
     return any;
 }
 
@@ -675,4 +704,16 @@ gh_unclaim_p(gh_p *p)
     stand(p);
     give_back(p);
     gh_unlock(&h->lock);
+}
+
+bool
+gh_p_is_idle(const gh_heap *h)
+{
+    const int32_t n = procs_of(h);
+    for (int32_t i = 0; i < n; i++) {
+        if (status_of(h->conc.of[i]) == GH_P_IDLE) {
+            return true;
+        }
+    }
+    return false;
 }

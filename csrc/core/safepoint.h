@@ -83,6 +83,8 @@ bool gh_flush_all(gh_p *self);
 gh_p *gh_claim_p(gh_heap *h, int32_t want, int64_t ns);
 // gh_unclaim_p gives it back. gh_p_is_wanted: a mutator waits.
 void gh_unclaim_p(gh_p *p);
+// gh_p_is_idle: nobody has one of the Ps, so a core is likely free.
+bool gh_p_is_idle(const gh_heap *h);
 static inline bool
 gh_p_is_wanted(const gh_heap *h)
 {
