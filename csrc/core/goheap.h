@@ -187,8 +187,9 @@ typedef struct gh_options {
     uint64_t base_scan;     // bytes of it that hold pointers: scan work of every
                             // cycle
     uint64_t seed;          // of what Go leaves to chance: where samples fall
-    bool leave_noscan;      // objects without pointers are not cleared: for replays,
-                            // which never look into one. May be larger than memory
+    bool leaves;            // nobody writes or reads a word of an object, so none is
+                            // cleared or looked into: for replays, whose roots hold
+                            // every object. May be larger than memory
     bool track_types;       // keep type and length of every object aside
     double busy_ns;         // GH_MODE_VIRTUAL: a P is busy that long after its last
                             // event; 1 ms

@@ -469,6 +469,19 @@ gh_span_of_unchecked(const gh_heap *h, uintptr_t p)
     return h->spans[(p - h->base) >> GH_PAGE_SHIFT];
 }
 
+// gh_header_of is where the type of the object in the slot at v is noted, if slots
+// of its size have a header: in its first word. Where memory of objects stays
+// untouched, in the pointer bits of the slot, which nothing else uses: the first
+// whole word of them that begins in it, and slots of more than 512 bytes have one
+// each [inv:header.leaves].
+static inline const gh_type **
+gh_header_of(gh_heap *h, uintptr_t v)
+{
+    return h->opt.leaves
+               ? (const gh_type **)&h->bm.ptr_bits[(v - h->base + 511) / 512]
+               : (const gh_type **)v;
+}
+
 // gh_span_of returns the span in use that holds p below its limit, or NULL.
 // Go: spanOfHeap.
 static inline gh_mspan *

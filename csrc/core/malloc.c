@@ -199,7 +199,7 @@ alloc_small_noscan(gh_p *p, gh_slot *slot, uint8_t spc, uint32_t type,
     if (st != GH_OK) {
         return st;
     }
-    if (s->needzero && !p->heap->opt.leave_noscan) {
+    if (s->needzero && !p->heap->opt.leaves) {
         memset((void *)v, 0, s->elemsize);
     }
     if (GH_UNLIKELY(p->slow)) {
@@ -233,7 +233,7 @@ alloc_small_scan(gh_p *p, gh_slot *slot, uint8_t spc, const gh_type *t,
     if (st != GH_OK) {
         return st;
     }
-    if (s->needzero) {
+    if (s->needzero && !p->heap->opt.leaves) {
         memset((void *)v, 0, size);
     }
     gh_obj_ptr_bits_set(&p->heap->bm, s, v, gh_heap_bits_small(t, size));
@@ -258,10 +258,10 @@ alloc_small_header(gh_p *p, gh_slot *slot, uint8_t spc, const gh_type *t,
     if (st != GH_OK) {
         return st;
     }
-    if (s->needzero) {
+    if (s->needzero && !p->heap->opt.leaves) {
         memset((void *)v, 0, s->elemsize);
     }
-    *(const gh_type **)v = t;
+    *gh_header_of(p->heap, v) = t;
     p->mcache.scan_alloc += s->elemsize;
     if (GH_UNLIKELY(p->slow)) {
         new_slowly(p, s, index, v + GH_MALLOC_HEADER_SIZE,
@@ -299,7 +299,7 @@ alloc_large(gh_p *p, gh_slot *slot, const gh_type *t, uint64_t n, uint64_t size)
     if (p->heap->opt.mode != GH_MODE_STW || gh_gc_should_start(p->heap)) {
         auto_cycle(p);
     }
-    if (s->needzero && !(noscan && p->heap->opt.leave_noscan)) {
+    if (s->needzero && !p->heap->opt.leaves) {
         memset((void *)s->base, 0, s->elemsize);
     }
     if (!noscan) {

@@ -76,21 +76,34 @@ mark_words(gh_mark *k, const uintptr_t *p, uint64_t mask)
     }
 }
 
+// no_words is mark_words where objects are leaves.
+static inline void
+no_words(gh_mark *k, const uintptr_t *p, uint64_t mask)
+{
+    (void)k;
+    (void)p;
+    (void)mask;
+}
+
 static __attribute__((noinline)) void
 scan_object(gh_mark *k, uintptr_t v)
 {
-    gh_scan_object(k, v, mark_words);
+    if (GH_UNLIKELY(k->h->opt.leaves)) {
+        gh_scan_object(k, v, no_words);
+    } else {
+        gh_scan_object(k, v, mark_words);
+    }
 }
 
-// drain_to scans until work bytes of scan work were done, unless the queue is
+// drain_loop scans until work bytes of scan work were done, unless the queue is
 // empty before; whether it is. bounded false: work is not looked at. An object
 // enters the ring as it leaves the queue, and is scanned when it leaves the
 // ring: its memory arrives meanwhile.
 //
 // Small objects are scanned here, with what changes in locals; all else out of
-// line.
+// line. leaves: the work is counted, the objects' memory stays untouched.
 static inline __attribute__((always_inline)) bool
-drain_to(gh_mark *k, const bool bounded, uint64_t work)
+drain_loop(gh_mark *k, const bool bounded, uint64_t work, const bool leaves)
 {
     const gh_bitmaps *bm = &k->h->bm;
     const gh_pageinfo *const pageinfo = k->pageinfo;
@@ -106,7 +119,9 @@ drain_to(gh_mark *k, const bool bounded, uint64_t work)
         if (GH_UNLIKELY(tail - head <= REFILL)) {
             for (; sp > bottom && tail - head < RING; tail++) {
                 const uintptr_t in = *--sp;
-                __builtin_prefetch((const void *)in);
+                if (!leaves) {
+                    __builtin_prefetch((const void *)in);
+                }
                 const uint64_t mask = page_mask[(in - base) >> GH_PAGE_SHIFT];
                 ring[tail % RING].v = in;
                 ring[tail % RING].mask = mask;
@@ -136,7 +151,9 @@ drain_to(gh_mark *k, const bool bounded, uint64_t work)
         }
         if (GH_LIKELY(mask != 0 && k->end - sp >= (ptrdiff_t)GH_MARK_ROOM)) {
             k->scan_work += (64 - gh_clz64(mask)) * GH_PTR_SIZE;
-            sp = scan_words(k, (const uintptr_t *)v, mask, sp, true);
+            if (!leaves) {
+                sp = scan_words(k, (const uintptr_t *)v, mask, sp, true);
+            }
             continue;
         }
         k->sp = sp;
@@ -155,6 +172,15 @@ drain_to(gh_mark *k, const bool bounded, uint64_t work)
         }
     }
     return k->sp == k->w->top->obj && k->w->top->below == NULL;
+}
+
+static inline __attribute__((always_inline)) bool
+drain_to(gh_mark *k, const bool bounded, uint64_t work)
+{
+    if (GH_UNLIKELY(k->h->opt.leaves)) {
+        return drain_loop(k, bounded, work, true);
+    }
+    return drain_loop(k, bounded, work, false);
 }
 
 static __attribute__((noinline)) void
@@ -650,7 +676,7 @@ gh_slot_ptr_mask(const gh_heap *h, const gh_mspan *s, unsigned index,
     const gh_type *t = s->large_type;
     uint64_t skip = 0;
     if (s->div_mul != 0) {
-        t = *(const gh_type *const *)base;
+        t = *gh_header_of(h, base);
         skip = GH_MALLOC_HEADER_SIZE / GH_PTR_SIZE;
     }
     uint64_t mask = 0;

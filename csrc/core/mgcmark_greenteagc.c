@@ -82,6 +82,9 @@ mark_edge(gh_mark *k, uintptr_t v, bool room)
 static void
 mark_words(gh_mark *k, const uintptr_t *p, uint64_t mask)
 {
+    if (GH_UNLIKELY(k->h->opt.leaves)) {
+        return;
+    }
     const bool room = gh_mark_room(k);
     for (; mask != 0; mask &= mask - 1) {
         mark_edge(k, p[gh_ctz64(mask)], room);

@@ -213,7 +213,7 @@ gh_scan_large(gh_mark *k, uintptr_t v, gh_words_fn fn)
 GH_RARE void
 gh_scan_header(gh_mark *k, uintptr_t v, uint64_t elemsize, gh_words_fn fn)
 {
-    const gh_type *t = *(const gh_type *const *)v;
+    const gh_type *t = *gh_header_of(k->h, v);
     if (t == NULL) {
         return;
     }

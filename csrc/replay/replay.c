@@ -464,7 +464,7 @@ start_replay(gh_replay *r, const gh_replay_config *cfg, gh_replay_error *err)
         opt.busy_ns = cfg->busy_ns;
     }
     opt.track_types = false;
-    opt.leave_noscan = true;
+    opt.leaves = true;
     opt.seed = cfg->seed;
     opt.policy = cfg->policy;
     opt.mem_ops = cfg->mem_ops;

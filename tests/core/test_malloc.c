@@ -350,6 +350,56 @@ test_spanclass(void)
     teardown(&f);
 }
 
+// [inv:header.leaves] Where nobody looks into objects, a cycle counts the same
+// work, and not a byte of them is written.
+static void
+test_leaves(void)
+{
+    for (unsigned marker = 0; marker < 2; marker++) {
+        gh_cycle c[2];
+        uint64_t addr[2] = {0, 0};
+        for (unsigned leaves = 0; leaves < 2; leaves++) {
+            gh_options o;
+            gh_options_init(&o);
+            o.gogc = -1;
+            o.leaves = leaves;
+            o.policy.marker = marker ? GH_MARKER_GREENTEA : GH_MARKER_OBJECTS;
+            fixture f;
+            setup(&f, &o);
+            unsigned n = 0;
+            for (unsigned round = 0; round < 3; round++) {
+                n = 0;
+                for (unsigned spc = 4; spc < GH_NUM_SPAN_CLASSES; spc++) {
+                    const uint64_t size = gh_class_to_size[spc / 2];
+                    for (unsigned k = 0; k < 3; k++, n++) {
+                        const gh_type *t = n % 2 ? f.ptr : f.pair;
+                        CHECK(gh_alloc_spanclass(f.m, slot(&f, n), (uint8_t)spc,
+                                                 size, t) == GH_OK);
+                    }
+                }
+                CHECK(gh_alloc_spanclass(f.m, slot(&f, n++), 0, 3 << 20, f.pair)
+                      == GH_OK);
+                CHECK(gh_gc(f.m) == GH_OK);
+            }
+            CHECK(gh_cycle_get(f.h, 2, &c[leaves]) == GH_OK);
+            for (unsigned i = 0; i < n; i++) {
+                const gh_mspan *s = gh_span_of(f.h, slot(&f, i)->word);
+                const uint64_t *word =
+                    (const uint64_t *)(slot(&f, i)->word & ~(uintptr_t)7);
+                addr[leaves] += (uintptr_t)word - f.h->base;
+                const bool header = !gh_spanclass_noscan(s->spanclass)
+                                    && s->div_mul != 0 && s->elemsize > 512;
+                CHECK(!leaves || word[header ? -1 : 0] == 0);
+            }
+            teardown(&f);
+        }
+        CHECK_EQ(addr[0], addr[1]);
+        CHECK(c[0].scan_work > 3 << 19);
+        CHECK_EQ(c[0].scan_work, c[1].scan_work);
+        CHECK_EQ(c[0].heap_marked, c[1].heap_marked);
+    }
+}
+
 // ---- refusals ------------------------------------------------------------------
 
 typedef struct picture {
@@ -495,6 +545,7 @@ main(void)
     test_zeroed();
     test_delayed_zeroing();
     test_spanclass();
+    test_leaves();
     test_refusals();
     return 0;
 }
