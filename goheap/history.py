@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import tempfile
 import threading
 import weakref
 from array import array
@@ -119,7 +120,7 @@ class History:
         if trace.named:
             self.trace.close()
         try:
-            self.survey = self._engine()
+            self.survey = self._engine(spill_dir=tempfile.gettempdir())
             self.steps(self.survey, watch)
         except BaseException:
             self.trace.close()

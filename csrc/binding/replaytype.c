@@ -157,7 +157,8 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         "memory_limit", "procs", "follow_procs", "deaths", "seed",
         "globals_scan", "stack_scan", "series_ns", "mode", "non_heap",
         "policy", "costs", "event_ns", "gc_share", "keep_recorder",
-        "busy_ns", "cycle_delay_ns", "profile_rate", "forced", NULL};
+        "busy_ns", "cycle_delay_ns", "profile_rate", "forced", "spill_dir",
+        "spill_keep", NULL};
     PyObject *ops, *columns, *types, *classes, *base = Py_None, *forced = NULL;
     unsigned long long num_forced = 0, seed = 0, globals_scan = 0,
                        stack_scan = 0, series_ns = 0, non_heap = 0;
@@ -166,14 +167,16 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         mode = GH_MODE_STW, keep_recorder = 0;
     double event_ns = 0, gc_share = 0, busy_ns = 0, cycle_delay_ns = 0;
     long long memory_limit = GH_LIMIT_OFF, profile_rate = 0;
+    const char *spill_dir = NULL;
+    Py_ssize_t spill_keep = 0;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!O!O!O!K|O$iLipiKKKKiKOOddpddLO!:ReplayEngine", names,
+            args, kwargs, "O!O!O!O!K|O$iLipiKKKKiKOOddpddLO!zn:ReplayEngine", names,
             &PyTuple_Type, &ops, &PyTuple_Type, &columns, &PyTuple_Type, &types,
             &PyTuple_Type, &classes, &num_forced, &base, &gogc, &memory_limit,
             &procs, &follow_procs, &deaths, &seed, &globals_scan, &stack_scan,
             &series_ns, &mode, &non_heap, &policy, &costs, &event_ns, &gc_share,
             &keep_recorder, &busy_ns, &cycle_delay_ns,
-            &profile_rate, &PyBytes_Type, &forced)) {
+            &profile_rate, &PyBytes_Type, &forced, &spill_dir, &spill_keep)) {
         return NULL;
     }
     if (deaths < GH_DEATHS_EARLY || deaths > GH_DEATHS_LATE) {
@@ -191,6 +194,8 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         cfg.forced = (const uint32_t *)(const void *)PyBytes_AS_STRING(forced);
         cfg.nforced = (size_t)PyBytes_GET_SIZE(forced) / sizeof(uint32_t);
     }
+    cfg.spill_dir = spill_dir;
+    cfg.spill_keep = spill_keep > 0 ? (size_t)spill_keep : 0;
     cfg.mode = (gh_mode)mode;
     cfg.non_heap = non_heap;
     cfg.event_ns = event_ns;

@@ -1,8 +1,14 @@
 // replay.c: a recorded allocation history, run on a heap. See replay.h.
 //
-// Deaths are a calendar: head[pos] is the list of the slots to clear before
-// object number pos is allocated, linked through one word beside each slot. So
-// nothing is sorted, and an object's death is drawn when it is born.
+// Deaths are a calendar: soon[pos % SOON] is the list of the slots to clear before
+// object number pos is allocated, linked through a word beside each slot, for the
+// SOON positions of the present page of the calendar. Deaths on a later page wait in
+// that page's list and are spread over soon when it is turned up [inv:replay.page].
+// So nothing is sorted, an object's death is drawn when it is born, and the calendar
+// is as large as what is alive, whatever the length of the history.
+//
+// What is known of each object of the history, and nothing else is, grows with it:
+// it spills into a file (spill.h).
 
 #include "replay.h"
 
@@ -11,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "spill.h"
 #include "trace.h"
 
 #define NUM_SPAN_CLASSES 136u
@@ -33,6 +40,13 @@
 // Shorter times without an event of a P are not counted one by one.
 #define MIN_GAP_NS       1024
 #define MIN_FREES        1000
+
+#define SOON_BITS 16
+#define SOON      (1u << SOON_BITS)
+// What a survey keeps in memory of each of its arrays, bytes. A
+// replay reads what stays from end to end and lets go behind itself.
+#define KEEP         ((size_t)8 << 20)
+#define RELEASE_BITS 20  // of 4 bytes
 
 #define SLOT_BLOCK_BITS 15
 #define SLOT_BLOCK      (1u << SLOT_BLOCK_BITS)
@@ -100,8 +114,10 @@ typedef struct pool {
 
 struct gh_lifetimes {
     uint32_t nobj;
-    uint32_t *freed;    // number of mark begins before the free + 1, 0: none;
-                        // with EXACT objects born before the death
+    gh_spill freed;     // uint32_t of each object: number of mark begins before
+                        // the free + 1, 0: none; with EXACT objects born before
+                        // the death
+    char *spill_dir;    // owned; NULL: all is kept in memory
     cycle_mark *cycle;  // ncycles of them
     gh_recorded_cycle *recorded;  // likewise
     uint32_t ncycles;
@@ -132,16 +148,21 @@ typedef struct kind {
 #define MAX_KINDS   4096u
 #define KIND_SLOTS  (4 * MAX_KINDS)
 
+// birth is what a survey knows of each object.
+typedef struct birth {
+    uint16_t kind;  // its number; 0: too many kinds
+    uint8_t spanclass;
+} birth;
+
 // survey_state is what a survey needs and its result doesn't.
 typedef struct survey_state {
-    uint8_t *spanclass;  // of each object
-    uint16_t *group;     // of each object: number of its kind; 0: too many kinds
-    size_t obj_cap;      // of these and of gh_lifetimes.freed
+    gh_spill born;       // of each object
+    size_t obj_cap;      // of this and of gh_lifetimes.freed
     kind *kind;          // nkinds of them; number 0 stands for those too many
     uint32_t nkinds;
     uint32_t *kind_at;   // open addressing, by type and span class
-    large_object *large;
-    size_t nlarge_kept, large_cap;
+    gh_spill large;      // large_object, by number
+    size_t nlarge_kept;
     size_t cycle_cap, recorded_cap;
     uint64_t heap_live, heap_before, heap_goal, heap_marked;
     bool marking;
@@ -152,15 +173,20 @@ typedef struct survey_state {
     bool p_seen[NO_P];
     // Bytes born since the last mark began, and between the last two; of the
     // latter, how many were freed since.
-    uint64_t born[NUM_SPAN_CLASSES], born_before[NUM_SPAN_CLASSES],
+    uint64_t new_bytes[NUM_SPAN_CLASSES], born_before[NUM_SPAN_CLASSES],
         dead_before[NUM_SPAN_CLASSES];
     uint32_t window, window_before;  // number of the first object of each
 } survey_state;
 
+typedef struct next_slot {
+    uint32_t link;  // next slot on a death list or the free list, + 1
+    uint32_t pos;   // of its death
+} next_slot;
+
 typedef struct slot_block {
     gh_slots *slots;
     gh_slot *slot;
-    uint32_t *link;  // next slot on a death list or the free list, + 1
+    next_slot *next;
     uint16_t *pool;  // number of the slot's pool, + 1; 0: none; NULL: no pools
 } slot_block;
 
@@ -199,8 +225,10 @@ struct gh_replay {
     const gh_type **type;  // NULL: no mask is known
     uint8_t *type_recorder;
     size_t ntypes;
-    uint32_t *head;   // death lists by position: slot number + 1
-    uint32_t drained; // positions below are done
+    uint32_t *soon;   // death lists of this page of the calendar: slot number + 1
+    uint32_t *later;  // of each page
+    uint32_t page;    // the present one
+    uint32_t released;  // of lt->freed, in 1 << RELEASE_BITS
     slot_block *block;
     size_t nblocks, block_cap;
     uint32_t nslots;    // ever used
@@ -491,7 +519,8 @@ start_replay(gh_replay *r, const gh_replay_config *cfg, gh_replay_error *err)
     r->event_ns = cfg->event_ns;
     r->gc_share = cfg->gc_share;
     r->ntypes = cfg->ntypes;
-    r->head = calloc((size_t)r->lt->nobj + 1, sizeof(*r->head));
+    r->soon = calloc(SOON, sizeof(*r->soon));
+    r->later = calloc(((size_t)r->lt->nobj >> SOON_BITS) + 1, sizeof(*r->later));
     r->type = calloc(cfg->ntypes + 1, sizeof(*r->type));
     r->type_recorder = calloc(cfg->ntypes + 1, 1);
     r->pools = calloc((size_t)r->lt->npools + 1, sizeof(*r->pools));
@@ -504,7 +533,7 @@ start_replay(gh_replay *r, const gh_replay_config *cfg, gh_replay_error *err)
             r->type_pooled[r->lt->pool[k].type] = true;
         }
     }
-    if (r->head == NULL || r->type == NULL || r->type_recorder == NULL) {
+    if (r->soon == NULL || r->later == NULL || r->type == NULL || r->type_recorder == NULL) {
         return GH_ERR_NOMEM;
     }
     st = gh_enter(r->heap, 0, &r->m);
@@ -529,12 +558,24 @@ start_replay(gh_replay *r, const gh_replay_config *cfg, gh_replay_error *err)
 }
 
 static gh_status
-survey_init(gh_replay *r)
+survey_init(gh_replay *r, const gh_replay_config *cfg)
 {
+    if (cfg->spill_dir != NULL) {
+        const size_t n = strlen(cfg->spill_dir) + 1;
+        r->life.spill_dir = malloc(n);
+        if (r->life.spill_dir == NULL) {
+            return GH_ERR_NOMEM;
+        }
+        memcpy(r->life.spill_dir, cfg->spill_dir, n);
+    }
+    const size_t keep = cfg->spill_keep != 0 ? cfg->spill_keep : KEEP;
+    gh_spill_init(&r->life.freed, keep, r->life.spill_dir);
     r->sv = calloc(1, sizeof(*r->sv));
     if (r->sv == NULL) {
         return GH_ERR_NOMEM;
     }
+    gh_spill_init(&r->sv->born, keep, r->life.spill_dir);
+    gh_spill_init(&r->sv->large, keep, r->life.spill_dir);
     r->sv->kind = calloc(MAX_KINDS, sizeof(*r->sv->kind));
     r->sv->kind_at = calloc(KIND_SLOTS, sizeof(*r->sv->kind_at));
     r->sv->nkinds = 1;
@@ -552,6 +593,7 @@ gh_replay_new(const gh_replay_config *cfg, gh_replay **out,
     }
     r->ended = GH_REPLAY_BUDGET;
     r->is_survey = cfg->lifetimes == NULL;
+    gh_spill_init(&r->life.freed, 0, NULL);
     r->num_forced = cfg->num_forced;
     r->nforced = cfg->forced == NULL ? 0 : cfg->nforced;
     if (cfg->forced != NULL) {
@@ -566,7 +608,7 @@ gh_replay_new(const gh_replay_config *cfg, gh_replay **out,
     }
     gh_status st = read_tables(r, cfg, err);
     if (st == GH_OK && r->is_survey) {
-        st = survey_init(r);
+        st = survey_init(r, cfg);
     } else if (st == GH_OK) {
         st = start_replay(r, cfg, err);
     }
@@ -582,11 +624,10 @@ static void
 survey_fini(survey_state *sv)
 {
     if (sv != NULL) {
-        free(sv->spanclass);
-        free(sv->group);
+        gh_spill_fini(&sv->born);
+        gh_spill_fini(&sv->large);
         free(sv->kind);
         free(sv->kind_at);
-        free(sv->large);
         free(sv);
     }
 }
@@ -602,7 +643,10 @@ gh_replay_free(gh_replay *r)
     }
     survey_fini(r->sv);
     free(r->forced);
-    free(r->life.freed);
+    if (r->is_survey) {
+        gh_spill_fini(&r->life.freed);
+        free(r->life.spill_dir);
+    }
     free(r->life.cycle);
     free(r->life.recorded);
     for (uint32_t i = 0; i < r->life.npools; i++) {
@@ -613,13 +657,14 @@ gh_replay_free(gh_replay *r)
     free(r->type_pooled);
     for (size_t i = 0; i < r->nblocks; i++) {
         gh_slots_free(r->block[i].slots);
-        free(r->block[i].link);
+        free(r->block[i].next);
         free(r->block[i].pool);
     }
     free(r->block);
     free(r->type);
     free(r->type_recorder);
-    free(r->head);
+    free(r->soon);
+    free(r->later);
     free(r->sample);
     if (r->heap != NULL) {
         gh_heap_free(r->heap);
@@ -723,24 +768,42 @@ bad_op(gh_replay *r, uint8_t code)
 
 // ---- the survey -----------------------------------------------------------------
 
-static uint64_t
-survey_size(const gh_replay *r, uint32_t obj)
+static inline birth *
+born_at(survey_state *sv, uint32_t obj)
 {
-    const survey_state *sv = r->sv;
-    const uint32_t size = r->size_of[sv->spanclass[obj]];
+    return gh_spill_touch(&sv->born, (size_t)obj * sizeof(birth));
+}
+
+static large_object *
+large_at(survey_state *sv, size_t i)
+{
+    return gh_spill_touch(&sv->large, i * sizeof(large_object));
+}
+
+static inline uint32_t *
+freed_at(gh_replay *r, uint32_t obj)
+{
+    return gh_spill_touch(&r->life.freed, (size_t)obj * sizeof(uint32_t));
+}
+
+static uint64_t
+survey_size(gh_replay *r, uint32_t obj, uint8_t spanclass)
+{
+    survey_state *sv = r->sv;
+    const uint32_t size = r->size_of[spanclass];
     if (size != 0) {
         return size;
     }
     size_t lo = 0, hi = sv->nlarge_kept;
     while (lo < hi) {
         const size_t mid = lo + (hi - lo) / 2;
-        if (sv->large[mid].obj < obj) {
+        if (large_at(sv, mid)->obj < obj) {
             lo = mid + 1;
         } else {
             hi = mid;
         }
     }
-    return (uint64_t)sv->large[lo].pages * PAGE_BYTES;
+    return (uint64_t)large_at(sv, lo)->pages * PAGE_BYTES;
 }
 
 // kind_of finds or makes the number of a kind.
@@ -838,7 +901,7 @@ find_pools(gh_replay *r)
                 life->pool[i].last[mark] = life->pool[i].last[mark - 1];
             }
         }
-        const uint32_t i = number[sv->group[obj]];
+        const uint32_t i = number[born_at(sv, obj)->kind];
         if (i != 0) {
             life->pool[i - 1].last[mark] = obj + 1;
         }
@@ -867,33 +930,27 @@ survey_object(gh_replay *r)
                    (unsigned)MAX_OBJECTS);
     }
     if (n == sv->obj_cap) {
-        size_t cap = sv->obj_cap;
-        if (!grow((void **)&sv->spanclass, n, &cap, 1)) {
+        const size_t want = (size_t)n + 1;
+        if (gh_spill_reserve(&sv->born, want * sizeof(birth)) != GH_OK
+            || gh_spill_reserve(&r->life.freed, want * sizeof(uint32_t)) != GH_OK) {
             return no_memory(r);
         }
-        cap = sv->obj_cap;
-        if (!grow((void **)&r->life.freed, n, &cap, sizeof(uint32_t))) {
-            return no_memory(r);
-        }
-        cap = sv->obj_cap;
-        if (!grow((void **)&sv->group, n, &cap, sizeof(*sv->group))) {
-            return no_memory(r);
-        }
-        sv->obj_cap = cap;
+        const size_t a = sv->born.bytes / sizeof(birth),
+                     b = r->life.freed.bytes / sizeof(uint32_t);
+        sv->obj_cap = a < b ? a : b;
     }
     if (r->size_of[sc] == 0) {
-        if (!grow((void **)&sv->large, sv->nlarge_kept, &sv->large_cap,
-                  sizeof(*sv->large))) {
+        if (gh_spill_reserve(&sv->large, (sv->nlarge_kept + 1) * sizeof(large_object))
+            != GH_OK) {
             return no_memory(r);
         }
-        sv->large[sv->nlarge_kept++] = (large_object){
+        *large_at(sv, sv->nlarge_kept++) = (large_object){
             .obj = n, .pages = (uint32_t)(size / PAGE_BYTES)};
     }
-    sv->spanclass[n] = sc;
-    sv->group[n] = kind_of(sv, type, sc);
-    sv->kind[sv->group[n]].born++;
-    r->life.freed[n] = 0;
-    sv->born[sc] += size;
+    const uint16_t k = kind_of(sv, type, sc);
+    *born_at(sv, n) = (birth){.kind = k, .spanclass = sc};
+    sv->kind[k].born++;
+    sv->new_bytes[sc] += size;
     r->nobj = n + 1;
     return GH_REPLAY_DONE;
 }
@@ -913,23 +970,25 @@ survey_free(gh_replay *r, bool exact)
                    (unsigned long long)back, (unsigned)r->nobj);
     }
     const uint32_t obj = r->nobj - 1 - (uint32_t)back;
-    if (r->life.freed[obj] != 0) {
+    uint32_t *freed = freed_at(r, obj);
+    if (*freed != 0) {
         return bad(r, COL_FREE, "object %u is freed twice", (unsigned)obj);
     }
     if (exact) {
         if (r->nobj >= EXACT) {
             return bad(r, COL_FREE, "an exact death after 2^31 objects");
         }
-        r->life.freed[obj] = EXACT | r->nobj;
+        *freed = EXACT | r->nobj;
         return GH_REPLAY_DONE;
     }
-    r->life.freed[obj] = r->life.ncycles + 1;
+    *freed = r->life.ncycles + 1;
     const uint32_t begun = marks_begun(&r->life, obj);
     const uint32_t survived = r->life.ncycles > begun
                                   ? r->life.ncycles - begun - 1 : 0;
-    sv->kind[sv->group[obj]].dead[survived < 3 ? survived : 3]++;
+    const birth *b = born_at(sv, obj);
+    sv->kind[b->kind].dead[survived < 3 ? survived : 3]++;
     if (obj >= sv->window_before && obj < sv->window) {
-        sv->dead_before[sv->spanclass[obj]] += survey_size(r, obj);
+        sv->dead_before[b->spanclass] += survey_size(r, obj, b->spanclass);
     }
     return GH_REPLAY_DONE;
 }
@@ -964,8 +1023,8 @@ survey_gc_begin(gh_replay *r)
     life->cycle[life->ncycles++] = (cycle_mark){
         .begin = r->nobj, .end = r->nobj, .distance = distance};
     sv->marking = true;
-    memcpy(sv->born_before, sv->born, sizeof(sv->born));
-    memset(sv->born, 0, sizeof(sv->born));
+    memcpy(sv->born_before, sv->new_bytes, sizeof(sv->new_bytes));
+    memset(sv->new_bytes, 0, sizeof(sv->new_bytes));
     memset(sv->dead_before, 0, sizeof(sv->dead_before));
     sv->window_before = sv->window;
     sv->window = r->nobj;
@@ -1123,6 +1182,7 @@ survey_finish(gh_replay *r)
     if (!find_pools(r)) {
         return no_memory(r);
     }
+    gh_spill_release(&life->freed, 0, life->freed.bytes);
     const survey_state *sv = r->sv;
     double born = 0, dead = 0;
     for (unsigned i = 0; i < NUM_SPAN_CLASSES; i++) {
@@ -1165,12 +1225,18 @@ between(uint32_t lo, uint32_t hi, uint64_t u)
     return lo + (uint32_t)((uint64_t)(hi - lo) * cube >> 32);
 }
 
+static inline uint32_t
+freed_of(const gh_lifetimes *lt, uint32_t obj)
+{
+    return ((const uint32_t *)(const void *)lt->freed.at)[obj];
+}
+
 // death_of returns before which object number obj, just born, is to be dropped.
 static inline uint32_t
 death_of(const gh_replay *r, uint32_t obj, uint8_t spanclass)
 {
     const gh_lifetimes *lt = r->lt;
-    const uint32_t freed = lt->freed[obj];
+    const uint32_t freed = freed_of(lt, obj);
     uint32_t lo = obj + 1, hi = lt->nobj;
     if (freed == 0) {
         if (r->deaths != GH_DEATHS_DRAWN || lt->ncycles == 0
@@ -1210,7 +1276,7 @@ static uint32_t
 pooled_death(const gh_replay *r, uint32_t obj, uint32_t k)
 {
     const gh_lifetimes *lt = r->lt;
-    const uint32_t freed = lt->freed[obj];
+    const uint32_t freed = freed_of(lt, obj);
     if (freed == 0) {
         return NEVER;
     }
@@ -1255,12 +1321,12 @@ add_slots(gh_replay *r)
                  sizeof(*r->block))) {
         return false;
     }
-    slot_block b = {.link = malloc(SLOT_BLOCK * sizeof(*b.link))};
-    if (b.link == NULL) {
+    slot_block b = {.next = malloc(SLOT_BLOCK * sizeof(*b.next))};
+    if (b.next == NULL) {
         return false;
     }
     if (gh_slots_new(r->heap, SLOT_BLOCK, &b.slots) != GH_OK) {
-        free(b.link);
+        free(b.next);
         return false;
     }
     b.slot = gh_slots_at(b.slots, 0);
@@ -1268,7 +1334,7 @@ add_slots(gh_replay *r)
         b.pool = calloc(SLOT_BLOCK, sizeof(*b.pool));
         if (b.pool == NULL) {
             gh_slots_free(b.slots);
-            free(b.link);
+            free(b.next);
             return false;
         }
     }
@@ -1282,10 +1348,16 @@ slot_at(const gh_replay *r, uint32_t i)
     return &r->block[i >> SLOT_BLOCK_BITS].slot[i & (SLOT_BLOCK - 1)];
 }
 
+static inline next_slot *
+next_at(const gh_replay *r, uint32_t i)
+{
+    return &r->block[i >> SLOT_BLOCK_BITS].next[i & (SLOT_BLOCK - 1)];
+}
+
 static inline uint32_t *
 link_at(const gh_replay *r, uint32_t i)
 {
-    return &r->block[i >> SLOT_BLOCK_BITS].link[i & (SLOT_BLOCK - 1)];
+    return &next_at(r, i)->link;
 }
 
 static inline uint16_t *
@@ -1353,11 +1425,46 @@ take_pooled(gh_replay *r, uint32_t k)
     return i;
 }
 
+// turn_page takes up the page of the calendar that object number r->nobj is on. Of
+// those that die at one position the last born is first, as on the present page.
+static __attribute__((noinline)) void
+turn_page(gh_replay *r)
+{
+    r->page = r->nobj >> SOON_BITS;
+    uint32_t next = r->later[r->page], born_last = 0;
+    r->later[r->page] = 0;
+    while (next != 0) {  // turned round
+        uint32_t *link = link_at(r, next - 1);
+        const uint32_t i = next;
+        next = *link;
+        *link = born_last;
+        born_last = i;
+    }
+    for (next = born_last; next != 0;) {
+        next_slot *at = next_at(r, next - 1);
+        uint32_t *head = &r->soon[at->pos & (SOON - 1)];
+        const uint32_t i = next;
+        next = at->link;
+        at->link = *head;
+        *head = i;
+    }
+    const uint32_t done = r->nobj >> RELEASE_BITS;
+    if (done != r->released) {
+        gh_spill_release(&r->lt->freed, ((size_t)r->released << RELEASE_BITS) * 4,
+                         ((size_t)done << RELEASE_BITS) * 4);
+        r->released = done;
+    }
+}
+
 // bury drops what dies before object number r->nobj.
 static inline void
 bury(gh_replay *r)
 {
-    uint32_t next = r->head[r->nobj];
+    if (r->nobj >> SOON_BITS != r->page) {
+        turn_page(r);
+    }
+    uint32_t *head = &r->soon[r->nobj & (SOON - 1)];
+    uint32_t next = *head;
     while (next != 0) {
         const uint32_t i = next - 1;
         uint32_t *link = link_at(r, i);
@@ -1370,7 +1477,7 @@ bury(gh_replay *r)
             drop(r, i);
         }
     }
-    r->head[r->nobj] = 0;
+    *head = 0;
 }
 
 static void
@@ -1490,8 +1597,10 @@ static inline void
 die_at(gh_replay *r, uint32_t i, uint32_t pos)
 {
     if (pos < r->lt->nobj) {
-        *link_at(r, i) = r->head[pos];
-        r->head[pos] = i + 1;
+        uint32_t *head = pos >> SOON_BITS == r->page ? &r->soon[pos & (SOON - 1)]
+                                                     : &r->later[pos >> SOON_BITS];
+        *next_at(r, i) = (next_slot){.link = *head, .pos = pos};
+        *head = i + 1;
     }
 }
 

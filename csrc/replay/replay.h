@@ -12,10 +12,10 @@
 //
 // Columns are pushed in: gh_replay_step runs until a column has no bytes left
 // and names it, the caller feeds it (gh_replay_feed) and goes on. Events are
-// never held, only decoded; what a pass keeps is 5 bytes (survey) or 4 bytes
-// (replay) for each object of the history, 4 bytes for each of its lifetimes,
-// and 12 bytes for each object that is alive at once. So a history is limited to
-// 2^32 - 2 objects.
+// never held, only decoded. A replay keeps 18 bytes for each object that is alive at
+// once; a survey 8, its lifetimes 4 for each object of the history, of which some
+// megabytes are in memory: the rest is in a file without a name. A history is limited
+// to 2^32 - 2 objects.
 //
 // When an object died. Found dead by the sweep after mark k, it died before
 // mark k ended, and after mark k-1 began or after its own birth. Time is counted
@@ -108,6 +108,10 @@ typedef struct gh_replay_config {
     double gc_share;     // share of the time in marking that the collector had
     double busy_ns;      // gh_options.busy_ns; 0: its default
     double cycle_delay_ns;  // gh_options.cycle_delay_ns
+    // Survey: where a file may be made for what is too much to keep in memory;
+    // NULL: nowhere. spill_keep: bytes of each array that stay, 0: 8 MiB.
+    const char *spill_dir;
+    size_t spill_keep;
     bool keep_recorder;  // the recorder's objects are allocated too: for the
                          // recorded setting, whose goals they entered
     const gh_mem_ops *mem_ops;  // NULL: Linux

@@ -4,8 +4,10 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import pickle
 import resource
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,7 +15,8 @@ import threading
 import pytest
 
 import goheap
-from goheap import Advice, Costs, Interval, Policy, WhatIf, cli, history, what_if
+from goheap import (Advice, Costs, Interval, Policy, WhatIf, _core, cli, history, made,
+                    what_if)
 from goheap.whatif import HEAD, _interval
 from test_replay import PACKAGED, SCAN64, History, sample_history
 
@@ -338,3 +341,40 @@ def test_a_history_of_64_gib_live_runs_in_a_fraction_of_it(written):
                          text=True, check=True).stdout
     live, cycles, rss = map(int, out.split())
     assert live >= 64 << 30 and cycles > 10 and rss < 2 << 30
+
+
+CHILD = """
+import sys
+def figure(name):
+    with open("/proc/self/status") as f:
+        return next(int(l.split()[1]) << 10 for l in f if l.startswith(name))
+import goheap
+base = figure("VmHWM")
+r = goheap.replay(sys.argv[1], gogc=100, costs=goheap.Costs())
+print(r.objects, r.automatic_gc, figure("VmHWM") - base)
+"""
+
+
+def test_a_long_history_takes_the_memory_of_what_is_live(tmp_path):
+    if sys.platform != "linux":
+        pytest.skip("reads /proc")
+    live = 20_000
+    engine = _core.History(live=64 * live, alloc_rate=64 * 5e6, mean_size=64.0, scan_share=0.7,
+                           long_share=0.1, short_ns=1e4, startup_ns=10 ** 8,
+                           duration_ns=10 ** 9, procs=4, seed=1)
+
+    def steps():
+        while engine.work(1 << 16):
+            yield
+        yield
+
+    path = tmp_path / "long.ghtrace"
+    with os.fdopen(made._write(engine, "long", {"GOGC": "100"}, steps()), "rb") as f, \
+            open(path, "wb") as out:
+        f.seek(0)
+        shutil.copyfileobj(f, out)
+    out = subprocess.run([sys.executable, "-c", CHILD, str(path)], capture_output=True,
+                         text=True, check=True).stdout
+    objects, cycles, grown = map(int, out.split())
+    assert objects > 4_000_000 and cycles > 100
+    assert grown < (64 << 20) + 64 * live

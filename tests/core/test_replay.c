@@ -739,6 +739,75 @@ test_odd_times(void)
     history_free(&h);
 }
 
+// ---- long ones ------------------------------------------------------------------------
+
+// long_one has objects enough for several pages of the calendar and for spilling.
+static void
+long_one(history *h)
+{
+    enum { OBJECTS = 300000, EACH = 9000 };
+    static uint32_t live[OBJECTS];
+    uint32_t n = 0;
+    uint64_t rng = 3;
+    for (uint32_t obj = 0; obj < OBJECTS; obj++) {
+        const uint64_t x = gh_splitmix64(&rng);
+        object(h, ALLOC, x % 50 == 0 ? NO_SCAN_LARGE : x % 3 ? NOSCAN64 : SCAN64,
+               5 + x % 3, x % 3 ? 0 : 1);
+        live[n++] = obj;
+        if (obj % EACH == EACH - 1) {
+            event(h, GC_BEGIN);
+            event(h, GC_END);
+            uint32_t left = 0;
+            for (uint32_t i = 0; i < n; i++) {
+                if (gh_splitmix64(&rng) % 8 < (obj - live[i] < EACH ? 6 : 1)) {
+                    with_value(h, FREE, FREE_BACK, obj - live[i]);
+                } else {
+                    live[left++] = live[i];
+                }
+            }
+            n = left;
+        }
+    }
+}
+
+// What doesn't fit into memory comes out of a file, the same.
+static void
+test_spilled(void)
+{
+    history h = {0};
+    long_one(&h);
+    gh_replay_summary in_memory;
+    for (int spill = 0; spill < 2; spill++) {
+        setup s;
+        setup_init(&s, &h);
+        s.cfg.spill_dir = spill ? "/tmp" : NULL;
+        s.cfg.spill_keep = 1 << 16;
+        gh_replay *survey = surveyed(&s, &h);
+        s.cfg.gogc = 60;
+        gh_replay *r = replayed(&s, &h, 4096, UINT64_MAX);
+        gh_replay_summary sum;
+        gh_replay_summary_get(r, &sum);
+        CHECK(sum.automatic_gc > 5);
+        CHECK(sum.peak_live_objects < 100000);
+        if (spill) {
+            CHECK(memcmp(&sum, &in_memory, sizeof(sum)) == 0);
+        }
+        in_memory = sum;
+        gh_replay_free(r);
+        gh_replay_free(survey);
+    }
+    setup s;
+    setup_init(&s, &h);
+    s.cfg.spill_dir = "/nowhere/at/all";
+    s.cfg.spill_keep = 1 << 16;
+    gh_replay *r;
+    gh_replay_error err;
+    CHECK(gh_replay_new(&s.cfg, &r, &err) == GH_OK);
+    CHECK(run(r, &h, 4096, UINT64_MAX, &err) == GH_REPLAY_NOMEM);
+    gh_replay_free(r);
+    history_free(&h);
+}
+
 // ---- memory ---------------------------------------------------------------------------
 
 static void
@@ -788,6 +857,7 @@ main(void)
     test_any_bytes();
     test_other_survey();
     test_odd_times();
+    test_spilled();
     test_refused_memory();
     return 0;
 }
