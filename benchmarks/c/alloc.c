@@ -29,7 +29,7 @@ typedef void loop(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n);
     pointers_##size(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)  \
     {                                                                        \
         for (uint64_t i = 0; i < n; i++) {                                   \
-            bench_check(gh_new(m, slot, t, 1), "gh_new");                    \
+            bench_check(gh_new_inline(m, slot, t, 1), "gh_new");                    \
         }                                                                    \
     }
 

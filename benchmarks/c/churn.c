@@ -37,7 +37,7 @@ put(gh_mut *m, gh_slot *row, uint64_t i, gh_slot *block, uint32_t size)
 {
     bench_check(gh_alloc_inline(m, block, size), "gh_alloc_inline");
     memset(gh_data(block), 1, size);
-    bench_check(gh_store(m, row, i, block), "gh_store");
+    bench_check(gh_store_inline(m, row, i, block), "gh_store_inline");
 }
 
 int

@@ -8,7 +8,6 @@
 
 #include "peer.h"
 #include "stack.h"
-#include "goheap_inline.h"
 
 enum { STRETCH = 18, LONG = 16, ROW = 500000, LEAST = 4, MOST = 16 };
 
@@ -116,7 +115,7 @@ typedef struct work {
 static void
 new_node(work *w, gh_slot *out)
 {
-    bench_check(gh_new(w->s.m, out, w->t, 1), "gh_new");
+    bench_check(gh_new_inline(w->s.m, out, w->t, 1), "gh_new");
 }
 
 // populate hangs a tree on the node that n holds.
@@ -128,9 +127,9 @@ populate(work *w, int depth, const gh_slot *n)
     }
     gh_slot *l = stack_push(&w->s), *r = stack_push(&w->s);
     new_node(w, l);
-    bench_check(gh_store(w->s.m, n, 0, l), "gh_store");
+    bench_check(gh_store_inline(w->s.m, n, 0, l), "gh_store");
     new_node(w, r);
-    bench_check(gh_store(w->s.m, n, 1, r), "gh_store");
+    bench_check(gh_store_inline(w->s.m, n, 1, r), "gh_store");
     populate(w, depth - 1, l);
     populate(w, depth - 1, r);
     stack_pop(&w->s);
@@ -148,8 +147,8 @@ make(work *w, int depth, gh_slot *out)
     make(w, depth - 1, l);
     make(w, depth - 1, r);
     new_node(w, out);
-    bench_check(gh_store(w->s.m, out, 0, l), "gh_store");
-    bench_check(gh_store(w->s.m, out, 1, r), "gh_store");
+    bench_check(gh_store_inline(w->s.m, out, 0, l), "gh_store");
+    bench_check(gh_store_inline(w->s.m, out, 1, r), "gh_store");
     stack_pop(&w->s);
     stack_pop(&w->s);
 }

@@ -5,6 +5,7 @@
 #define STACK_H
 
 #include "bench.h"
+#include "goheap_inline.h"
 
 typedef struct stack {
     gh_mut *m;
@@ -30,7 +31,7 @@ stack_push(stack *s)
 static inline void
 stack_pop(stack *s)
 {
-    gh_clear(s->m, --s->top);
+    gh_clear_inline(s->m, --s->top);
 }
 
 static inline void

@@ -12,7 +12,6 @@
 
 #include "peer.h"
 #include "stack.h"
-#include "goheap_inline.h"
 
 typedef struct node {
     const struct node *l, *r;
@@ -88,15 +87,15 @@ static void
 make(stack *s, const gh_type *t, int depth, gh_slot *out)
 {
     if (depth == 0) {
-        bench_check(gh_new(s->m, out, t, 1), "gh_new");
+        bench_check(gh_new_inline(s->m, out, t, 1), "gh_new");
         return;
     }
     gh_slot *l = stack_push(s), *r = stack_push(s);
     make(s, t, depth - 1, l);
     make(s, t, depth - 1, r);
-    bench_check(gh_new(s->m, out, t, 1), "gh_new");
-    bench_check(gh_store(s->m, out, 0, l), "gh_store");
-    bench_check(gh_store(s->m, out, 1, r), "gh_store");
+    bench_check(gh_new_inline(s->m, out, t, 1), "gh_new");
+    bench_check(gh_store_inline(s->m, out, 0, l), "gh_store");
+    bench_check(gh_store_inline(s->m, out, 1, r), "gh_store");
     stack_pop(s);
     stack_pop(s);
 }

@@ -23,6 +23,7 @@ func main() {
 	row = make([]*node, n)
 	for i := range row {
 		row[i] = new(node)
+		row[i].data[0] = uint64(i) // pages are touched before, not later
 	}
 	runtime.GC()
 	s, dead := uint64(0x9e3779b97f4a7c15), 0

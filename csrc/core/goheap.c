@@ -897,7 +897,7 @@ find_word(gh_heap *h, const gh_slot *obj, uint64_t word, bool any,
         return GH_ERR_INVAL;
     }
     if (!any
-        && (gh_slot_ptr_mask(h, s, index, off / GH_PTR_SIZE + word) & 1) == 0) {
+        && !gh_slot_word_is_pointer(h, s, index, off / GH_PTR_SIZE + word)) {
         return GH_ERR_INVAL;
     }
     *out = (uintptr_t *)v + word;

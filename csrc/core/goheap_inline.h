@@ -4,8 +4,9 @@
 // Layer 8. Includes malloc.h, mbarrier.h. It lays structs of the core open, so it goes with
 // the library that it was built with and with no other.
 //
-// gh_alloc_inline does what gh_alloc does: it takes a slot of the P's span when
-// that takes no more than a look at alloc_cache, and calls gh_alloc otherwise.
+// Each does what its namesake does: itself while that is short, else by calling it.
+// gh_alloc_inline takes a slot of the P's span when that takes no more than a look
+// at alloc_cache.
 
 #ifndef GOHEAP_INLINE_H
 #define GOHEAP_INLINE_H
@@ -26,23 +27,37 @@
 static inline gh_status
 gh_alloc_inline(gh_mut *m, gh_slot *slot, uint64_t size)
 {
-    if (GH_LIKELY(size - GH_TINY_SIZE <= 1016 - GH_TINY_SIZE && !m->slow)) {
-        const unsigned cls = gh_size_to_class8[(size + 7) / 8];
-        gh_mspan *s = m->mcache.alloc[cls << 1 | 1];
-        unsigned index;
-        const uintptr_t v = gh_next_free_fast(s, &index);
-        if (GH_LIKELY(v != 0)) {
-            if (s->needzero) {
-                // Up to 64 bytes of a size known here: stores instead of a call.
-                const unsigned n = gh_class_to_size[cls];
-                memset((void *)v, 0, n <= 64 ? n : s->elemsize);
-            }
-            gh_set_objmeta(s, index, GH_TYPE_BYTES, size);
-            slot->word = v;
-            return GH_OK;
-        }
+    return GH_LIKELY(gh_alloc_fast(m, slot, size)) ? GH_OK
+                                                   : gh_alloc(m, slot, size);
+}
+
+// gh_new_inline does what gh_new does.
+static inline gh_status
+gh_new_inline(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
+{
+    return GH_LIKELY(gh_new_fast(m, slot, t, n)) ? GH_OK : gh_new(m, slot, t, n);
+}
+
+// gh_store_inline does what gh_store does, for a caller that knows the object and
+// that word is one of its pointer words: nothing is checked while no cycle marks.
+static inline gh_status
+gh_store_inline(gh_mut *m, const gh_slot *obj, uint64_t word, const gh_slot *src)
+{
+    if (GH_LIKELY(!m->slow)) {
+        gh_word_put((uintptr_t *)obj->word + word, gh_word_load(&src->word));
+        return GH_OK;
     }
-    return gh_alloc(m, slot, size);
+    return gh_store(m, obj, word, src);
+}
+
+static inline void
+gh_clear_inline(gh_mut *m, gh_slot *slot)
+{
+    if (GH_LIKELY(!m->slow)) {
+        gh_word_put(&slot->word, 0);
+    } else {
+        gh_clear(m, slot);
+    }
 }
 
 // gh_store_inline makes word, a pointer word of an object, hold v, through the

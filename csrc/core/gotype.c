@@ -52,6 +52,19 @@ table_reserve(gh_types *ts, gh_persistent *p, gh_sysstat *stat)
     return GH_OK;
 }
 
+// one_spanclass leaves out what is combined with others, has a header, or is large.
+static uint8_t
+one_spanclass(const gh_type *t)
+{
+    const bool noscan = gh_type_noscan(t);
+    const uint64_t least = noscan ? GH_TINY_SIZE : 1;
+    const uint64_t most = noscan ? 1024 - 8 : GH_MIN_SIZE_FOR_MALLOC_HEADER;
+    if (t->size < least || t->size > most) {
+        return 0;
+    }
+    return gh_make_spanclass(gh_size_to_class(t->size), noscan);
+}
+
 gh_status
 gh_gotype_new(gh_types *ts, gh_persistent *p, gh_sysstat *stat,
               const gh_type_desc *desc, const gh_type **out)
@@ -88,6 +101,7 @@ gh_gotype_new(gh_types *ts, gh_persistent *p, gh_sysstat *stat,
         .user = desc->user,
         .align = desc->align,
     };
+    t->one_spc = one_spanclass(t);
     t->sig = GH_TYPE_SIG;
     ts->table[ts->len++] = t;
     *out = t;

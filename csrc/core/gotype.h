@@ -1,6 +1,6 @@
 // gotype.h: what the collector knows of a type: size, alignment, pointer mask.
 //
-// Layer 4. Includes goheap.h, ghconst.h, persistentalloc.h.
+// Layer 4. Includes goheap.h, ghconst.h, msize.h, persistentalloc.h.
 // Go: type.go, internal/abi/type.go (Size, PtrBytes, GCData). Heap types carry
 // their mask whole: there are no GC programs and no masks built on demand
 // [diff:type.mask].
@@ -16,6 +16,7 @@
 
 #include "ghconst.h"
 #include "goheap.h"
+#include "msize.h"
 #include "persistentalloc.h"
 
 #define GH_TYPE_SIG 0x79e0u
@@ -30,6 +31,8 @@ struct gh_type {
     const char *name;
     uintptr_t user;
     uint32_t align;
+    uint8_t one_spc;   // Go's span class of one element, where gh_new_fast may make
+                       // it; 0: nowhere
 };
 
 // gh_types is a heap's table of types, by id.
@@ -54,7 +57,7 @@ static inline bool
 gh_type_word_is_pointer(const gh_type *t, uint64_t w)
 {
     const uint64_t words = t->size / GH_PTR_SIZE;
-    w = words == 0 ? 0 : w % words;
+    w = words <= 1 ? 0 : w % words;
     if (w * GH_PTR_SIZE >= t->ptrdata) {
         return false;
     }

@@ -20,6 +20,44 @@ touch(const gh_mspan *s)
     }
 }
 
+// Above that, an object is cleared when it is made: it should not push others out
+// of the cache before it is used.
+#define CLEAN_MAX 1024u
+
+// clean_span clears the free slots of a span that a P has just got, all at once. Of
+// neighbours that are free, one stretch is cleared.
+static void
+clean_span(const gh_heap *h, gh_mspan *s)
+{
+    if (s->clean || s->elemsize > CLEAN_MAX || h->opt.debug.clobber_free) {
+        return;  // who clobbers wants to see it until the slot is used
+    }
+    s->clean = true;
+    if (h->opt.leaves) {
+        return;
+    }
+    if (s->alloc_count == 0) {
+        memset((void *)s->base, 0, s->elemsize * s->nelems);
+        return;
+    }
+    const uint64_t *alloc = gh_mspan_alloc_bits(&h->bm, s);
+    for (unsigned w = s->free_index / 64; w < s->nbits_words; w++) {
+        const unsigned left = s->nelems - w * 64;
+        uint64_t used = alloc[w];
+        if (left < 64) {
+            used |= ~(uint64_t)0 << left;
+        }
+        for (unsigned from = 0, to; used != ~(uint64_t)0; from = to) {
+            from = gh_ctz64(~used);
+            const uint64_t above = used >> from;
+            to = above == 0 ? 64 : from + gh_ctz64(above);
+            memset((void *)gh_mspan_obj_base(s, w * 64 + from), 0,
+                   (to - from) * s->elemsize);
+            used |= (to == 64 ? ~(uint64_t)0 : ((uint64_t)1 << to) - 1);
+        }
+    }
+}
+
 // next_free_slow is next_free when a look at alloc_cache isn't enough.
 static __attribute__((noinline)) gh_status
 next_free_slow(gh_p *p, uint8_t spc, unsigned *index)
@@ -36,6 +74,7 @@ next_free_slow(gh_p *p, uint8_t spc, unsigned *index)
             return st;
         }
         s = p->mcache.alloc[spc];
+        clean_span(p->heap, s);
         i = gh_mspan_next_free_index(&p->heap->bm, s);
         if (GH_UNLIKELY(p->heap->concurrent) && !s->needzero
             && s->alloc_count == 0 && p->heap->phase != GH_PHASE_OFF) {
@@ -199,7 +238,7 @@ alloc_small_noscan(gh_p *p, gh_slot *slot, uint8_t spc, uint32_t type,
     if (st != GH_OK) {
         return st;
     }
-    if (s->needzero && !p->heap->opt.leaves) {
+    if (!s->clean && !p->heap->opt.leaves) {
         memset((void *)v, 0, s->elemsize);
     }
     if (GH_UNLIKELY(p->slow)) {
@@ -233,7 +272,7 @@ alloc_small_scan(gh_p *p, gh_slot *slot, uint8_t spc, const gh_type *t,
     if (st != GH_OK) {
         return st;
     }
-    if (s->needzero && !p->heap->opt.leaves) {
+    if (!s->clean && !p->heap->opt.leaves) {
         memset((void *)v, 0, size);
     }
     gh_obj_ptr_bits_set(&p->heap->bm, s, v, gh_heap_bits_small(t, size));
@@ -258,7 +297,7 @@ alloc_small_header(gh_p *p, gh_slot *slot, uint8_t spc, const gh_type *t,
     if (st != GH_OK) {
         return st;
     }
-    if (s->needzero && !p->heap->opt.leaves) {
+    if (!s->clean && !p->heap->opt.leaves) {
         memset((void *)v, 0, s->elemsize);
     }
     *gh_header_of(p->heap, v) = t;
@@ -418,8 +457,8 @@ before_slow_alloc(gh_mut *m, uint64_t bytes)
     }
 }
 
-gh_status
-gh_alloc(gh_mut *m, gh_slot *slot, uint64_t size)
+static __attribute__((noinline)) gh_status
+alloc_otherwise(gh_mut *m, gh_slot *slot, uint64_t size)
 {
     if (GH_UNLIKELY(m->slow)) {
         before_slow_alloc(m, size < GH_TINY_SIZE ? size
@@ -434,7 +473,15 @@ gh_alloc(gh_mut *m, gh_slot *slot, uint64_t size)
 }
 
 gh_status
-gh_new(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
+gh_alloc(gh_mut *m, gh_slot *slot, uint64_t size)
+{
+    return GH_LIKELY(gh_alloc_fast(m, slot, size))
+               ? GH_OK
+               : alloc_otherwise(m, slot, size);
+}
+
+static __attribute__((noinline)) gh_status
+new_otherwise(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
 {
     if (GH_UNLIKELY(m->slow)) {
         before_slow_alloc(m, gh_table_round_up(&m->heap->sizes, t->size * n,
@@ -445,6 +492,13 @@ gh_new(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
         st = alloc_typed(m, slot, t, n);
     }
     return st;
+}
+
+gh_status
+gh_new(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
+{
+    return GH_LIKELY(gh_new_fast(m, slot, t, n)) ? GH_OK
+                                                 : new_otherwise(m, slot, t, n);
 }
 
 gh_status

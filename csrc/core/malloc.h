@@ -57,6 +57,56 @@ gh_set_objmeta(gh_mspan *s, unsigned index, uint32_t type, uint64_t count)
     }
 }
 
+// Both ways below do all of an allocation when it takes no more than a look at
+// alloc_cache, and nothing (false) otherwise: the caller goes on with gh_alloc or
+// gh_new. A P that is not slow has Go's size classes, samples nothing, and no cycle
+// marks.
+
+static inline bool
+gh_alloc_fast(gh_p *p, gh_slot *slot, uint64_t size)
+{
+    if (GH_UNLIKELY(size - GH_TINY_SIZE > 1024 - 8 - GH_TINY_SIZE || p->slow)) {
+        return false;
+    }
+    gh_mspan *s = p->mcache.alloc[gh_size_to_class8[(size + 7) / 8] << 1 | 1];
+    unsigned index;
+    const uintptr_t v = gh_next_free_fast(s, &index);
+    if (GH_UNLIKELY(v == 0)) {
+        return false;
+    }
+    if (GH_UNLIKELY(!s->clean)) {
+        memset((void *)v, 0, s->elemsize);
+    }
+    gh_set_objmeta(s, index, GH_TYPE_BYTES, size);
+    gh_word_put(&slot->word, v);
+    return true;
+}
+
+static inline bool
+gh_new_fast(gh_p *p, gh_slot *slot, const gh_type *t, uint64_t n)
+{
+    const unsigned spc = t->one_spc;
+    if (GH_UNLIKELY(n != 1 || spc == 0 || p->slow)) {
+        return false;
+    }
+    gh_mspan *s = p->mcache.alloc[spc];
+    unsigned index;
+    const uintptr_t v = gh_next_free_fast(s, &index);
+    if (GH_UNLIKELY(v == 0)) {
+        return false;
+    }
+    if (GH_UNLIKELY(!s->clean)) {
+        memset((void *)v, 0, s->elemsize);
+    }
+    if (t->ptrdata != 0) {
+        gh_obj_ptr_bits_set(&p->heap->bm, s, v, t->mask0);
+        p->mcache.scan_alloc += t->ptrdata;
+    }
+    gh_set_objmeta(s, index, t->id, 1);
+    gh_word_put(&slot->word, v);
+    return true;
+}
+
 // GH_TYPE_ALL_POINTERS is the type of objects of which only "has pointers" is known.
 #define GH_TYPE_ALL_POINTERS 2u
 

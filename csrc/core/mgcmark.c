@@ -687,3 +687,24 @@ gh_slot_ptr_mask(const gh_heap *h, const gh_mspan *s, unsigned index,
     }
     return mask;
 }
+
+bool
+gh_slot_word_is_pointer(const gh_heap *h, const gh_mspan *s, unsigned index,
+                        uint64_t word)
+{
+    const uint64_t words = s->elemsize / GH_PTR_SIZE;
+    if (word >= words || gh_spanclass_noscan(s->spanclass)) {
+        return false;
+    }
+    const uintptr_t base = gh_mspan_obj_base(s, index);
+    if (s->elemsize <= GH_MIN_SIZE_FOR_MALLOC_HEADER) {
+        return gh_ptr_bits_get(&h->bm, base + word * GH_PTR_SIZE, 1) != 0;
+    }
+    if (s->div_mul == 0) {
+        return s->large_type != NULL
+               && gh_type_word_is_pointer(s->large_type, word);
+    }
+    const uint64_t skip = GH_MALLOC_HEADER_SIZE / GH_PTR_SIZE;
+    const gh_type *t = *gh_header_of((gh_heap *)h, base);
+    return t != NULL && word >= skip && gh_type_word_is_pointer(t, word - skip);
+}

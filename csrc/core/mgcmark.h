@@ -69,5 +69,8 @@ gh_figures_are_left(const gh_heap *h)
 // introspection.
 uint64_t gh_slot_ptr_mask(const gh_heap *h, const gh_mspan *s, unsigned index,
                           uint64_t word);
+// gh_slot_word_is_pointer is the first of those bits.
+bool gh_slot_word_is_pointer(const gh_heap *h, const gh_mspan *s, unsigned index,
+                             uint64_t word);
 
 #endif  // MGCMARK_H

@@ -95,6 +95,7 @@ gh_mspan_sweep(gh_heap *h, gh_mspan *s, bool preserve)
     if (cls != 0) {
         if (nfreed > 0) {
             s->needzero = true;
+            s->clean = false;
             h->stats.small_free_count[cls] += nfreed;
         }
         if (preserve) {

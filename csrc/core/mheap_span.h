@@ -53,7 +53,8 @@ typedef struct gh_mspan {
     uint16_t free_index_for_scan;
     uint8_t spanclass;
     uint8_t state;                 // gh_span_state
-    bool needzero;                 // slots may hold old bytes
+    bool needzero;                 // slots may hold old bytes, Go's account of it
+    bool clean;                    // free slots need no clearing any more
     uint8_t alloc_area;            // 0 or 1: which bit area holds alloc bits
     bool page_marked;              // scanned as a whole, or with new objects:
                                    // for the page reclaimer

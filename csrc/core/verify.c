@@ -105,6 +105,29 @@ check_bits(checker *k, const gh_mspan *s)
     }
 }
 
+// check_clean: what is free of a clean span is zero, so that nobody clears it again
+// [inv:span.clean].
+static void
+check_clean(checker *k, const gh_mspan *s)
+{
+    if (s->div_mul == 0 || !s->clean || k->h->opt.leaves) {
+        return;
+    }
+    for (unsigned i = s->free_index; i < s->nelems; i++) {
+        if (gh_mspan_is_allocated(&k->h->bm, s, i)) {
+            continue;
+        }
+        const uint64_t *word = (const uint64_t *)gh_mspan_obj_base(s, i);
+        for (uint64_t w = 0; w < s->elemsize / sizeof(*word); w++) {
+            if (word[w] != 0) {
+                complain(k, "[inv:span.clean] free slot %u of span 0x%" PRIx64
+                            " is not clear", i, gh_addr_show(k->h, s->base));
+                break;
+            }
+        }
+    }
+}
+
 // check_page_mask: where a page has a mask, it is that of each of its objects
 // [inv:bitmap.page_mask].
 static void
@@ -553,6 +576,7 @@ gh_verify(gh_mut *m, void (*report)(void *arg, const char *line), void *arg)
             k.inuse += s->npages * GH_PAGE_SIZE;
             check_bits(&k, s);
             check_pages(&k, s);
+            check_clean(&k, s);
             check_page_mask(&k, s);
             check_place(&k, s);
             check_pointers(&k, s);

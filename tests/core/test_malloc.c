@@ -272,6 +272,51 @@ test_zeroed(void)
     teardown(&f);
 }
 
+// A span with holes is cleared hole by hole, whatever their pattern, and its live
+// objects stay as they are.
+static void
+test_zeroed_holes(uint64_t size)
+{
+    enum { N = 2000 };
+    gh_options opt;
+    gh_options_init(&opt);
+    opt.gogc = -1;
+    gh_heap *h;
+    gh_mut *m;
+    gh_slots *slots;
+    CHECK(gh_heap_new(&opt, &h) == GH_OK);
+    CHECK(gh_enter(h, GH_ANY_P, &m) == GH_OK);
+    CHECK(gh_slots_new(h, N, &slots) == GH_OK);
+    for (unsigned round = 0; round < 5; round++) {
+        for (unsigned i = 0; i < N; i++) {
+            gh_slot *x = gh_slots_at(slots, i);
+            if (x->word == 0) {
+                CHECK(gh_alloc(m, x, size) == GH_OK);
+                CHECK(is_zero(x, size));
+                memset(gh_data(x), 0xa5, size);
+            }
+        }
+        for (unsigned i = 0; i < N; i++) {
+            gh_slot *x = gh_slots_at(slots, i);
+            CHECK_EQ(((unsigned char *)gh_data(x))[size - 1], 0xa5);
+            // Single ones, every second, runs of 64 and more, all.
+            const bool dead = round == 0   ? i % 7 == 3
+                              : round == 1 ? i % 2 == 0
+                              : round == 2 ? i / 64 % 2 == 0
+                              : round == 3 ? i / 100 % 3 != 1
+                                           : true;
+            if (dead) {
+                gh_clear(m, x);
+            }
+        }
+        CHECK(gh_gc(m) == GH_OK);
+        CHECK_EQ(gh_verify(m, NULL, NULL), 0);
+    }
+    gh_slots_free(slots);
+    gh_leave(m);
+    gh_heap_free(h);
+}
+
 // Delayed zeroing: a cycle that a large scan object starts sees the object and
 // not the old words in its memory.
 static void
@@ -543,6 +588,10 @@ main(void)
     test_zero_size();
     test_too_big();
     test_zeroed();
+    for (uint64_t size = 16; size <= 2048; size *= 2) {
+        test_zeroed_holes(size);
+        test_zeroed_holes(size / 2 + size / 4);
+    }
     test_delayed_zeroing();
     test_spanclass();
     test_leaves();

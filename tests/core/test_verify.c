@@ -106,6 +106,13 @@ alloc_cache(fixture *f, bool mend)
     f->cached->alloc_cache ^= 4;
 }
 
+static void
+clean(fixture *f, bool mend)
+{
+    gh_mspan *s = f->cached;
+    *(uint64_t *)gh_mspan_obj_base(s, s->nelems - 1u) = mend ? 0 : 1;
+}
+
 static uintptr_t
 page_of(const fixture *f, const gh_mspan *s)
 {
@@ -316,6 +323,7 @@ test_damages(void)
         {mark_bit, "[inv:bitmap.clean]", true},
         {area, "[inv:bitmap.area]", true},
         {alloc_cache, "[inv:span.alloc_cache]", true},
+        {clean, "[inv:span.clean]", true},
         {page_table, "[inv:heap.spans]", true},
         {no_span, "[inv:heap.spans]", false},
         {pageinfo, "[inv:pageinfo.span]", true},
