@@ -87,6 +87,7 @@ ROWS = [
     Row("trees", "binary trees", at_most=0.45),
     Row("gcbench", "GCBench", at_most=0.45),
     Row("mark", "full mark, world stopped, random graph", at_most=0.25),
+    Row("mark-huge", "full mark, world stopped, huge pages on", at_most=0.17),
     Row("array", "full mark, array of pointers", at_most=0.50),
     Row("list", "full mark, linked list", at_most=0.85),
     Row("half", "sweep and refill of a half-dead heap", at_most=0.50),
@@ -173,17 +174,19 @@ def programs(cut: int) -> list[Case]:
 
 def marks(cut: int) -> list[Case]:
     cases = []
-    for row, n, shape, what in (
-            ("mark", 1_000_000, "graph", "64 B"), ("mark", 5_000_000, "graph", "64 B"),
-            ("mark", 20_000_000, "graph", "64 B"),
-            ("array", 1_000_000, "array", "64 B, ten pointers to each"),
-            ("list", 1_000_000, "list", "64 B")):
+    for row, n, shape, what, ours in (
+            ("mark", 1_000_000, "graph", "64 B", ()), ("mark", 5_000_000, "graph", "64 B", ()),
+            ("mark", 20_000_000, "graph", "64 B", ()),
+            ("mark", 1_000_000, "small", "32 B", ()), ("mark", 5_000_000, "small", "32 B", ()),
+            ("mark-huge", 5_000_000, "graph", "64 B", ("huge",)),
+            ("array", 1_000_000, "array", "64 B, ten pointers to each", ()),
+            ("list", 1_000_000, "list", "64 B", ())):
         n //= cut
         reps = 5 if n <= 5_000_000 else 2
         cases.append(Case(
             row, f"{n / 1e6:g}e6 x {what}", "ms",
-            of(goheap("mark", n, reps, shape), "cpu_s", 1e3),
-            of(go("mark", n, reps, shape), "cpu_s", 1e3)))
+            of(goheap("mark", n, reps, shape, *ours), "cpu_s", 1e3),
+            of(go("mark", n, reps, shape), "cpu_s", 1e3), memory=not ours))
     few, many = 1_000_000 // cut, 20_000_000 // cut
     cases.append(Case(
         "growth", f"{few / 1e6:g}e6 to {many / 1e6:g}e6", "x",

@@ -1,13 +1,14 @@
 // mark.c: a forced collection of a heap of one shape.
 //
-//   mark N REPS [list | array] [notypes] [beside | beside2]
+//   mark N REPS [list | array] [small] [notypes] [huge] [beside | beside2]
 //
-// N nodes of 64 bytes, the first four words pointers, in an order that has
-// nothing to do with their addresses. One root. A graph: two edges make a binary
-// tree of all nodes, two go anywhere. A list: one edge, to the next. An array: no
-// edges, and one row of 10 * N pointers to any of them. Each of REPS collections
-// finds all of them alive; the quickest is reported. beside: by a worker beside the
-// program (which waits); beside2: by two, on two Ps.
+// N nodes of 64 bytes, the first four words pointers, or small, 32 bytes and two,
+// in an order that has nothing to do with their addresses. One root. A graph: two
+// edges make a binary tree of all nodes, what there is besides goes anywhere. A list: one
+// edge, to the next. An array: no edges, and one row of 10 * N pointers to any of them. Each of REPS
+// collections finds all of them alive; the quickest is reported. beside: by a worker
+// beside the program (which waits); beside2: by two, on two Ps. huge: with huge pages;
+// ends with 3 if the system gives none.
 
 #include "bench.h"
 
@@ -46,22 +47,31 @@ int
 main(int argc, char **argv)
 {
     if (argc < 3) {
-        fprintf(stderr, "usage: mark N REPS [list | array] [notypes] "
-                        "[beside | beside2]\n");
+        fprintf(stderr, "usage: mark N REPS [list | array] [small] [notypes] "
+                        "[huge] [beside | beside2]\n");
         return 2;
     }
     const uint64_t n = strtoull(argv[1], NULL, 10);
     const int reps = atoi(argv[2]);
     const bool list = given(argc, argv, "list");
     const bool array = given(argc, argv, "array");
-    const uint64_t edges = list ? 1 : array ? 0 : 4;
+    const bool small = given(argc, argv, "small");
+    const unsigned words = small ? 2 : 4;
+    const uint64_t edges = list ? 1 : array ? 0 : words;
     const bool two = given(argc, argv, "beside2");
-    gh_mut *m = bench_heap_of(-1, !given(argc, argv, "notypes"),
-                              two || given(argc, argv, "beside")
-                                  ? GH_MODE_CONCURRENT : GH_MODE_STW,
-                              two ? 2 : 1);
+    gh_options opt;
+    gh_options_init(&opt);
+    opt.gogc = -1;
+    opt.track_types = !given(argc, argv, "notypes");
+    opt.huge_pages = given(argc, argv, "huge");
+    if (two || given(argc, argv, "beside")) {
+        opt.mode = GH_MODE_CONCURRENT;
+        opt.procs = two ? 2 : 1;
+    }
+    opt.policy.eager_sweep = opt.mode == GH_MODE_STW;
+    gh_mut *m = bench_open(&opt);
     gh_heap *h = gh_mut_heap(m);
-    const gh_type *t = bench_type(m, 64, 4);
+    const gh_type *t = bench_type(m, words * 16, words);
     gh_slots *root, *tmp;
     bench_check(gh_slots_new(h, 1, &root), "gh_slots_new");
     bench_check(gh_slots_new(h, n, &tmp), "gh_slots_new");
@@ -98,6 +108,10 @@ main(int argc, char **argv)
     free(p);
     gh_slots_free(tmp);
 
+    if (opt.huge_pages && gh_huge_pages(h) != GH_HUGE_ON) {
+        fprintf(stderr, "mark: the system gives no huge pages\n");
+        return 3;
+    }
     bench_time best = {1e9, 1e9};
     for (int r = 0; r <= reps; r++) {
         const bench_time t0 = bench_now();

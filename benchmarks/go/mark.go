@@ -1,6 +1,6 @@
 // mark.go: the counterpart of c/mark.c on real Go: the same graph.
 //
-//	mark N REPS [list | array]
+//	mark N REPS [list | array] [small]
 package main
 
 import (
@@ -17,7 +17,13 @@ type node struct {
 	data [4]uint64
 }
 
+type smallNode struct {
+	edge [2]*smallNode
+	data [2]uint64
+}
+
 var root *node
+var smallRoot *smallNode
 var row []*node
 
 func permutation(n int) []uint32 {
@@ -71,19 +77,46 @@ func build(n int, shape string) {
 	}
 }
 
+// buildSmall is build for a graph of small nodes.
+//
+//go:noinline
+func buildSmall(n int) {
+	all := make([]*smallNode, n)
+	for i := range all {
+		all[i] = new(smallNode)
+	}
+	p := permutation(n)
+	s := uint64(0x9e3779b97f4a7c15)
+	for i := range all {
+		o := all[p[i]]
+		for k := range o.edge {
+			if child := 2*i + 1 + k; child < n {
+				o.edge[k] = all[p[child]]
+			} else {
+				o.edge[k] = all[random(&s)%uint64(n)]
+			}
+		}
+	}
+	smallRoot = all[p[0]]
+}
+
 func main() {
 	if len(os.Args) < 3 {
-		fmt.Fprintln(os.Stderr, "usage: mark N REPS [list | array]")
+		fmt.Fprintln(os.Stderr, "usage: mark N REPS [list | array] [small]")
 		os.Exit(2)
 	}
 	n, _ := strconv.Atoi(os.Args[1])
 	reps, _ := strconv.Atoi(os.Args[2])
 	debug.SetGCPercent(-1)
 	shape := "graph"
-	if len(os.Args) > 3 {
+	if len(os.Args) > 3 && os.Args[3] != "small" {
 		shape = os.Args[3]
 	}
-	build(n, shape)
+	if shape == "graph" && os.Args[len(os.Args)-1] == "small" {
+		buildSmall(n)
+	} else {
+		build(n, shape)
+	}
 	runtime.GC() // what building left behind
 	best, wall := 1e9, 1e9
 	for r := 0; r <= reps; r++ {

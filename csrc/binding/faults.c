@@ -25,12 +25,12 @@
 #endif
 
 typedef enum os_call {
-    OS_RESERVE, OS_MAP, OS_UNUSED, OS_FAULT,
+    OS_RESERVE, OS_MAP, OS_UNUSED, OS_FAULT, OS_HUGE,
     NUM_OS_CALLS
 } os_call;
 
 static const char *const os_call_name[NUM_OS_CALLS] = {
-    "reserve", "map", "unused", "fault",
+    "reserve", "map", "unused", "fault", "huge",
 };
 
 // More than any sum of reserved bytes.
@@ -101,6 +101,13 @@ run_unused(void *ctx, void *v, size_t n)
 }
 
 static int
+run_huge(void *ctx, void *v, size_t n)
+{
+    gh_mem_fault pass = {0};
+    return fails(ctx, OS_HUGE) ? EINVAL : gh_mem_fault_ops()->huge(&pass, v, n);
+}
+
+static int
 run_fault(void *ctx, void *v, size_t n)
 {
     gh_mem_fault pass = {0};
@@ -122,6 +129,7 @@ static const gh_mem_ops run_ops = {
     .unused = run_unused,
     .fault = run_fault,
     .free = run_free,
+    .huge = run_huge,
 };
 
 // ---- the switch --------------------------------------------------------------------

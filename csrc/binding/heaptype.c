@@ -47,19 +47,19 @@ read_options(PyObject *kwargs, gh_options *opt, bool *manual)
     static char *names[] = {"gogc", "memory_limit", "procs", "mode",
                             "hard_limit", "globals_scan", "stack_scan",
                             "address_space", "policy", "debug", "costs",
-                            "manual", "seed", NULL};
+                            "manual", "seed", "huge_pages", NULL};
     unsigned long long seed;
     PyObject *gogc, *soft, *procs, *hard, *globals, *stacks, *space, *policy,
         *debug, *costs;
-    int mode, by_hand;
+    int mode, by_hand, huge;
     PyObject *none = PyTuple_New(0);
     if (none == NULL) {
         return -1;
     }
     const int ok = PyArg_ParseTupleAndKeywords(
-        none, kwargs, "$OOOiOOOOOOOpK:Heap", names, &gogc, &soft, &procs,
+        none, kwargs, "$OOOiOOOOOOOpKp:Heap", names, &gogc, &soft, &procs,
         &mode, &hard, &globals, &stacks, &space, &policy, &debug, &costs,
-        &by_hand, &seed);
+        &by_hand, &seed, &huge);
     Py_DECREF(none);
     if (!ok) {
         return -1;
@@ -68,6 +68,7 @@ read_options(PyObject *kwargs, gh_options *opt, bool *manual)
     gh_options_init(opt);
     opt->track_types = true;
     opt->seed = seed;
+    opt->huge_pages = huge != 0;
     opt->mode = (gh_mode)mode;
     int64_t n = 0, limit = GH_LIMIT_OFF;
     if (convert_percent(gogc, "gogc", &opt->gogc) < 0
@@ -202,6 +203,22 @@ heap_closed(PyObject *op, void *Py_UNUSED(closure))
     const heap_object *self = (heap_object *)op;
     return PyBool_FromLong(self->entry == NULL
                            || atomic_load(&self->entry->id) != self->id);
+}
+
+static PyObject *
+heap_get_huge_pages(PyObject *op, void *Py_UNUSED(closure))
+{
+    static const char *const names[] = {
+        [GH_HUGE_OFF] = "off", [GH_HUGE_ON] = "on", [GH_HUGE_REFUSED] = "refused",
+    };
+    heap_object *self = (heap_object *)op;
+    heap_entry *e = heap_use(self, "huge_pages");
+    if (e == NULL) {
+        return NULL;
+    }
+    const char *name = names[gh_huge_pages(e->heap)];
+    entry_unuse(self->state, e);
+    return PyUnicode_FromString(name);
 }
 
 // ---- allocation -------------------------------------------------------------------
@@ -1517,6 +1534,10 @@ static PyMethodDef heap_methods[] = {
 
 static PyGetSetDef heap_getset[] = {
     {"closed", heap_closed, NULL, "Whether close() was called.", NULL},
+    {"huge_pages", heap_get_huge_pages, NULL,
+     "What became of huge_pages=True: \"on\"; \"refused\" once the system said no to a part "
+     "of the\nheap, which has small pages there and works as ever; \"off\" when it was not "
+     "asked for.", NULL},
     {"gogc", heap_get_gogc, heap_set_gogc,
      "GOGC in percent, None when off. It may be set at any time, to a "
      "percentage, None\nor \"off\".", NULL},

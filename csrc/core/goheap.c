@@ -493,6 +493,14 @@ gh_heap_free(gh_heap *h)
     free(h);
 }
 
+gh_huge_state
+gh_huge_pages(const gh_heap *h)
+{
+    return !h->opt.huge_pages ? GH_HUGE_OFF
+           : __atomic_load_n(&h->huge_refused, __ATOMIC_RELAXED) ? GH_HUGE_REFUSED
+                                                                  : GH_HUGE_ON;
+}
+
 gh_mode
 gh_heap_mode(const gh_heap *h)
 {

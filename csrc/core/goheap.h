@@ -71,11 +71,13 @@ typedef struct gh_mem_ops {
     int (*unused)(void *ctx, void *v, size_t n);  // give pages back, keep mapped
     int (*fault)(void *ctx, void *v, size_t n);  // back to reserved
     void (*free)(void *ctx, void *v, size_t n);  // give everything back
+    int (*huge)(void *ctx, void *v, size_t n);  // ask for huge pages; NULL: there
+                                                // are none
 } gh_mem_ops;
 
 // gh_mem_fault wraps the Linux table and fails chosen calls: for tests.
 typedef struct gh_mem_fault {
-    uint64_t calls;      // reserve, map, unused, fault calls so far
+    uint64_t calls;      // reserve, map, unused, fault, huge calls so far
     uint64_t fail_from;  // the call with this number (0 is the first) fails ...
     uint64_t fail_count; // ... and so do this many in all; 0: none fails
     uint64_t failed;     // calls that were made to fail
@@ -129,7 +131,7 @@ typedef struct gh_policy {
                          // GH_MODE_STW), at growth, under the limit
     gh_marker marker;
     gh_scan_work scan_work;
-    bool portable_kernels;  // scan pages in portable C though the CPU has better,
+    bool portable_kernels;  // mark in portable C though the CPU has better,
                          // for tests: it shows in the time alone
     bool page_cache;     // a P takes small spans from 64 pages of its own
     gh_barrier barrier;
@@ -190,6 +192,8 @@ typedef struct gh_options {
     bool leaves;            // nobody writes or reads a word of an object, so none is
                             // cleared or looked into: for replays, whose roots hold
                             // every object. May be larger than memory
+    bool huge_pages;        // ask the OS for huge pages of 2 MiB for objects: faster,
+                            // and what is resident comes and goes in such pieces
     bool track_types;       // keep type and length of every object aside
     double busy_ns;         // GH_MODE_VIRTUAL: a P is busy that long after its last
                             // event; 1 ms
@@ -222,6 +226,10 @@ GH_NODISCARD gh_status gh_heap_new(const gh_options *opt, gh_heap **out);
 // shows (gh_pin) stay mapped until the last pin goes. Nobody may be inside.
 void gh_heap_free(gh_heap *h);
 gh_mode gh_heap_mode(const gh_heap *h);
+// gh_huge_pages says what became of the option: GH_HUGE_REFUSED once the OS said no
+// to any part of the heap, which goes on with small pages there. Any thread may ask.
+typedef enum gh_huge_state { GH_HUGE_OFF, GH_HUGE_ON, GH_HUGE_REFUSED } gh_huge_state;
+gh_huge_state gh_huge_pages(const gh_heap *h);
 // gh_heap_forked is called in the child of a fork, before all else, on a heap
 // that somebody was inside of, or whose threads stayed behind. After it nothing
 // may be done with the heap but gh_heap_free, which gives back its window and

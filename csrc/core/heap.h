@@ -332,6 +332,7 @@ struct gh_heap {
     gh_heap_arena **arenas;  // by arena number; NULL: not yet
     size_t narenas;          // mapped arenas are 0..narenas-1
     uintptr_t cur_arena_base, cur_arena_end;
+    bool huge_refused;       // the OS did not want to give huge pages
     gh_pagealloc pages;
     uint64_t pages_in_use;   // of spans in use
 

@@ -173,6 +173,14 @@ gh_sys_free(gh_mem *m, void *v, size_t n, size_t ready, gh_sysstat *stat)
     uncount(&m->mapped_ready, ready);
 }
 
+bool
+gh_sys_huge(gh_mem *m, void *v, size_t n)
+{
+    GH_ASSERT((uintptr_t)v % GH_PHYS_HUGE_SIZE == 0);
+    GH_ASSERT(n % GH_PHYS_HUGE_SIZE == 0);
+    return m->ops->huge != NULL && m->ops->huge(m->ctx, v, n) == 0;
+}
+
 void
 gh_sys_unreserve(gh_mem *m, void *v, size_t n)
 {

@@ -92,5 +92,9 @@ void gh_sys_trim(gh_mem *m, void *v, size_t n);
 // ready is how many of the n bytes were in state Ready.
 void gh_sys_free(gh_mem *m, void *v, size_t n, size_t ready, gh_sysstat *stat);
 void gh_sys_unreserve(gh_mem *m, void *v, size_t n);
+// gh_sys_huge asks for huge pages at [v, v + n), whole ones; false: refused, and
+// nothing has changed. Neither state nor books tell the difference [diff:mem.huge].
+// Go: sysHugePage.
+bool gh_sys_huge(gh_mem *m, void *v, size_t n);
 
 #endif  // MEM_H

@@ -57,6 +57,12 @@ fault_free(void *ctx, void *v, size_t n)
     f->bytes -= n;
 }
 
+static int
+fault_huge(void *ctx, void *v, size_t n)
+{
+    return fails(ctx) ? EINVAL : gh_mem_linux()->huge(NULL, v, n);
+}
+
 const gh_mem_ops *
 gh_mem_fault_ops(void)
 {
@@ -66,6 +72,7 @@ gh_mem_fault_ops(void)
         .unused = fault_unused,
         .fault = fault_fault,
         .free = fault_free,
+        .huge = fault_huge,
     };
     return &ops;
 }

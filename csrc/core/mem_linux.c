@@ -5,12 +5,16 @@
 // inaccessible again, by mprotect: the mapping is never replaced, so neighbours
 // in the same state stay one line of the process's map.
 
-#define _GNU_SOURCE  // MAP_ANONYMOUS, MAP_NORESERVE, MADV_DONTNEED
+#define _GNU_SOURCE  // MAP_ANONYMOUS, MAP_NORESERVE, MADV_DONTNEED, MADV_HUGEPAGE
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "ghassert.h"
 #include "mem.h"
@@ -66,6 +70,35 @@ linux_free(void *ctx, void *v, size_t n)
     GH_THROW_IF(munmap(v, n) != 0, "munmap failed");
 }
 
+// huge_pages_off: the machine or this process is set to give none, which the advice
+// itself doesn't say. Asked each time: it may change while the process runs.
+static bool
+huge_pages_off(void)
+{
+    if (prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 1) {
+        return true;
+    }
+    const int fd = open("/sys/kernel/mm/transparent_hugepage/enabled",
+                        O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return false;
+    }
+    char text[64] = {0};
+    const ssize_t n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    return n > 0 && strstr(text, "[never]") != NULL;
+}
+
+static int
+linux_huge(void *ctx, void *v, size_t n)
+{
+    (void)ctx;
+    if (huge_pages_off()) {
+        return ENOTSUP;
+    }
+    return madvise(v, n, MADV_HUGEPAGE) == 0 ? 0 : errno;
+}
+
 uint64_t
 gh_mem_address_limit(void)
 {
@@ -85,6 +118,7 @@ gh_mem_linux(void)
         .unused = linux_unused,
         .fault = linux_fault,
         .free = linux_free,
+        .huge = linux_huge,
     };
     return &ops;
 }

@@ -254,6 +254,11 @@ gh_mheap_grow(gh_heap *h, uint64_t npages)
         h->gcc.heap_released.bytes -= ask;
         return st;
     }
+    // Before anything there is touched; so the first touch takes a whole page.
+    if (GH_UNLIKELY(h->opt.huge_pages)
+        && !gh_sys_huge(&h->mem, (void *)v, ask)) {
+        __atomic_store_n(&h->huge_refused, true, __ATOMIC_RELAXED);
+    }
     h->stats.released += ask;
     h->grown += ask;
     h->cur_arena_base = v + ask;

@@ -87,6 +87,20 @@ def growth():
         heap.verify()
 
 
+def huge():
+    """Huge pages that are refused: the heap goes on with small ones."""
+    with gh.Heap(gogc=None, huge_pages=True) as heap:
+        assert heap.huge_pages in ("on", "refused")
+        kept = [step(heap, heap.alloc, "3MiB") for _ in range(5)]
+        for block in kept:
+            memoryview(block)[::4096] = b"x" * 768
+        kept.clear()
+        del block
+        step(heap, heap.free_os_memory)
+        assert heap.huge_pages in ("on", "refused")
+        heap.verify()
+
+
 def collect():
     """A wide tree: the marker needs more than one of its buffers."""
     with gh.Heap(gogc=None, policy=gh.Policy(sweep="lazy")) as heap:
@@ -272,10 +286,10 @@ def hard_limit():
         heap.verify()
 
 
-SCENARIOS = [create, small, large, arrays, growth, collect, automatic, free_os_memory,
+SCENARIOS = [create, small, large, arrays, growth, huge, collect, automatic, free_os_memory,
              many_procs, many_types, two_heaps, script, close, roots, by_hand, virtual, looking,
              hard_limit]
-OS_CALLS = ("reserve", "map", "unused", "fault")
+OS_CALLS = ("reserve", "map", "unused", "fault", "huge")
 hit: collections.Counter[str] = collections.Counter()
 
 

@@ -653,3 +653,42 @@ def test_explain():
 def test_versions():
     assert gh.GO_VERSION == "go1.26.8"
     assert not [n for n in gh.__all__ if not hasattr(gh, n)]
+
+
+def vm_flags(block):
+    """What /proc says of the memory that block lies in."""
+    import ctypes
+    at = ctypes.addressof(ctypes.c_char.from_buffer(block))
+    inside = False
+    with open("/proc/self/smaps") as lines:
+        for line in lines:
+            word = line.split()[0]
+            if not word.endswith(":"):
+                low, high = (int(x, 16) for x in word.split("-"))
+                inside = low <= at < high
+            elif word == "VmFlags:" and inside:
+                return line.split()[1:]
+    raise AssertionError("no mapping holds the block")
+
+
+@pytest.mark.parametrize("mode", ["stw", "virtual", "concurrent"])
+def test_huge_pages(mode):
+    with gh.Heap(mode=mode, address_space="1GiB") as heap:
+        assert heap.huge_pages == "off"
+        assert "hg" not in vm_flags(heap.alloc("1MiB"))
+        heap.alloc("20MiB")
+        plain = heap.stats()
+    with gh.Heap(mode=mode, address_space="1GiB", huge_pages=True) as heap:
+        block = heap.alloc("1MiB")
+        state = heap.huge_pages
+        assert state in ("on", "refused")
+        assert ("hg" in vm_flags(block)) == (state == "on")
+        heap.alloc("20MiB")
+        stats = heap.stats()
+        assert (stats.heap_sys, stats.sys) == (plain.heap_sys, plain.sys)  # the books are Go's
+        heap.free_os_memory()
+        assert ("hg" in vm_flags(block)) == (heap.huge_pages == "on")
+    with pytest.raises(gh.HeapClosedError):
+        heap.huge_pages
+    with pytest.raises(TypeError, match="huge_pages must be True or False, not 'int'"):
+        gh.Heap(huge_pages=1)

@@ -376,6 +376,7 @@ PARAMETERS = {
     "scan_work": ("choice", lambda env: "object"),
     "deaths": ("choice", lambda env: "late"),
     "tiny": ("flag", lambda env: True),
+    "huge_pages": ("flag", lambda env: True),
     "size_classes": ("class table", lambda env: (16, 512, 32768)),
     "page_cache": ("flag", lambda env: True),
     "clobber_free": ("flag", lambda env: True),

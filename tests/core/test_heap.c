@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "goheap.h"
+#include "mem.h"
 
 static void
 print_line(void *arg, const char *line)
@@ -285,7 +286,7 @@ test_pins(void)
 
 // Every OS call fails once: a clear status, the heap verifies, nothing stays.
 static void
-test_faults(void)
+test_faults(bool huge_pages)
 {
     for (uint64_t n = 0;; n++) {
         gh_mem_fault f = {.fail_from = n, .fail_count = 1};
@@ -294,6 +295,7 @@ test_faults(void)
         o.mem_ops = gh_mem_fault_ops();
         o.mem_ctx = &f;
         o.address_space = (uint64_t)1 << 30;
+        o.huge_pages = huge_pages;
         gh_heap *h;
         gh_status st = gh_heap_new(&o, &h);
         if (st == GH_OK) {
@@ -312,6 +314,7 @@ test_faults(void)
             st = gh_free_os_memory(m);
             CHECK(st == GH_OK || st == GH_ERR_NOMEM);
             gh_slots_free(b);
+            CHECK(huge_pages == (gh_huge_pages(h) != GH_HUGE_OFF));
             end(h, m);
         } else {
             CHECK(st == GH_ERR_NOMEM);
@@ -321,6 +324,72 @@ test_faults(void)
             break;
         }
     }
+}
+
+// A heap whose huge pages are refused at its n-th growth says so, and has the same
+// objects at the same addresses and the same figures as any other.
+static gh_huge_state
+grow_with(const gh_mem_ops *ops, bool huge_pages, uint64_t addr[6],
+          gh_memstats *ms)
+{
+    gh_mem_fault f = {0};
+    gh_options o;
+    gh_options_init(&o);
+    o.mem_ops = ops;
+    o.mem_ctx = &f;
+    o.address_space = (uint64_t)1 << 30;
+    o.huge_pages = huge_pages;
+    gh_heap *h;
+    gh_mut *m;
+    gh_slots *b;
+    CHECK(gh_heap_new(&o, &h) == GH_OK);
+    CHECK(gh_enter(h, GH_ANY_P, &m) == GH_OK);
+    CHECK(gh_slots_new(h, 6, &b) == GH_OK);
+    for (unsigned i = 0; i < 6; i++) {
+        CHECK(gh_alloc(m, gh_slots_at(b, i), (uint64_t)3 << 20) == GH_OK);
+        addr[i] = gh_addr(h, gh_slots_at(b, i));
+        memset(gh_data(gh_slots_at(b, i)), 1, 3 << 20);
+    }
+    gh_stats(m, ms);
+    const gh_huge_state state = gh_huge_pages(h);
+    gh_slots_free(b);
+    end(h, m);
+    return state;
+}
+
+static unsigned huge_calls, huge_refused_from;
+
+static int
+some_huge(void *ctx, void *v, size_t n)
+{
+    (void)ctx;
+    CHECK_EQ((uintptr_t)v % GH_PHYS_HUGE_SIZE, 0);
+    CHECK_EQ(n % GH_PHYS_HUGE_SIZE, 0);
+    return huge_calls++ < huge_refused_from ? 0 : 1;
+}
+
+static void
+test_huge_pages(void)
+{
+    uint64_t want[6], got[6];
+    static gh_memstats plain, ms;
+    gh_mem_ops ops = *gh_mem_fault_ops();
+    ops.huge = some_huge;
+    CHECK(grow_with(&ops, false, want, &plain) == GH_HUGE_OFF);
+    CHECK_EQ(huge_calls, 0);
+    for (unsigned n = 0; n < 6; n++) {
+        huge_calls = 0;
+        huge_refused_from = n;
+        CHECK(grow_with(&ops, true, got, &ms)
+              == (n < huge_calls ? GH_HUGE_REFUSED : GH_HUGE_ON));
+        CHECK(huge_calls >= 2);
+        CHECK(memcmp(want, got, sizeof(got)) == 0);
+        CHECK_EQ(ms.heap_sys, plain.heap_sys);
+        CHECK_EQ(ms.heap_released, plain.heap_released);
+        CHECK_EQ(ms.sys, plain.sys);
+    }
+    ops.huge = NULL;  // a table of before there were any
+    CHECK(grow_with(&ops, true, got, &ms) == GH_HUGE_REFUSED);
 }
 
 int
@@ -334,6 +403,8 @@ main(void)
     test_growth();
     test_tiny();
     test_pins();
-    test_faults();
+    test_faults(false);
+    test_faults(true);
+    test_huge_pages();
     return 0;
 }

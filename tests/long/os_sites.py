@@ -18,8 +18,8 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-CALL = re.compile(r"gh_sys_(alloc|reserve_aligned|map|map_ready|unused|fault)\("
-                  r"|ops->(reserve|map|unused|fault)\(")
+CALL = re.compile(r"gh_sys_(alloc|reserve_aligned|map|map_ready|unused|fault|huge)\("
+                  r"|ops->(reserve|map|unused|fault|huge)\(")
 DEFINITION = re.compile(r"^gh_sys_\w+\(|^GH_NODISCARD|^\s*//")
 
 
