@@ -12,7 +12,6 @@
 #include <pthread.h>
 
 #include "bench.h"
-#include "goheap_inline.h"
 
 typedef void loop(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n);
 

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "goheap.h"
+#include "goheap_inline.h"
 
 typedef struct bench_time {
     double cpu, wall;  // s
@@ -126,6 +127,13 @@ bench_row_type(gh_mut *m, uint64_t size)
     bench_check(gh_type_new(m, &desc, &t), "gh_type_new");
     free(mask);
     return t;
+}
+
+// bench_put makes pointer word number k of what obj holds hold what src holds.
+static inline void
+bench_put(gh_mut *m, const gh_slot *obj, uint64_t k, const gh_slot *src)
+{
+    gh_store_inline(m, (uintptr_t *)obj->word + k, (void *)src->word);
 }
 
 // bench_run is a measured stretch of work on a heap.

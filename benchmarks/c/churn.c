@@ -8,7 +8,6 @@
 // none), GOGC 100.
 
 #include "bench.h"
-#include "goheap_inline.h"
 
 static const struct { uint32_t lo, hi, weight; } sizes[] = {
     {8, 16, 180},        {17, 24, 80},         {25, 32, 140},
@@ -37,7 +36,7 @@ put(gh_mut *m, gh_slot *row, uint64_t i, gh_slot *block, uint32_t size)
 {
     bench_check(gh_alloc_inline(m, block, size), "gh_alloc_inline");
     memset(gh_data(block), 1, size);
-    bench_check(gh_store_inline(m, row, i, block), "gh_store_inline");
+    bench_put(m, row, i, block);
 }
 
 int

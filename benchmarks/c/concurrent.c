@@ -12,7 +12,6 @@
 // store: 512 objects, 1024 values; MIB of graph besides, so that marking lasts.
 
 #include "bench.h"
-#include "goheap_inline.h"
 
 #include <pthread.h>
 

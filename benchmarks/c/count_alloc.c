@@ -5,7 +5,6 @@
 // Makes N noscan objects of 16 bytes, each in place of the one before.
 
 #include "bench.h"
-#include "goheap_inline.h"
 
 // alloc_16 is one inlined allocation, alone in a function of its own.
 gh_status alloc_16(gh_mut *m, gh_slot *slot);

@@ -9,7 +9,6 @@
 // the place of a dead one.
 
 #include "bench.h"
-#include "goheap_inline.h"
 
 int
 main(int argc, char **argv)
@@ -29,7 +28,7 @@ main(int argc, char **argv)
     for (uint64_t i = 0; i < n; i++) {
         bench_check(gh_new_inline(m, made, t, 1), "gh_new");
         ((uint64_t *)gh_data(made))[4] = i;  // pages are touched before, not later
-        bench_check(gh_store_inline(m, row, i, made), "gh_store_inline");
+        bench_put(m, row, i, made);
     }
     gh_clear(m, made);
     bench_check(gh_gc(m), "gh_gc");

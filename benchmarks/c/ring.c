@@ -7,7 +7,6 @@
 // garbage collector beside allocators that are told what is dead.
 
 #include "bench.h"
-#include "goheap_inline.h"
 #include "peer.h"
 
 enum { RING = 256 };

@@ -5,7 +5,6 @@
 #define STACK_H
 
 #include "bench.h"
-#include "goheap_inline.h"
 
 typedef struct stack {
     gh_mut *m;

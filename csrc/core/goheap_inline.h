@@ -38,18 +38,6 @@ gh_new_inline(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
     return GH_LIKELY(gh_new_fast(m, slot, t, n)) ? GH_OK : gh_new(m, slot, t, n);
 }
 
-// gh_store_inline does what gh_store does, for a caller that knows the object and
-// that word is one of its pointer words: nothing is checked while no cycle marks.
-static inline gh_status
-gh_store_inline(gh_mut *m, const gh_slot *obj, uint64_t word, const gh_slot *src)
-{
-    if (GH_LIKELY(!m->slow)) {
-        gh_word_put((uintptr_t *)obj->word + word, gh_word_load(&src->word));
-        return GH_OK;
-    }
-    return gh_store(m, obj, word, src);
-}
-
 static inline void
 gh_clear_inline(gh_mut *m, gh_slot *slot)
 {
