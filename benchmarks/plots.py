@@ -23,7 +23,7 @@ Node = gh.struct("Node", next=gh.Ptr, rest=gh.fixed(gh.int64, 5))
 def main() -> int:
     trace = sys.argv[1] if len(sys.argv) > 1 else str(
         importlib.resources.files("goheap") / "data" / "compile-json.gogc20.ghtrace")
-    replay = gh.replay(trace, gogc=100, costs=gh.Costs())
+    replay = gh.replay(trace, gogc=100, costs=gh.Costs(), series="even")
     grid = gh.what_if(trace, gogc=(100, 400), memory_limit=("off", "48MiB"), seeds=1)
     with gh.Trace.open(trace) as t:
         events = t.events

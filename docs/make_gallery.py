@@ -50,7 +50,7 @@ def main() -> int:
     truth = json.loads((data / "compile-json.truth.json").read_text(encoding="utf-8"))
     with importlib.resources.as_file(data / "compile-json.gogc20.ghtrace") as path:
         trace = str(path)
-        replay = gh.replay(trace, gogc=100, memory_limit="48MiB")
+        replay = gh.replay(trace, gogc=100, memory_limit="48MiB", series="even")
         grid = gh.what_if(trace, gogc=(50, 100, 200, 400),
                           memory_limit=("off", "64MiB", "56MiB", "48MiB", "40MiB"))
         with gh.Trace.open(trace) as t:

@@ -58,7 +58,8 @@ def _write(args: argparse.Namespace) -> None:
             raise ValueError("--max-rss, --max-gc-cpu: advice needs --what-if")
         r = replay(args.file, gogc=_one("gogc", args.gogc),
                    memory_limit=_one("memory-limit", args.memory_limit), procs=args.procs,
-                   mode=args.mode, deaths=args.deaths, seed=args.seed, profile_rate="64KiB")
+                   mode=args.mode, deaths=args.deaths, seed=args.seed, series="even",
+                   profile_rate="64KiB")
         report.write(r, args.output, title=args.title)
         return
     grid = what_if(args.file, gogc=args.gogc, memory_limit=args.memory_limit,

@@ -152,9 +152,10 @@ class History:
 
     def engine(self, *, gogc: int, limit: int, procs: int, follow_procs: bool, deaths: int,
                seed: int, virtual: bool, policy: Policy, model: Model,
-               keep_recorder: bool = False, series: bool = True, profile_rate: int = 0
+               keep_recorder: bool = False, series: str | int = "none", profile_rate: int = 0
                ) -> _core.ReplayEngine:
-        """A replay of this history, not yet begun."""
+        """A replay of this history, not yet begun. series: "none", "cycle", "even", a number
+        of objects, or of ns as text."""
         t = self.trace
         duration = t.header.get("duration_ns")
         known = isinstance(duration, int) and 0 < duration < 1 << 62
@@ -167,8 +168,11 @@ class History:
             # A stopped world cannot run past its limit, as Go's programs do.
             non_heap=model.non_heap if virtual else 0,
             policy=policy, costs=model.costs, profile_rate=profile_rate,
-            series_ns=0 if not series else
-            max(1, int(duration or 0) // SAMPLES) if known else 1_000_000,
+            series_cycles=series == "cycle",
+            series_objects=series if isinstance(series, int) else 0,
+            series_ns=int(series) if isinstance(series, str) and series.isdigit()
+            else 0 if series != "even"
+            else max(1, int(duration or 0) // SAMPLES) if known else 1_000_000,
             event_ns=model.event_ns, gc_share=model.gc_share, busy_ns=model.busy_ns,
             cycle_delay_ns=model.cycle_delay_ns, keep_recorder=keep_recorder)
 
@@ -325,8 +329,7 @@ class History:
     def _calibrate(self, model: Model, watch: Watch | None) -> dict[str, float]:
         engine = self.engine(
             gogc=self.gogc, limit=self.limit, procs=self.procs, follow_procs=True, deaths=1,
-            seed=0, virtual=True, policy=Policy(), model=model, keep_recorder=True,
-            series=False)
+            seed=0, virtual=True, policy=Policy(), model=model, keep_recorder=True)
         self.steps(engine, watch)
         return summary(engine)
 

@@ -108,7 +108,7 @@ def trace_events(source: Heap | Replay, /, series: Table[Any] | None = None) -> 
             raise ValueError(f"trace_events: series has the columns {series.names}; it needs "
                              f"t_ns and some of {_LINES}")
         events += _lines_of_rows(series, names)
-    elif isinstance(source, Replay) and source.series:
+    elif isinstance(source, Replay) and len(source.series):
         events += _lines_of_rows(source.series, _LINES)
     else:
         events += _lines_of_cycles(cycles)

@@ -16,9 +16,11 @@ from . import _core
 from .aliases import Limit, Path, Percent, Progress, Size, TraceKind
 from .profile import HeapProfile, make as make_profile
 from .settings import Costs, Knobs, Policy
-from .stats import GCCycle, trace_lines
+from .stats import GCCycle, MemStats, trace_lines
+from .table import Table, number_column
 from .made import Workload
 from .trace import Trace
+from .watch import _every_ns
 from . import history as histories
 
 __all__ = ["Replay", "Sample", "replay"]
@@ -54,6 +56,9 @@ class Replay:
     run included. peak_rss_bytes adds to the heap's memory what the recorded
     process held beside its heap; None if the recording doesn't say. objects were allocated,
     reused is how often an object came out of a sync.Pool instead, as far as the history shows.
+
+    series has the heap's figures over time, as often as replay's series= said, and of the last
+    moment at its end; stats is MemStats of that moment.
     """
 
     path: str
@@ -80,7 +85,8 @@ class Replay:
     tiny: int
     bytes: int
     cycles: tuple[GCCycle, ...] = field(repr=False)
-    series: tuple[Sample, ...] = field(repr=False)
+    series: Table[Sample] = field(repr=False, hash=False)
+    stats: MemStats = field(repr=False)
     profile: HeapProfile | None = field(repr=False, default=None)
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,6 +95,7 @@ class Replay:
         d["policy"], d["costs"] = asdict(self.policy), asdict(self.costs)
         d["cycles"] = [c.to_dict() for c in self.cycles]
         d["series"] = [s._asdict() for s in self.series]
+        d["stats"] = self.stats.to_dict()
         d["profile"] = None if self.profile is None else {
             "rate": self.profile.rate, "rows": [r._asdict() for r in self.profile.rows]}
         return d
@@ -193,6 +200,29 @@ def _check(mode: object, deaths: object, policy: object, costs: object, seed: ob
                         f"{type(progress).__name__!r}")
 
 
+def _series(every: object) -> str | int:
+    """How often the engine takes a sample: see History.engine."""
+    if every in ("none", "cycle", "even"):
+        return str(every)
+    if isinstance(every, int) and not isinstance(every, bool):
+        if not 1 <= every < 1 << 62:
+            raise ValueError(f"series: {every} objects is not in 1..2**62")
+        return every
+    if not isinstance(every, str):
+        raise TypeError('series must be "cycle", "none", "even", a time ("1ms") or a number of '
+                        f"objects, not {type(every).__name__!r}")
+    try:
+        return str(_every_ns(every))
+    except ValueError:
+        raise ValueError('series: "cycle", "none", "even", a time from "1us" on or a number of '
+                         f"objects, not {every!r}") from None
+
+
+def _table(rows: list[tuple[int, ...]]) -> Table[Sample]:
+    return Table(Sample, {name: number_column([r[i] for r in rows], "q")
+                          for i, name in enumerate(Sample._fields)})
+
+
 def _procs(value: object) -> int | None:
     """GOMAXPROCS as the engine takes it; None: as recorded."""
     if value == "recorded":
@@ -216,6 +246,7 @@ def replay(
     policy: Policy = Policy(),
     costs: Costs | Literal["fitted"] = "fitted",
     on_cycle: Callable[[GCCycle, Knobs], object] | None = None,
+    series: Literal["cycle", "none", "even"] | str | int = "cycle",
     profile_rate: Size = 0,
     seed: int = 0,
     progress: Progress | None = None,
@@ -235,12 +266,17 @@ def replay(
     the replay. progress is called with (events done, events in all), all passes counted, at
     most ten times a second.
 
+    series says how often Replay.series gets a row: after each collection ("cycle"), at a time's
+    distance of the heap's clock ("1ms"), after so many objects (a number), about 400 times
+    ("even"), or never ("none").
+
     profile_rate asks for Replay.profile, the heap profile by recorded types as of the last
     collections: bytes between two samples, "512KiB" is Go's own; 0: none.
 
     A file that is damaged, or not a recording, raises TraceError.
     """
     rate = _core.size(profile_rate, "profile_rate")
+    every = _series(series)
     _check(mode, deaths, policy, costs, seed, on_cycle, progress)
     nprocs = _procs(procs)
     percent = None if gogc == "recorded" else _percent(gogc)
@@ -274,7 +310,8 @@ def replay(
         engine = history.engine(
             gogc=percent, limit=limit, procs=nprocs or history.procs,
             follow_procs=nprocs is None, deaths=DEATHS.index(deaths), seed=seed,
-            virtual=mode == "virtual", policy=policy, model=model, profile_rate=rate)
+            virtual=mode == "virtual", policy=policy, model=model, series=every,
+            profile_rate=rate)
 
         def turn(engine: _core.ReplayEngine) -> None:
             if on_cycle is not None:
@@ -313,7 +350,8 @@ def replay(
         tiny=s["tiny"],
         bytes=s["bytes"],
         cycles=tuple(GCCycle(*c) for c in engine.cycles()),
-        series=tuple(Sample(*t) for t in engine.samples()),
+        series=_table([] if every == "none" else engine.samples()),
+        stats=MemStats._make(engine.stats()),
         profile=make_profile(rate, engine.profile(), [None],
                              [t[0] for t in history.trace.types]) if rate else None,
     )

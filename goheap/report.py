@@ -290,7 +290,7 @@ def _replay_parts(r: Replay) -> tuple[str, list[str], list[Chart]]:
         ("CPU of the collector", f"{100 * r.gc_cpu_fraction:.3g} %"),
         ("longest stop", duration(r.longest_pause_ns)), ("program ran", duration(r.time_ns)),
         ("objects", f"{r.objects:,} of {size(r.bytes)}")]))
-    charts = [_heap_chart(r), _cycles_chart(r)] + ([_memory_chart(r)] if r.series else [])
+    charts = [_heap_chart(r), _cycles_chart(r)] + ([_memory_chart(r)] if len(r.series) else [])
     flags = [f"--gogc {gogc}", "--memory-limit " + ("off" if r.memory_limit is None else
                                                     str(r.memory_limit)),
              f"--procs {r.procs}", f"--mode {r.mode}", f"--deaths {r.deaths}", f"--seed {r.seed}"]

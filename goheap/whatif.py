@@ -147,7 +147,7 @@ def _run(source: Path | Trace | Workload, model: Model, setting: _Setting, death
     engine = history.engine(
         gogc=setting.gogc, limit=setting.limit, procs=procs,
         follow_procs=setting.procs is None, deaths=deaths, seed=seed, virtual=True,
-        policy=setting.policy, model=model, series=False)
+        policy=setting.policy, model=model)
     history.steps(engine, watch)
     s = histories.summary(engine)
     rss = histories.peak_rss(s, model, setting.policy)

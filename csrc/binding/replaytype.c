@@ -158,25 +158,26 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         "globals_scan", "stack_scan", "series_ns", "mode", "non_heap",
         "policy", "costs", "event_ns", "gc_share", "keep_recorder",
         "busy_ns", "cycle_delay_ns", "profile_rate", "forced", "spill_dir",
-        "spill_keep", NULL};
+        "spill_keep", "series_objects", "series_cycles", NULL};
     PyObject *ops, *columns, *types, *classes, *base = Py_None, *forced = NULL;
     unsigned long long num_forced = 0, seed = 0, globals_scan = 0,
-                       stack_scan = 0, series_ns = 0, non_heap = 0;
+                       stack_scan = 0, series_ns = 0, series_objects = 0, non_heap = 0;
     PyObject *policy = NULL, *costs = NULL;
     int gogc = 100, procs = 1, follow_procs = 0, deaths = GH_DEATHS_DRAWN,
-        mode = GH_MODE_STW, keep_recorder = 0;
+        mode = GH_MODE_STW, keep_recorder = 0, series_cycles = 0;
     double event_ns = 0, gc_share = 0, busy_ns = 0, cycle_delay_ns = 0;
     long long memory_limit = GH_LIMIT_OFF, profile_rate = 0;
     const char *spill_dir = NULL;
     Py_ssize_t spill_keep = 0;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!O!O!O!K|O$iLipiKKKKiKOOddpddLO!zn:ReplayEngine", names,
+            args, kwargs, "O!O!O!O!K|O$iLipiKKKKiKOOddpddLO!znKp:ReplayEngine", names,
             &PyTuple_Type, &ops, &PyTuple_Type, &columns, &PyTuple_Type, &types,
             &PyTuple_Type, &classes, &num_forced, &base, &gogc, &memory_limit,
             &procs, &follow_procs, &deaths, &seed, &globals_scan, &stack_scan,
             &series_ns, &mode, &non_heap, &policy, &costs, &event_ns, &gc_share,
             &keep_recorder, &busy_ns, &cycle_delay_ns,
-            &profile_rate, &PyBytes_Type, &forced, &spill_dir, &spill_keep)) {
+            &profile_rate, &PyBytes_Type, &forced, &spill_dir, &spill_keep,
+            &series_objects, &series_cycles)) {
         return NULL;
     }
     if (deaths < GH_DEATHS_EARLY || deaths > GH_DEATHS_LATE) {
@@ -216,6 +217,8 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     cfg.globals_scan = globals_scan;
     cfg.stack_scan = stack_scan;
     cfg.series_ns = series_ns;
+    cfg.series_objects = series_objects;
+    cfg.series_cycles = series_cycles != 0;
     cfg.profile_rate = profile_rate;
     if (base != Py_None) {
         if (Py_TYPE(base) != type) {
@@ -537,6 +540,30 @@ replay_samples(PyObject *op, PyObject *Py_UNUSED(ignored))
     return list;
 }
 
+PyDoc_STRVAR(replay_stats_doc,
+"stats($self, /)\n--\n\nMemStats as of now, a tuple of its fields.");
+
+static PyObject *
+replay_stats(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    replay_object *self = (replay_object *)op;
+    gh_heap *heap = heap_taken(self);
+    if (heap == NULL) {
+        return NULL;
+    }
+    gh_memstats *s = PyMem_Malloc(sizeof(*s));
+    gh_mut *m;
+    const gh_status st = s == NULL ? GH_ERR_NOMEM : gh_enter(heap, GH_ANY_P, &m);
+    if (st == GH_OK) {
+        gh_stats(m, s);
+        gh_leave(m);
+    }
+    give(self);
+    PyObject *tuple = st == GH_OK ? memstats_tuple(s) : set_status(st);
+    PyMem_Free(s);
+    return tuple;
+}
+
 PyDoc_STRVAR(replay_facts_doc,
 "facts($self, /)\n--\n\n"
 "What a finished survey found: a dict, with its cycles as tuples (begin_ns,\n"
@@ -647,6 +674,7 @@ static PyMethodDef replay_methods[] = {
     {"profile", replay_profile, METH_NOARGS, replay_profile_doc},
     {"facts", replay_facts, METH_NOARGS, replay_facts_doc},
     {"samples", replay_samples, METH_NOARGS, replay_samples_doc},
+    {"stats", replay_stats, METH_NOARGS, replay_stats_doc},
     {"verify", replay_verify, METH_NOARGS, replay_verify_doc},
     {NULL, NULL, 0, NULL},
 };

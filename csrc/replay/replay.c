@@ -256,8 +256,10 @@ struct gh_replay {
     uint64_t peak_gc_heap, forced_gc;
     int64_t assist_ns, background_ns, idle_ns;
     uint64_t work, limited;
-    uint64_t series_ns;
+    uint64_t series_ns, series_objects;
+    bool series_cycles;
     int64_t next_sample_ns;
+    uint64_t next_sample_objects, cycles_sampled;
     gh_replay_sample *sample;
     size_t nsamples, sample_cap;
 };
@@ -511,6 +513,9 @@ start_replay(gh_replay *r, const gh_replay_config *cfg, gh_replay_error *err)
     r->deaths = cfg->deaths;
     r->seed = cfg->seed;
     r->series_ns = cfg->series_ns;
+    r->series_objects = cfg->series_objects;
+    r->next_sample_objects = cfg->series_objects;
+    r->series_cycles = cfg->series_cycles;
     r->profile = cfg->profile_rate > 0;
     r->is_virtual = cfg->mode == GH_MODE_VIRTUAL;
     r->keep_recorder = cfg->keep_recorder;
@@ -1539,6 +1544,29 @@ pass_time(gh_replay *r, uint8_t p)
     (void)p;
 }
 
+// take_sample notes how the heap is if it is time to.
+static bool
+take_sample(gh_replay *r)
+{
+    const bool due =
+        (r->series_ns != 0 && gh_now(r->heap) >= r->next_sample_ns)
+        || (r->series_objects != 0 && r->objects >= r->next_sample_objects)
+        || (r->series_cycles && r->cycles_seen != r->cycles_sampled);
+    if (!due) {
+        return true;
+    }
+    if (!grow((void **)&r->sample, r->nsamples, &r->sample_cap,
+              sizeof(*r->sample))) {
+        return false;
+    }
+    gh_replay_sample_now(r, &r->sample[r->nsamples]);
+    r->next_sample_ns = r->sample[r->nsamples].t_ns + (int64_t)r->series_ns;
+    r->next_sample_objects = r->objects + r->series_objects;
+    r->cycles_sampled = r->cycles_seen;
+    r->nsamples++;
+    return true;
+}
+
 // tick moves the heap's clock. On a heap that stops the world for a cycle: the
 // recording's stamp and the pauses that the replay added; the recording's own
 // pauses stay in its stamps.
@@ -1559,17 +1587,7 @@ tick(gh_replay *r)
         }
         gh_clock_set(r->m, t + r->paused_ns);
     }
-    if (r->series_ns == 0 || gh_now(r->heap) < r->next_sample_ns) {
-        return true;
-    }
-    if (!grow((void **)&r->sample, r->nsamples, &r->sample_cap,
-              sizeof(*r->sample))) {
-        return false;
-    }
-    gh_replay_sample_now(r, &r->sample[r->nsamples]);
-    r->next_sample_ns = r->sample[r->nsamples].t_ns + (int64_t)r->series_ns;
-    r->nsamples++;
-    return true;
+    return take_sample(r);
 }
 
 static gh_replay_result
@@ -1953,10 +1971,13 @@ gh_replay_step(gh_replay *r, uint64_t max_events, int *need,
         if (!r->is_survey && gh_enter(r->heap, r->cur_p, &r->m) != GH_OK) {
             return no_memory(r);
         }
-        const gh_replay_result res = run(r, max_events, need);
+        gh_replay_result res = run(r, max_events, need);
         if (!r->is_survey) {
             note_cycles(r);
             note_committed(r);
+            if (r->series_cycles && !take_sample(r)) {
+                res = no_memory(r);
+            }
             gh_leave(r->m);
             r->m = NULL;
         }

@@ -101,7 +101,9 @@ typedef struct gh_replay_config {
                          // for the limit; 0: what this heap has
     gh_policy policy;    // eager_sweep is off by default, as in a Go program
     gh_costs costs;
-    uint64_t series_ns;  // a sample about this often; 0: none
+    // A sample about this often, after so many objects, after each cycle; 0: not.
+    uint64_t series_ns, series_objects;
+    bool series_cycles;
     int64_t profile_rate; // of the heap profile; a site is a type's number + 1
     // GH_MODE_VIRTUAL: what the recording's stamps hold besides the program.
     double event_ns;     // writing one event

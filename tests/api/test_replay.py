@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import goheap
-from goheap import HeapError, TraceError, _core, cli
+from goheap import Costs, HeapError, TraceError, _core, cli
+from goheap.replay import Sample
 from goheap.trace import TraceFile
 
 PACKAGED = os.fspath(importlib.resources.files("goheap") / "data" / "compile-json.gogc20.ghtrace")
@@ -182,7 +183,7 @@ def test_procs():
 
 
 def test_cycles_and_series_agree():
-    r = packaged(gogc=100)
+    r = packaged(gogc=100, series="even")
     assert [c.n for c in r.cycles] == list(range(1, r.automatic_gc + r.forced_gc + 1))
     assert r.peak_heap_bytes == max(c.heap_start for c in r.cycles)
     assert r.longest_pause_ns == max(c.wall_ns for c in r.cycles)
@@ -190,8 +191,45 @@ def test_cycles_and_series_agree():
     times = [s.t_ns for s in r.series]
     assert times == sorted(times) and 200 < len(times) < 500
     assert [s.num_gc for s in r.series] == sorted(s.num_gc for s in r.series)
-    assert r.series[-1].num_gc == len(r.cycles) and r.series[-1].objects == r.objects
-    assert r.time_ns == r.series[-1].t_ns
+    last = r.series.row(-1)
+    assert last.num_gc == len(r.cycles) and last.objects == r.objects
+    assert r.time_ns == last.t_ns
+
+
+def test_how_often_the_series_has_a_row():
+    r = packaged(gogc=100, costs=Costs())  # "cycle"
+    assert list(r.series["num_gc"]) == [*range(1, len(r.cycles) + 1), len(r.cycles)]
+    ends = [c.end_ns for c in r.cycles]
+    assert all(s.t_ns >= end for s, end in zip(r.series, ends))
+    assert [s.heap_marked for s in r.series][:-1] == [c.heap_marked for c in r.cycles]
+    assert r.series["objects"].readonly and r.series.names == Sample._fields
+    by_number = packaged(gogc=100, costs=Costs(), series=100_000)
+    assert by_number.cycles == r.cycles
+    steps = [b - a for a, b in zip(by_number.series["objects"], by_number.series["objects"][1:])]
+    assert len(steps) == r.objects // 100_000 and min(steps[:-1]) >= 100_000 > max(steps) - 64
+    by_time = packaged(gogc=100, costs=Costs(), series="10ms")
+    times = list(by_time.series["t_ns"])
+    assert len(times) > 50 and all(b - a >= 10_000_000 for a, b in zip(times, times[1:-1]))
+    assert len(packaged(gogc=100, costs=Costs(), series="none").series) == 0
+
+
+def test_stats_are_of_the_last_moment():
+    r = packaged(gogc=100, costs=Costs())
+    last = r.series.row(-1)
+    assert r.stats.num_gc == len(r.cycles) and r.stats.num_forced_gc == r.forced_gc
+    assert r.stats.mallocs == r.objects + r.tiny and r.stats.total_alloc == r.bytes
+    assert r.stats.heap_inuse == last.heap_inuse and r.stats.next_gc == last.heap_goal
+    assert r.stats.heap_released == last.heap_released
+
+
+@pytest.mark.parametrize("series, error", [
+    ("often", ValueError), ("", ValueError), ("1", ValueError), ("0.1ns", ValueError),
+    (0, ValueError), (-1, ValueError), (1 << 62, ValueError), (True, TypeError),
+    (None, TypeError), (1.5, TypeError)])
+def test_series_that_mean_nothing(series, error):
+    with pytest.raises(error, match="series"):
+        replay(PACKAGED, series=series)
+
 
 
 def test_deaths_early_and_late():
@@ -234,7 +272,7 @@ def test_globals_and_stacks_enter_the_goal(written):
         for _ in range(20):
             h.object(LARGE, pages=128)
         h.mark()
-        goals.append(replay(written(h), gogc=100).series[-1].heap_goal)
+        goals.append(replay(written(h), gogc=100).series.row(-1).heap_goal)
     assert goals[1] - goals[0] == 1 << 20 and goals[2] - goals[0] == 3 << 20
 
 

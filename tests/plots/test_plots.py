@@ -32,7 +32,7 @@ def no_open_figures():
 
 @pytest.fixture(scope="module")
 def replay():
-    return gh.replay(TRACE, gogc=100, memory_limit="64MiB", mode="virtual")
+    return gh.replay(TRACE, gogc=100, memory_limit="64MiB", mode="virtual", series="even")
 
 
 @pytest.fixture(scope="module")

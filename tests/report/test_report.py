@@ -44,7 +44,7 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def replay():
-    return gh.replay(TRACE, gogc=100, memory_limit="48MiB", mode="virtual")
+    return gh.replay(TRACE, gogc=100, memory_limit="48MiB", mode="virtual", series="even")
 
 
 @pytest.fixture(scope="module")
