@@ -1,6 +1,7 @@
 # make demo         the Go compiler's history replayed at four settings of GOGC:
 #                   a table and goheap-demo.png
-# make test         C unit tests and pytest: nothing but Python and a C compiler
+# make test         C unit tests, pytest and a minute of concurrent stress: nothing
+#                   but Python and a C compiler
 # make check-tools  the checks that need more tools; a part whose tool is
 #                   missing is skipped by name
 # make typing       mypy, pyright and stubtest in a venv of their own
@@ -18,8 +19,9 @@
 # make stress       four threads on one heap, five minutes
 # make free-threaded  suite and stress on a Python without the GIL, which
 #                   csrc/tools/free_threaded.sh finds or builds
-# make stress-concurrent  the same threads beside real workers, 20 minutes in C
-#                   with every cycle traced again, then in Python
+# make stress-concurrent  four threads that do all they can beside real workers,
+#                   20 minutes in C with every cycle traced again, every other
+#                   heap with delays, then in Python; SECONDS, SEED
 # make children     200 child programs that end by SIGINT, fork, exit, or while
 #                   threads end
 # make fuzz-traces  20,000 damaged recordings, half of them under AddressSanitizer;
@@ -68,9 +70,14 @@ $(VENV)/.demo: $(PY) Makefile
 demo: build $(VENV)/.demo
 	@$(VENV)/bin/goheap demo
 
+# The minute of stress runs beside pytest.
+STRESS := csrc/build/check/tests/test_concurrent
 test: build
 	@$(MAKE) --no-print-directory -s -C csrc check
-	@$(PY) -m pytest
+	@$(STRESS) 60 >csrc/build/stress.log 2>&1 & stress=$$!; \
+	$(PY) -m pytest; status=$$?; \
+	wait $$stress && tail -1 csrc/build/stress.log || \
+	    { tail csrc/build/stress.log; exit 1; }; exit $$status
 
 peer:
 	@$(MAKE) --no-print-directory -s -C csrc peer-lib
@@ -198,7 +205,7 @@ stress: build
 stress-concurrent: build
 	@$(MAKE) --no-print-directory -s -C csrc B=build/check LEVEL=1 OPT="-O1 -g" \
 	    build/check/tests/test_concurrent
-	@csrc/build/check/tests/test_concurrent $(or $(SECONDS_EACH),300)
+	@$(STRESS) $(or $(SECONDS),1200) $(or $(SEED),1)
 	@$(PY) tests/long/stress.py --mode concurrent --seconds 20
 
 children: build

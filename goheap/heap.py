@@ -145,6 +145,9 @@ class Heap(_core.HeapPart):
         if mode == "concurrent" and policy.barrier in ("insertion", "none"):
             raise ValueError(f'Heap: barrier {policy.barrier!r} loses objects and is not in mode '
                              '"concurrent": it takes "stw" or "virtual"')
+        if mode != "concurrent" and debug.delays is not None:
+            raise ValueError('Heap: delays hold up the threads of mode "concurrent"; mode '
+                             f'{mode!r} has none')
         costs = _DEFAULT_COSTS if costs is None else costs
         if not isinstance(costs, Costs):
             raise TypeError(f"Heap: costs must be a Costs or None, not {type(costs).__name__!r}")

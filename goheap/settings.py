@@ -137,11 +137,16 @@ class Debug:
     allocates (new, alloc, array; each object of new_many is one); those cycles do show in
     the figures. None begins while a cycle is driven by hand; threads whose turns come together
     may share one.
+    delays: the seed, 1..2**50, of random delays of threads in mode "concurrent": in the write
+    barrier, marking, the hand-over of work, the end of marking, stops, sweeping and the page
+    cache. What happens rarely happens sooner then. They are drawn from the seed, but where
+    threads are when they come is the machine's to say; a failure's report names the seed.
     """
 
     checkmark: bool = False
     clobber_free: bool = False
     gc_every: int = 0
+    delays: int | None = None
 
     def __post_init__(self) -> None:
         _bool("Debug", "checkmark", self.checkmark)
@@ -151,6 +156,14 @@ class Debug:
         object.__setattr__(self, "gc_every", operator.index(self.gc_every))
         if not 0 <= self.gc_every <= 1 << 50:
             raise ValueError(f"Debug: gc_every must be 0..2**50, not {self.gc_every}")
+        if self.delays is None:
+            return
+        if isinstance(self.delays, bool) or not hasattr(type(self.delays), "__index__"):
+            raise TypeError("Debug: delays must be an int or None, not "
+                            f"{type(self.delays).__name__!r}")
+        object.__setattr__(self, "delays", operator.index(self.delays))
+        if not 1 <= self.delays <= 1 << 50:
+            raise ValueError(f"Debug: delays must be 1..2**50, not {self.delays}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,20 @@ get_size(PyObject *o, const char *name, uint64_t *out)
     return status;
 }
 
+// get_seed reads a seed from 1 on; 0: None.
+static int
+get_seed(PyObject *o, const char *name, uint64_t *out)
+{
+    PyObject *v = PyObject_GetAttrString(o, name);
+    int64_t seed = 0;
+    const int status = v == NULL      ? -1
+                       : v == Py_None ? 0
+                                      : convert_int(v, name, 1, MAX_SETTING, &seed);
+    *out = (uint64_t)seed;
+    Py_XDECREF(v);
+    return status;
+}
+
 static int
 get_price(PyObject *o, const char *name, double *out)
 {
@@ -121,6 +135,7 @@ settings_debug(PyObject *o, gh_debug *out)
     return get_bool(o, "checkmark", &out->checkmark) < 0
                    || get_bool(o, "clobber_free", &out->clobber_free) < 0
                    || get_size(o, "gc_every", &out->gc_every) < 0
+                   || get_seed(o, "delays", &out->delays) < 0
                ? -1 : 0;
 }
 

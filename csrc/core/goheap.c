@@ -111,6 +111,7 @@ options_are_valid(const gh_options *opt)
            && (opt->mode != GH_MODE_CONCURRENT
                || (opt->policy.marker == GH_MARKER_OBJECTS
                    && opt->policy.barrier <= GH_BARRIER_DELETION))
+           && (opt->mode == GH_MODE_CONCURRENT || opt->debug.delays == 0)
            && opt->address_space >= GH_HEAP_ARENA_BYTES
            && opt->address_space <= (uint64_t)1 << 46
            && opt->base_live < GH_MAX_ALLOC

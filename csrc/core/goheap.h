@@ -154,6 +154,8 @@ typedef struct gh_debug {
     bool clobber_free;   // sweeping fills freed slots with 0xdeadbeefdeadbeef
     uint64_t gc_every;   // gh_gc before each gc_every-th allocation, but for a
                          // cycle that is driven by hand; 0: none
+    uint64_t delays;     // GH_MODE_CONCURRENT only: seed of random delays in
+                         // barrier, marking, sweeping and stops; 0: none
 } gh_debug;
 
 // gh_costs is the virtual clock's price list, in ns.

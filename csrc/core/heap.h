@@ -238,6 +238,7 @@ typedef struct gh_conc {
     uint32_t looked;          // cycle that was looked at in a stop; `ending` guards it
     struct gh_bg *bg;         // threads; NULL: none yet
     uint64_t stops;           // how often the world was stopped
+    _Atomic uint64_t points;  // yield points that were passed: see delays.h
 } gh_conc;
 
 // gh_labels finds an object by the name that a client gave it: see special.h.

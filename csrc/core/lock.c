@@ -5,6 +5,7 @@
 #include "lock.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <time.h>
 
@@ -121,6 +122,26 @@ void
 gh_thread_join(gh_thread *t)
 {
     GH_THROW_IF(pthread_join(t->id, NULL) != 0, "thread join failed");
+}
+
+uint64_t
+gh_thread_self(void)
+{
+    return (uint64_t)(uintptr_t)pthread_self();
+}
+
+void
+gh_sleep(int64_t ns)
+{
+    const struct timespec t = {
+        .tv_sec = (time_t)(ns / 1000000000),
+        .tv_nsec = (long)(ns % 1000000000),
+    };
+    if (ns == 0) {
+        (void)sched_yield();
+    } else {
+        (void)nanosleep(&t, NULL);  // a signal may end it early
+    }
 }
 
 int64_t

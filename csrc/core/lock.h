@@ -55,6 +55,10 @@ typedef struct gh_thread {
 } gh_thread;
 bool gh_thread_start(gh_thread *t, void *(*fn)(void *arg), void *arg);
 void gh_thread_join(gh_thread *t);
+// gh_thread_self tells the calling thread from others that run.
+uint64_t gh_thread_self(void);
+// gh_sleep gives the processor up for about ns, or only for a moment if 0.
+void gh_sleep(int64_t ns);
 
 // gh_nanotime is the monotonic clock in ns. No figure of a heap comes from it
 // in the repeatable modes: it only paces the hand-over of a heap.

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "delays.h"
 #include "mgcpar.h"
 
 // note shades v, unless p's holder did so lately in this cycle: programs store the
@@ -21,12 +22,14 @@ note(gh_p *p, gh_pconc *c, uintptr_t v)
 }
 
 // use_buffer has p's barrier use the buffer until the phase changes, if it may.
+// There are no yield points on that way.
 static __attribute__((noinline)) bool
 use_buffer(gh_p *p)
 {
     const gh_heap *h = p->heap;
     if (h->phase == GH_PHASE_OFF
-        || h->opt.policy.barrier != GH_BARRIER_HYBRID) {
+        || h->opt.policy.barrier != GH_BARRIER_HYBRID
+        || h->opt.debug.delays != 0) {
         return false;
     }
     memset(p->conc->seen, 0, sizeof(p->conc->seen));
@@ -41,9 +44,12 @@ gh_barrier_slot(gh_p *p, uintptr_t old)
         note(p, p->wb, old);
         return;
     }
-    if (p->heap->phase != GH_PHASE_OFF && gh_has_deletion_half(p->heap)) {
+    gh_heap *h = p->heap;
+    gh_yield_point(h, GH_AT_STORE);
+    if (h->phase != GH_PHASE_OFF && gh_has_deletion_half(h)) {
         gh_shade(p, old);
     }
+    gh_yield_point(h, GH_AT_SHADED);
 }
 
 void
@@ -54,13 +60,16 @@ gh_barrier_word(gh_p *p, uintptr_t old, uintptr_t v)
         note(p, p->wb, v);
         return;
     }
-    if (p->heap->phase == GH_PHASE_OFF) {
+    gh_heap *h = p->heap;
+    if (h->phase == GH_PHASE_OFF) {
         return;
     }
-    if (gh_has_deletion_half(p->heap)) {
+    gh_yield_point(h, GH_AT_STORE);
+    if (gh_has_deletion_half(h)) {
         gh_shade(p, old);
     }
-    if (gh_has_insertion_half(p->heap)) {
+    if (gh_has_insertion_half(h)) {
         gh_shade(p, v);
     }
+    gh_yield_point(h, GH_AT_SHADED);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "delays.h"
 #include "mgcmark.h"
 #include "special.h"
 
@@ -235,8 +236,10 @@ compare(const gh_tracer *t, const gh_mspan *s, size_t known)
     const uint64_t *marks = gh_mspan_mark_bits(&h->bm, s);
     for (unsigned k = 0; k < s->nbits_words; k++) {
         uint64_t bad = t->seen[s->bits + k] & ~marks[k];
-        GH_THROW_IF(bad != 0 && !gh_barrier_unsound(h),
-                    "checkmark found unmarked object");
+        if (bad != 0 && !gh_barrier_unsound(h)) {
+            gh_delays_report(h);
+            gh_throw(__FILE__, __LINE__, "checkmark found unmarked object");
+        }
         for (; bad != 0; bad &= bad - 1) {
             const unsigned i = k * 64 + gh_ctz64(bad);
             const uintptr_t base = gh_mspan_obj_base(s, i);

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "delays.h"
 #include "mgc.h"
 #include "mgcpar.h"
 #include "mgcsweep.h"
@@ -145,7 +146,9 @@ end_if_over(gh_p *p)
     gh_unlock(&h->heap_lock);
     c->looked = h->cycles_started;
     bool over = false;
+    gh_yield_point(h, GH_AT_TERMINATION);
     if (small || (!gh_flush_all(p) && nothing_left(h))) {
+        gh_yield_point(h, GH_AT_TERMINATION);
         gh_stop_world(p);
         gh_drain_handles(p);
         bool left = gh_par_has_work(h);

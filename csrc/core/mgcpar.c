@@ -2,6 +2,7 @@
 
 #include "mgcpar.h"
 
+#include "delays.h"
 #include "mbarrier.h"
 #include "mgcmark.h"
 #include "mgcmark_scan.h"
@@ -198,6 +199,7 @@ gh_par_flush(gh_p *p)
     if (w->top->n == 0 && w->top->below == NULL) {
         return false;
     }
+    gh_yield_point(h, GH_AT_HAND_ON);
     gh_workbuf *empty = w->top->n == 0 ? NULL : gh_gcwork_take(h, w);
     gh_lock(&h->conc.work_lock);
     gh_workbuf *b = w->top;
@@ -251,6 +253,7 @@ gh_par_share(gh_p *p)
     } else {
         return;
     }
+    gh_yield_point(h, GH_AT_HAND_ON);
     gh_lock(&h->conc.work_lock);
     push_full(h, b);
     w->nbufs--;
@@ -281,6 +284,7 @@ take_full(gh_p *p)
         w->top = b;
     }
     gh_unlock(&c->work_lock);
+    gh_yield_point(h, GH_AT_STEAL);
     return b != NULL;
 }
 
@@ -351,6 +355,7 @@ mark_some_roots(gh_p *p, uint64_t *work)
     if (n > 0) {
         gh_mark k = open_p(p);
         for (size_t i = 0; i < n; i++) {
+            gh_yield_point(h, GH_AT_ROOT);
             par_word(&k, gh_word_load(&slots[i].word), gh_mark_room(&k));
         }
         close_p(p, &k);
@@ -464,6 +469,7 @@ drain_queue(gh_mark *k, uint64_t work)
                 continue;
             }
         }
+        gh_yield_point(k->h, GH_AT_SCAN);
         scan_object(k, ring[head++ % RING]);
     }
     while (tail != head) {

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "delays.h"
 #include "mcentral.h"
 #include "mcleanup.h"
 #include "mgcmark_greenteagc.h"  // up-call: a swept span's scan bits are cleared
@@ -211,6 +212,7 @@ sweepone(gh_heap *h)
     }
     GH_THROW_IF(s->sweepgen != h->sweepgen - 2,
                 "non in-use span in unswept list");
+    gh_yield_point(h, GH_AT_SWEEP);
     const uint64_t npages = s->npages;
     s->sweepgen = h->sweepgen - 1;
     if (!gh_mspan_sweep(h, s, false)) {

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "delays.h"
 #include "mgcsweep.h"  // up-call: pages are reclaimed by sweeping before a span is taken
 
 #define MIN_WINDOW ((uint64_t)1 << 30)
@@ -304,6 +305,7 @@ take_pages(gh_p *p, uint64_t npages, uintptr_t *base, uint64_t *scav)
     uint64_t addr = 0;
     if (npages < GH_PAGE_CACHE_PAGES / 4 && h->opt.policy.page_cache) {
         if (gh_page_cache_empty(&p->pcache)) {
+            gh_yield_point(h, GH_AT_PAGE_CACHE);
             p->pcache = gh_pagealloc_alloc_to_cache(&h->pages);
         }
         addr = gh_page_cache_alloc(&p->pcache, npages, scav);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "delays.h"
 #include "mgcpar.h"
 #include "mgcwork.h"
 #include "proc.h"
@@ -241,6 +242,7 @@ gh_conc_enter(gh_heap *h, int32_t want, int64_t ns, gh_mut **out)
     }
     *out = h->allp[i];
     taken(*out);
+    gh_yield_point(h, GH_AT_ENTER);
     return GH_OK;
 }
 
@@ -296,6 +298,7 @@ gh_conc_leave(gh_mut *m)
     GH_ASSERT(status_of(m->conc) == GH_P_HELD);
     GH_ASSERT(m->outside == 0);
     m->around = NULL;
+    gh_yield_point(h, GH_AT_LEAVE);
     if (GH_UNLIKELY(atomic_load_explicit(&h->waiters, memory_order_relaxed)
                     != 0)) {
         gh_lock(&h->lock);
@@ -534,6 +537,7 @@ gh_stop_world(gh_mut *m)
         c->stop_depth++;
         return;
     }
+    gh_yield_point(h, GH_AT_STOP);
     // Where nobody is in the way nobody waits, and a client keeps its lock.
     bool waits = false;
     gh_lock(&h->lock);

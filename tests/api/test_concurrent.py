@@ -119,6 +119,32 @@ def test_threads_at_once():
         h.verify()
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_delays(seed: int):
+    """Threads are held up at random in the middle of things; nothing is lost."""
+    debug = gh.Debug(checkmark=True, clobber_free=True, delays=seed)
+    with gh.Heap(mode="concurrent", policy=SMALL, procs=3, gogc=30, debug=debug) as h:
+        shared = h.new_many(Node, 20)
+
+        def work(n: int) -> None:
+            rng = random.Random(n)
+            for i in range(400):
+                shared[rng.randrange(20)] = a = h.new(Node, key=i, twice=2 * i)
+                b = shared[rng.randrange(20)]
+                assert b is None or b.twice == 2 * b.key
+                a.left = b if rng.random() < 0.7 else None
+                if i % 100 == 0:
+                    h.collect()
+
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(3)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join(60)
+            assert not t.is_alive()
+        h.verify()
+
+
 def test_looking_beside_threads():
     """Snapshots, figures, labels and watches stop the others for as long as they take."""
     with heap(procs=2, gogc=50) as h:

@@ -16,7 +16,7 @@ class Node(gh.Struct):
 
 
 CHOICES = (gh.Policy(), gh.Policy(size_classes=[16, 512, 32768]), gh.Policy(page_cache=False, ballast="1MiB"), gh.Debug(),
-           gh.Debug(clobber_free=True, gc_every=5))
+           gh.Debug(clobber_free=True, gc_every=5, delays=7))
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=repr)
@@ -35,7 +35,9 @@ def test_settings_are_values(choice):
     (lambda: gh.Debug(gc_every=-1), ValueError, r"gc_every must be 0\.\.2\*\*50, not -1"),
     (lambda: gh.Debug(gc_every=True), TypeError, "gc_every must be an int, not 'bool'"),
     (lambda: gh.Debug(clobber_free=None), TypeError, "clobber_free must be a bool"),
-    (lambda: gh.Debug(delays=3), TypeError, "delays"),
+    (lambda: gh.Debug(delays=True), TypeError, "delays must be an int or None, not 'bool'"),
+    (lambda: gh.Debug(delays=0), ValueError, r"delays must be 1\.\.2\*\*50, not 0"),
+    (lambda: gh.Heap(debug=gh.Debug(delays=3)), ValueError, 'threads of mode "concurrent"'),
     (lambda: gh.Policy(barrier="dijkstra"), ValueError, "barrier must be .*, not 'dijkstra'"),
     (lambda: gh.Heap(mode="concurrent", policy=gh.Policy(barrier="none")), ValueError,
      "barrier 'none' loses objects and is not in mode"),
