@@ -190,6 +190,17 @@ share_is_over(gh_p *p, int64_t began)
     return over;
 }
 
+// figure_time is how long the figures would have taken that p's holder has counted
+// since it last settled: a worker's share of the time is not to pay for all of them
+// at once.
+static int64_t
+figure_time(const gh_p *p)
+{
+    const gh_figures *f = &p->conc->figures;
+    return (int64_t)((double)(f->globals + f->stacks + f->base)
+                     * p->heap->opt.costs.scan_byte);
+}
+
 // run marks on p as a worker of that kind, and gives p back.
 static void
 run(gh_p *p, gh_worker kind)
@@ -201,6 +212,9 @@ run(gh_p *p, gh_worker kind)
     atomic_fetch_add(&c->active, 1);
     while (!quitting(h) && marking(h)) {
         empty = gh_par_drain(p, SLICE_WORK);
+        if (kind == GH_WORKER_FRACTIONAL) {
+            p->conc->fractional_ns += figure_time(p);
+        }
         settle(p, true);
         if (empty) {
             break;
