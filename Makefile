@@ -7,6 +7,7 @@
 # make typing       mypy, pyright and stubtest in a venv of their own
 # make pictures     plots and reports, in the same venv (reports in Chromium)
 # make gallery      docs/gallery.md and its pictures, made anew
+# make clusters     a grid of settings on a Dask cluster of two workers
 # make notebooks    the tutorials of docs/tutorials, run
 # make peer         Go's own runtime tests on our core (needs Go)
 # make model        the write barrier, model-checked (needs spin): five minutes;
@@ -105,7 +106,8 @@ $(TYPING)/.tools: Makefile | $(PY)
 	@$(TYPING)/bin/python -m pip install -q --disable-pip-version-check \
 	    "mypy>=1.18" "pyright[nodejs]" "pytest>=7" "hypothesis>=6" \
 	    "rich>=13" "matplotlib>=3.7" numpy "plotly>=6" "selenium>=4.20" \
-	    jupytext nbclient ipykernel "protobuf>=5" types-protobuf jsonschema
+	    jupytext nbclient ipykernel "protobuf>=5" types-protobuf jsonschema \
+	    "dask[distributed]"
 	@touch $@
 
 # stubtest loads the extension, and the typed programs run with numpy too.
@@ -141,10 +143,15 @@ readers: build $(TYPING)/.tools
 	@GOHEAP_TOOLS=1 PYTHONPATH=. $(TYPING)/bin/python -m pytest tests/api/test_profile.py \
 	    tests/api/test_perfetto.py -k "pprof or json_schema or speedscope"
 
+# A grid of settings on a Dask cluster of two workers.
+.PHONY: clusters
+clusters: build $(TYPING)/.tools
+	@PYTHONPATH="$(CURDIR)" $(TYPING)/bin/python -m pytest -q tests/api/test_executors.py -rs
+
 check-tools: build
 	@if $(MAKE) --no-print-directory -s $(TYPING)/.tools 2>/dev/null; \
-	then $(MAKE) --no-print-directory -s typing pictures notebooks readers; \
-	else echo "skipped: mypy, pyright, stubtest, pictures, tutorials, readers (they cannot be installed)"; fi
+	then $(MAKE) --no-print-directory -s typing pictures notebooks readers clusters; \
+	else echo "skipped: mypy, pyright, stubtest, pictures, tutorials, readers, clusters (they cannot be installed)"; fi
 	@if command -v go >/dev/null; then \
 	    $(MAKE) --no-print-directory peer \
 	        PEER_ARGS="--only '$$(cat tests/peer/required.txt)' --require $$(cat tests/peer/required.count)"; \
