@@ -238,6 +238,8 @@ typedef struct gh_conc {
     uint32_t looked;          // cycle that was looked at in a stop; `ending` guards it
     struct gh_bg *bg;         // threads; NULL: none yet
     uint64_t stops;           // how often the world was stopped
+    struct gh_watch *watches;  // who waits, under the heap's lock: see watchdog.h
+    int64_t watch_ns;         // how long it may; 0: a minute
     _Atomic uint64_t points;  // yield points that were passed: see delays.h
 } gh_conc;
 

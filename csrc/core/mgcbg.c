@@ -10,6 +10,7 @@
 #include "mgcsweep.h"
 #include "proc.h"
 #include "safepoint.h"
+#include "watchdog.h"
 
 #define MAX_WORKERS 64
 #define MS 1000000
@@ -30,6 +31,7 @@ typedef struct worker {
     gh_thread thread;
     int32_t id;
     uint32_t turn;        // of P number id, when this worker last looked
+    _Atomic(const char *) doing;  // for the watchdog
     int64_t slice;        // in which the cycle began, or this worker last ran
 } worker;
 
@@ -310,12 +312,19 @@ claim(worker *w, gh_worker kind)
     }
 }
 
+static void
+does(worker *w, const char *what)
+{
+    atomic_store_explicit(&w->doing, what, memory_order_relaxed);
+}
+
 // mark_a_while does one thing that this worker can do in the cycle.
 static void
 mark_a_while(worker *w)
 {
     gh_heap *h = w->h;
     if (!gh_par_has_work(h)) {
+        does(w, "looks whether marking is over");
         gh_p *p = nothing_left(h) ? gh_claim_p(h, GH_ANY_P, MS) : NULL;
         if (p != NULL) {
             end_if_over(p);
@@ -324,6 +333,7 @@ mark_a_while(worker *w)
         if (!marking(h) || gh_par_has_work(h)) {
             return;
         }
+        does(w, "is hungry");
         atomic_fetch_add(&h->conc.hungry, 1);
         doze(h, &h->conc.bg_cond, MS);
         atomic_fetch_sub(&h->conc.hungry, 1);
@@ -331,17 +341,23 @@ mark_a_while(worker *w)
     }
     const gh_worker kind = pick(w);
     if (kind == GH_WORKER_NONE) {
+        does(w, "is not needed");
         doze(h, &h->conc.bg_cond, MS);
         return;
     }
+    does(w, "claims a P");
     gh_p *p = claim(w, kind);
     if (p == NULL) {
+        does(w, "got no P");
         give_back_place(h, kind);
         if (kind != GH_WORKER_DEDICATED) {
             doze(h, &h->conc.bg_cond, MS);
         }
         return;
     }
+    does(w, kind == GH_WORKER_DEDICATED    ? "is dedicated"
+            : kind == GH_WORKER_FRACTIONAL ? "is fractional"
+                                           : "is idle's");
     run(p, kind);
     w->slice = slice_now(h);
 }
@@ -355,6 +371,7 @@ worker_main(void *arg)
         if (marking(h)) {
             mark_a_while(w);
         } else {
+            does(w, "waits for a cycle");
             gh_lock(&h->lock);
             while (!quitting(h) && !marking(h)) {
                 gh_cond_wait(&h->conc.bg_cond, &h->lock);
@@ -493,6 +510,16 @@ make_threads(gh_heap *h)
 }
 
 void
+gh_bg_dump(const gh_heap *h, FILE *f)
+{
+    const struct gh_bg *bg = h->conc.bg;
+    for (int32_t i = 0; bg != NULL && i < bg->n; i++) {
+        const char *doing = atomic_load(&bg->worker[i].doing);
+        (void)fprintf(f, "worker %d %s\n", i, doing == NULL ? "starts" : doing);
+    }
+}
+
+void
 gh_bg_end(gh_heap *h)
 {
     struct gh_bg *bg = h->conc.bg;
@@ -604,10 +631,13 @@ wait_done(gh_p *p, uint32_t n)
     }
     gh_client client;
     gh_yield_begin(p, &client);
+    gh_watch w;
     gh_lock(&h->lock);
+    gh_watch_begin(h, &w, "the end of a cycle", -1);
     while ((int32_t)(atomic_load(&h->conc.done) - n) < 0) {
-        gh_cond_wait(&h->cond, &h->lock);
+        gh_watch_wait(h, &w);
     }
+    gh_watch_end(h, &w);
     gh_unlock(&h->lock);
     gh_yield_end(p, &client);
 }

@@ -30,6 +30,8 @@
 #error "internal to csrc/core"
 #endif
 
+#include <stdio.h>
+
 #include "heap.h"
 
 // gh_bg_after_refill is the trigger's test of a P that fetched a span; pending
@@ -42,6 +44,8 @@ void gh_bg_charge(gh_p *p, uint64_t bytes);
 GH_NODISCARD gh_status gh_bg_collect(gh_p *p);
 // gh_bg_wait waits until no cycle runs, giving p away meanwhile.
 void gh_bg_wait(gh_p *p);
+// gh_bg_dump writes what the threads do, for the watchdog.
+void gh_bg_dump(const gh_heap *h, FILE *f);
 // gh_bg_end ends all threads; nobody is inside.
 void gh_bg_end(gh_heap *h);
 

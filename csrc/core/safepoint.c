@@ -8,6 +8,7 @@
 #include "mgcpar.h"
 #include "mgcwork.h"
 #include "proc.h"
+#include "watchdog.h"
 
 // A mutator that somebody waits for gives way at a poll after this long.
 #define HAND_OVER_NS 10000000
@@ -186,8 +187,10 @@ wait_take(gh_heap *h, int32_t want, int64_t ns, int32_t *out)
 {
     const int64_t end = ns < 0 ? 0 : gh_nanotime() + ns;
     gh_status st = GH_OK;
+    gh_watch w;
     gh_lock(&h->lock);
     need_p(h);
+    gh_watch_begin(h, &w, "a P", -1);
     for (;;) {
         if (want != GH_ANY_P && want >= procs_of(h)) {
             st = GH_ERR_INVAL;  // it ended meanwhile
@@ -198,7 +201,7 @@ wait_take(gh_heap *h, int32_t want, int64_t ns, int32_t *out)
             break;
         }
         if (ns < 0) {
-            gh_cond_wait(&h->cond, &h->lock);
+            gh_watch_wait(h, &w);
         } else if (gh_nanotime() >= end) {
             st = GH_AGAIN;
             break;
@@ -206,6 +209,7 @@ wait_take(gh_heap *h, int32_t want, int64_t ns, int32_t *out)
             gh_cond_wait_until(&h->cond, &h->lock, end);
         }
     }
+    gh_watch_end(h, &w);
     done_waiting(h);
     gh_unlock(&h->lock);
     return st;
@@ -334,6 +338,8 @@ stand(gh_p *p)
     gh_heap *h = p->heap;
     gh_pconc *c = p->conc;
     bool spun = false;
+    gh_watch w;
+    gh_watch_begin(h, &w, "the world to go on", p->id);
     while (must_stand(p)) {
         if (!c->stopped_held) {
             c->stopped_held = true;
@@ -350,8 +356,9 @@ stand(gh_p *p)
             gh_lock(&h->lock);
             continue;
         }
-        gh_cond_wait(&h->cond, &h->lock);
+        gh_watch_wait(h, &w);
     }
+    gh_watch_end(h, &w);
     GH_ASSERT(status_of(c) == GH_P_HELD);
 }
 
@@ -361,10 +368,13 @@ static void
 retake(gh_p *p)
 {
     gh_heap *h = p->heap;
+    gh_watch w;
     need_p(h);
+    gh_watch_begin(h, &w, "its P, which it gave away", p->id);
     while (must_stand(p) || !change(p->conc, GH_P_IDLE, GH_P_HELD)) {
-        gh_cond_wait(&h->cond, &h->lock);
+        gh_watch_wait(h, &w);
     }
+    gh_watch_end(h, &w);
     done_waiting(h);
 }
 
@@ -392,10 +402,13 @@ give_way(gh_p *p)
             const uint32_t turn = atomic_load(&c->turn);
             atomic_store(&c->status, GH_P_IDLE);
             gh_cond_broadcast(&h->cond);
+            gh_watch w;
+            gh_watch_begin(h, &w, "somebody else to take its P", p->id);
             while (h->conc.mutators_waiting > 0 && atomic_load(&c->turn) == turn
                    && status_of(c) != GH_P_HELD) {
-                gh_cond_wait(&h->cond, &h->lock);
+                gh_watch_wait(h, &w);
             }
+            gh_watch_end(h, &w);
         }
     }
     if (away) {
@@ -556,13 +569,16 @@ gh_stop_world(gh_mut *m)
         gh_pause();
         gh_lock(&h->lock);
     }
+    gh_watch w;
+    gh_watch_begin(h, &w, "all to stand still", m->id);
     while (!all_stand(h, m)) {
         if (waits) {
-            gh_cond_wait(&h->cond, &h->lock);
+            gh_watch_wait(h, &w);
         } else {
             wait_outside(m, &waits);
         }
     }
+    gh_watch_end(h, &w);
     c->stop_waited = waits;
     c->stood_ns = gh_nanotime();
     c->stop_depth = 1;
@@ -618,6 +634,8 @@ gh_flush_all(gh_p *self)
     }
     bool waits = false;
     int spins = 0;
+    gh_watch w;
+    gh_watch_begin(h, &w, "all to hand on what they marked", self->id);
     for (bool left = true; left;) {
         left = false;
         for (int32_t i = 0; i < h->procs; i++) {
@@ -645,10 +663,11 @@ gh_flush_all(gh_p *self)
             } else if (must_stand(self)) {
                 stand(self);
             } else {
-                gh_cond_wait(&h->cond, &h->lock);
+                gh_watch_wait(h, &w);
             }
         }
     }
+    gh_watch_end(h, &w);
     any |= h->conc.flushed;
     h->conc.flushed = false;
     done_look(h);

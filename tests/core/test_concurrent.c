@@ -4,11 +4,16 @@
 // `test_concurrent SECONDS [SEED]` goes
 // on for so long, `test_concurrent planted RUNS` shows what delays are good for.
 
+#define _POSIX_C_SOURCE 200809L  // fork, waitpid
+
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "goheap.h"
@@ -478,6 +483,81 @@ test_stops_exclude(void)
     gh_heap_free(p.h);
 }
 
+// ---- the watchdog ---------------------------------------------------------------------
+
+typedef enum hang { DEAF, ENDLESS } hang;
+
+static void *
+deaf(void *arg)
+{
+    gh_mut *m;
+    CHECK(gh_enter(arg, 1, &m) == GH_OK);
+    for (;;) {
+        gh_sleep(1000000000);  // and never polls
+    }
+}
+
+// hang_in_child hangs in a planted way, and ends by the watchdog.
+static _Noreturn void
+hang_in_child(hang how)
+{
+    gh_mut *m;
+    pthread_t id;
+    gh_heap *h = new_heap(2, 100, GH_BARRIER_HYBRID, 7, &m);
+    h->conc.watch_ns = 300000000;
+    if (how == DEAF) {
+        CHECK(pthread_create(&id, NULL, deaf, h) == 0);
+        while (atomic_load(&h->conc.of[1]->status) != GH_P_HELD) {
+            gh_sleep(1000000);
+        }
+        gh_stop_world(m);
+    } else {
+        atomic_fetch_add(&h->conc.active, 1);  // somebody marks for ever
+        CHECK(gh_gc(m) == GH_OK);
+    }
+    _exit(0);
+}
+
+static void
+test_watchdog(void)
+{
+    static const char *const says[2][4] = {
+        {"P 0 waits for all to stand still", "P 1: held", "stopping 1 by P 0",
+         "delays: seed 7"},
+        {"P -1 waits for the end of a cycle", "phase mark", "marking 1: 1 active",
+         "worker 0 "}};
+    for (int how = DEAF; how <= ENDLESS; how++) {
+        int out[2];
+        CHECK(pipe(out) == 0);
+        (void)fflush(stderr);
+        const pid_t pid = fork();
+        if (pid == 0) {
+            CHECK(dup2(out[1], 2) == 2);
+            hang_in_child((hang)how);
+        }
+        CHECK(pid > 0);
+        (void)close(out[1]);
+        char text[4096] = "";
+        size_t n = 0;
+        for (ssize_t got; n < sizeof(text) - 1
+                          && (got = read(out[0], text + n,
+                                         sizeof(text) - 1 - n)) > 0;) {
+            n += (size_t)got;
+        }
+        (void)close(out[0]);
+        int status;
+        CHECK(waitpid(pid, &status, 0) == pid);
+        CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+        CHECK(strstr(text, "watchdog: a wait takes too long") != NULL);
+        for (int i = 0; i < 4; i++) {
+            if (strstr(text, says[how][i]) == NULL) {
+                (void)fprintf(stderr, "no \"%s\" in:\n%s", says[how][i], text);
+                exit(1);
+            }
+        }
+    }
+}
+
 static void
 test_refused(void)
 {
@@ -515,6 +595,9 @@ main(int argc, char **argv)
     test_refused();
     test_stops_exclude();
     test_end_in_a_cycle();
+    if (GH_ASSERT_LEVEL > 0) {
+        test_watchdog();
+    }
     for (int32_t procs = 1; procs <= 4; procs++) {
         (void)stress(procs, 600, 0, (uint64_t)procs, 0);
         (void)stress(procs, 50, 0, (uint64_t)procs, (uint64_t)procs);
