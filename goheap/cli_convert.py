@@ -8,6 +8,7 @@ import os
 import sys
 from typing import Any
 
+from .cli_source import add_recorded, missing, recorded
 from .errors import HeapError
 from .trace import Trace, convert
 
@@ -25,6 +26,7 @@ def add_convert_parser(subparsers: Any) -> None:
                         '{"GOGC": "20", "End": {"Sys": 9000000}}')
     p.add_argument("--note", default="", metavar="TEXT", help="kept in the file")
     p.add_argument("--json", action="store_true", help="print one JSON object")
+    add_recorded(p)
     p.set_defaults(function=run_convert)
 
 
@@ -42,13 +44,15 @@ def _stats(path: str) -> dict[str, Any]:
 def run_convert(args: argparse.Namespace) -> int:
     """0: done; 1: a file was wrong."""
     try:
-        stats = _stats(args.stats) if args.stats else None
+        stats = {**(_stats(args.stats) if args.stats else {}), **recorded(args)}
         convert(args.file, args.output, stats=stats, note=args.note)
         with Trace.open(args.output) as t:
-            info, repairs = t.info, t.repairs
-    except (HeapError, OSError, ValueError, MemoryError) as e:
+            info, repairs, lacks = t.info, t.repairs, missing(t)
+    except (HeapError, OSError, ValueError, TypeError, MemoryError) as e:
         print(f"goheap convert: {e}", file=sys.stderr)
         return 1
+    if lacks:
+        print(f"goheap convert: {lacks}", file=sys.stderr)
     sizes = [os.stat(p).st_size for p in (args.file, args.output)]
     if args.json:
         print(json.dumps({"bytes_in": sizes[0], "bytes_out": sizes[1],

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .aliases import TraceKind
+from .cli_source import add_recorded, source
 from .errors import HeapError
 from .settings import Costs
 from .replay import DEATHS, MODES, Replay, replay
@@ -49,7 +50,8 @@ def _procs(text: str) -> int | str:
 def add_replay_parser(subparsers: Any) -> None:
     p = subparsers.add_parser(
         "replay", help="replay a recorded history under other settings",
-        description="Replay a recorded history (GHTRACE1). What isn't given is "
+        description="Replay a recorded history: GHTRACE1, a Go execution trace, or the "
+                    "workload behind a log of gctrace. What isn't given is "
                     "as recorded.")
     p.add_argument("file", metavar="FILE")
     p.add_argument("--gogc", type=_percent, default="recorded", metavar="N",
@@ -77,6 +79,7 @@ def add_replay_parser(subparsers: Any) -> None:
                         "same everywhere, or measured on this machine (see goheap calibrate)")
     p.add_argument("--seed", type=int, default=0, metavar="N",
                    help="of drawn deaths")
+    add_recorded(p)
     p.set_defaults(function=run_replay)
 
 
@@ -87,9 +90,9 @@ def _mib(n: int | None) -> str:
 SEEDS = 3  # for the intervals
 
 
-def _predicted(args: argparse.Namespace, r: Replay) -> Prediction:
+def _predicted(args: argparse.Namespace, of: Any, r: Replay) -> Prediction:
     """The same setting with its intervals, wide enough for this run."""
-    p = what_if(args.file, gogc=[r.gogc], memory_limit=[r.memory_limit], procs=[args.procs],
+    p = what_if(of, gogc=[r.gogc], memory_limit=[r.memory_limit], procs=[args.procs],
                 seeds=SEEDS)[0]
     wide: dict[str, Any] = {}
     for name in ENDS:
@@ -103,8 +106,8 @@ ENDS = ("automatic_gc", "peak_heap_bytes", "peak_rss_bytes", "gc_cpu_fraction")
 
 
 def _ends(p: Prediction | None) -> dict[str, Any]:
-    if p is None:
-        return {}
+    if p is None:  # one run says nothing of others
+        return {name + end: None for name in ENDS for end in ("_low", "_high")}
     d = p.to_dict()
     return {name + end: d[name + end] for name in ENDS for end in ("_low", "_high")}
 
@@ -136,11 +139,12 @@ def _text(r: Replay, p: Prediction | None) -> str:
 def run_replay(args: argparse.Namespace) -> int:
     """0: done; 1: a file or a setting was wrong."""
     try:
-        r = replay(args.file, gogc=args.gogc, memory_limit=args.memory_limit,
+        of = source("replay", args)
+        r = replay(of, gogc=args.gogc, memory_limit=args.memory_limit,
                    procs=args.procs, mode=args.mode, deaths=args.deaths, seed=args.seed,
                    costs=COSTS[args.costs]())
         fitted = args.mode == "virtual" and args.costs == "fitted"
-        p = _predicted(args, r) if fitted else None
+        p = _predicted(args, of, r) if fitted else None
         if args.perfetto is not None:
             r.to_perfetto(args.perfetto)
     except (HeapError, OSError, ValueError, TypeError, MemoryError) as e:

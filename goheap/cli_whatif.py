@@ -10,6 +10,7 @@ from typing import Any
 
 from .aliases import Progress
 from .cli_replay import _limit, _percent, _procs
+from .cli_source import add_recorded, source
 from .errors import HeapError
 from .replay import LIMIT_OFF
 from .replay import _limit as size
@@ -50,7 +51,9 @@ def _count(text: str) -> int:
 
 
 def _common(p: argparse.ArgumentParser) -> None:
-    p.add_argument("file", metavar="FILE", help="a recording (GHTRACE1)")
+    p.add_argument("file", metavar="FILE", help="a recording (GHTRACE1, a Go execution trace) or a "
+                   "log of gctrace")
+    add_recorded(p)
     p.add_argument("--seeds", type=_count, default=3, metavar="N",
                    help="replays with drawn deaths for each setting; default %(default)s")
     p.add_argument("--json", action="store_true", help="print JSON")
@@ -107,7 +110,7 @@ class _Bar:
 
 
 def _grid(args: argparse.Namespace, progress: Progress, **grid: Any) -> WhatIf:
-    return what_if(args.file, seeds=args.seeds, progress=progress, **grid)
+    return what_if(args.source, seeds=args.seeds, progress=progress, **grid)
 
 
 def _failed(command: str, e: BaseException) -> int:
@@ -119,6 +122,7 @@ def run_what_if(args: argparse.Namespace) -> int:
     """0: done; 1: a file or a setting was wrong."""
     bar = _Bar()
     try:
+        args.source = source("what-if", args)
         w = _grid(args, bar, gogc=args.gogc, memory_limit=args.memory_limit, procs=args.procs)
     except (HeapError, OSError, ValueError, TypeError, MemoryError) as e:
         return _failed("what-if", e)
@@ -152,6 +156,7 @@ def run_advise(args: argparse.Namespace) -> int:
     """0: done; 1: a file or a setting was wrong; 3: no setting is within the bounds."""
     bar = _Bar()
     try:
+        args.source = source("advise", args)
         w = _advised(args, bar)
     except (HeapError, OSError, ValueError, TypeError, MemoryError) as e:
         return _failed("advise", e)

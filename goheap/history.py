@@ -41,7 +41,7 @@ from typing import Any
 from . import _core
 from .aliases import Path
 from .settings import Costs, Policy
-from .made import Workload, traced
+from .made import Workload, is_gctrace, traced
 from .trace import ColumnReader, Trace, TraceFile, open_source
 
 STEP = 50_000  # events between two looks at signals: some 10 ms. A collection
@@ -423,6 +423,8 @@ def opened(source: Path | Trace | Workload, watch: Watch | None = None) -> Known
                 known = _traces.setdefault(source, known)
         return known
     path = os.fspath(source)
+    if is_gctrace(path):
+        return opened(Workload.from_gctrace(path), watch)
     stat = os.stat(path)
     key = (os.path.abspath(path), stat.st_ino, stat.st_size, stat.st_mtime_ns)
     with _lock:

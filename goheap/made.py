@@ -143,6 +143,16 @@ _GC = re.compile(
     r"(?:(\d+) MB stacks, (\d+) MB globals, )?(\d+) P( \(forced\))?")
 
 
+def is_gctrace(path: Path) -> bool:
+    """Whether the file begins like a program's log with lines of gctrace in it."""
+    if os.path.isdir(path):
+        return False
+    with open(os.fspath(path), "rb") as f:
+        start = f.read(1 << 16)
+    return not start.startswith((b"GHTRACE1", b"go 1.", b"\x1f\x8b")) \
+        and re.search(rb"^gc \d+ @[\d.]+s \d+%: ", start, re.M) is not None
+
+
 @dataclass(frozen=True, kw_only=True, eq=True)
 class Workload:
     """A steady service in a few numbers, for who has no recording. Sizes in bytes or as

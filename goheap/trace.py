@@ -409,6 +409,14 @@ class Trace:
         fd = made.from_columns(size, birth_ns, death_ns, scan, type_id, p)
         return cls._of(TraceFile("columns", fd=fd), None)
 
+    def _say(self, run: Mapping[str, Any]) -> None:
+        """Adds to what the recording says of its run. It is then no longer what the file at
+        its path is."""
+        file = self._opened()
+        old = file.header.get("run")
+        file.header = {**file.header, "run": {**(old if isinstance(old, dict) else {}), **run}}
+        self._path = None
+
     def _opened(self) -> TraceFile:
         if self._file is None:
             raise ValueError("Trace: it is closed")

@@ -378,3 +378,138 @@ def test_a_long_history_takes_the_memory_of_what_is_live(tmp_path):
     objects, cycles, grown = map(int, out.split())
     assert objects > 4_000_000 and cycles > 100
     assert grown < (64 << 20) + 64 * live
+
+
+MADE = {
+    "columns": "n = 69 << 10; s = goheap.Trace.from_columns(size=[1 << 20] * n, "
+               "birth_ns=range(0, n * 1000, 1000), death_ns=[-1] * n, "
+               "scan=[(1 << 20) * (i % 2) for i in range(n)])",
+    "workload": "s = goheap.Workload(live='64GiB', alloc_rate='2GiB', mean_size=1 << 17, "
+                "seconds=4)"}
+
+
+@pytest.mark.parametrize("how", MADE)
+def test_so_does_one_that_is_made_up(how):
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+        pytest.skip("the address space is bounded here")
+    code = (f"import goheap, resource; {MADE[how]}; r = goheap.replay(s, gogc=5); "
+            "print(r.peak_live_bytes, r.automatic_gc, "
+            "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10)")
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                         check=True).stdout
+    live, cycles, rss = map(int, out.split())
+    assert live >= 64 << 30 and cycles > 3 and rss < 2 << 30
+
+
+# ---- what a recording doesn't say, and who has none ---------------------------------------
+
+RAW = os.path.join(os.path.dirname(__file__), "..", "traces", "go1.26.trace.gz")
+FIELDS = ("gogc", "memory_limit", "procs",
+          *(name + end for name in ("automatic_gc", "peak_heap_bytes", "peak_rss_bytes")
+            for end in ("", "_low", "_high")), "gc_cpu_fraction")
+
+
+@pytest.mark.parametrize("args", [
+    ["replay", PACKAGED, "--gogc", "200", "--memory-limit", "64MiB"],
+    ["replay", PACKAGED, "--mode", "stw"], ["replay", RAW, "--gogc", "off"],
+    ["what-if", PACKAGED, "--gogc", "200,off", "--memory-limit", "64MiB,off", "--seeds", "1"],
+    ["what-if", RAW, "--seeds", "1"]])
+def test_json_has_the_fields_that_are_promised(capsys, args):
+    assert cli.main([*args, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert isinstance(said, dict) == (args[0] == "replay")
+    for d in [said] if args[0] == "replay" else said:
+        assert [name for name in FIELDS if name not in d] == []
+        assert d["gogc"] is None or type(d["gogc"]) is int
+        assert d["memory_limit"] in (None, 64 * MIB) and type(d["procs"]) is int
+        assert type(d["automatic_gc"]) is int and type(d["peak_heap_bytes"]) is int
+        assert 0 <= d["gc_cpu_fraction"] <= 1
+        assert (d["peak_rss_bytes"] is None) == (RAW in args)
+        for name in ("automatic_gc", "peak_heap_bytes"):
+            low, high = d[name + "_low"], d[name + "_high"]
+            assert "stw" in args and low is high is None or low <= d[name] <= high
+
+
+def test_what_a_bare_trace_does_not_say(capsys, tmp_path):
+    out, stats = tmp_path / "t.ghtrace", tmp_path / "stats.json"
+    stats.write_text('{"GOGC": ""}')
+    assert cli.main(["convert", RAW, "-o", str(out), "--stats", str(stats)]) == 0
+    said = capsys.readouterr().err
+    assert "GOGC" in said and "--recorded-gogc" in said and "CPU time" in said
+    assert "resident" in said and said.count("\n") == 1
+    for command in ("replay", "what-if", "advise"):
+        assert cli.main([command, str(out), "--json"]) == 0
+        printed = capsys.readouterr()
+        assert "GOGC" in printed.err
+        first = json.loads(printed.out)
+        assert cli.main([command, str(out), "--json", "--recorded-gogc", "50",
+                         "--recorded-limit", "32MiB"]) == 0
+        printed = capsys.readouterr()
+        assert "GOGC" not in printed.err and "resident" in printed.err
+        if command == "replay":
+            assert first["gogc"] == 100 and first["memory_limit"] is None
+            told = json.loads(printed.out)
+            assert told["gogc"] == 50 and told["memory_limit"] == 32 * MIB
+    assert cli.main(["convert", RAW, "-o", str(out), "--recorded-gogc", "off",
+                     "--recorded-limit", "1GiB"]) == 0
+    with goheap.Trace.open(out) as t:
+        assert t.info["GOGC"] == "off" and t.info["GOMEMLIMIT"] == str(1 << 30)
+    assert history.opened(out)[0].gogc == -1 and history.opened(out)[0].limit == 1 << 30
+
+
+def test_a_recording_with_everything_is_not_complained_of(capsys):
+    assert cli.main(["replay", PACKAGED]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("option", [["--recorded-gogc", "x"], ["--recorded-limit", "1GB"],
+                                    ["--recorded-gogc", "-1"]])
+@pytest.mark.parametrize("command", [["replay"], ["what-if"], ["advise"],
+                                     ["convert", "-o", "/nowhere/at/all"]])
+def test_recorded_settings_that_mean_nothing(capsys, command, option):
+    assert cli.main([command[0], RAW, *command[1:], f"{option[0]}={option[1]}"]) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and option[1] in said.err
+
+
+LINE = ("gc {n} @{at:.3f}s 1%: 0.01+1.0+0.01 ms clock, 0.02+0.1/1.0/0+0.02 ms cpu, "
+        "8->8->4 MB, 8 MB goal, 0 MB stacks, 0 MB globals, 2 P\n")
+
+
+@pytest.fixture
+def gctrace(tmp_path):
+    path = tmp_path / "service.log"
+    path.write_text("listening\n" + "".join(LINE.format(n=i, at=i * 0.1) for i in range(1, 8)))
+    return path
+
+
+def test_a_workload_under_many_settings(gctrace):
+    w = goheap.Workload.from_gctrace(gctrace)
+    grid = what_if(w, gogc=[50, 100, 200], memory_limit=[None, "7MiB"], seeds=1)
+    gcs = {(p.gogc, p.memory_limit): p.automatic_gc.value for p in grid}
+    assert gcs[50, None] > gcs[100, None] > gcs[200, None] > 0
+    assert gcs[200, 7 * MIB] > gcs[200, None]
+    assert all(p.peak_rss_bytes is None for p in what_if(
+        goheap.Trace.from_columns(size=[64], birth_ns=[0], death_ns=[-1]), gogc=[100], seeds=1))
+    # About as often as the log says: 7 collections.
+    assert 4 <= gcs[100, None] <= 10
+    advice = grid.advise(max_gc_cpu=0.9)
+    assert advice.gogc in (50, 100, 200) and str(advice).startswith("Set GOGC=")
+
+
+def test_a_log_stands_for_its_workload(gctrace, capsys):
+    assert what_if(gctrace, gogc=[100], seeds=1)[0] == what_if(
+        goheap.Workload.from_gctrace(gctrace), gogc=[100], seeds=1)[0]
+    for args in (["replay", "--gogc", "100"], ["what-if", "--gogc", "100", "--seeds", "1"],
+                 ["advise", "--max-gc-cpu", "90%", "--seeds", "1"]):
+        assert cli.main([args[0], str(gctrace), *args[1:]]) == 0
+        said = capsys.readouterr()
+        assert "a log of gctrace" in said.err and "no bursts" in said.err.replace("without", "no")
+    assert cli.main(["what-if", str(gctrace), "--recorded-gogc", "50"]) == 1
+    assert "the log's goals say it" in capsys.readouterr().err
+
+
+def test_a_workload_goes_to_other_processes():
+    w = goheap.Workload(live="1MiB", alloc_rate="16MiB", seconds=1)
+    with concurrent.futures.ProcessPoolExecutor(1) as pool:
+        assert what_if(w, gogc=[100], seeds=1, executor=pool) == what_if(w, gogc=[100], seeds=1)
