@@ -71,11 +71,12 @@ $(VENV)/.demo: $(PY) Makefile
 demo: build $(VENV)/.demo
 	@$(VENV)/bin/goheap demo
 
-# The minute of stress runs beside pytest.
+# A minute of stress and ten thousand schedules run beside pytest.
 STRESS := csrc/build/check/tests/test_concurrent
+SCHEDULES := csrc/build/check/tests/test_schedules
 test: build
 	@$(MAKE) --no-print-directory -s -C csrc check
-	@$(STRESS) 60 >csrc/build/stress.log 2>&1 & stress=$$!; \
+	@{ $(SCHEDULES) 2 && $(STRESS) 60; } >csrc/build/stress.log 2>&1 & stress=$$!; \
 	$(PY) -m pytest; status=$$?; \
 	wait $$stress && tail -1 csrc/build/stress.log || \
 	    { tail csrc/build/stress.log; exit 1; }; exit $$status
