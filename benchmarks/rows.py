@@ -96,6 +96,9 @@ ROWS = [
     Row("two-wall", "two threads against one, speed-up", at_least=1.8),
     Row("growth", "mark time an object, growth from 1e6 to 2e7 beside Go's",
         at_most=1.15),
+    Row("call", "heap.alloc(64) beside object(), from Python", at_most=1.2),
+    Row("many", "new_many(Node, 1e6), ns an object", at_most=10),
+    Row("many-core", "new_many beside the core's own loop", at_most=1.5),
     Row("history", "recorded allocations and deaths"),
     Row("replay", "replay of the recording"),
     Row("peak", "peak of HeapInuse + HeapIdle - HeapReleased", at_most=1.05,
@@ -221,6 +224,20 @@ def rate(command: Command, n: int) -> Figure:
     return Figure((command,), lambda a: n / a["wall_s"] * 1e-6)
 
 
+def calls() -> list[Case]:
+    one, many = python("calls"), python("calls", "many")
+    return [
+        Case("call", "heap.alloc(64), the loop included", "ns", of(one, "alloc_s", 1e9),
+             of(one, "object_s", 1e9), "object()",
+             {name: of(one, name.replace(" ", "_") + "_s", 1e9) for name in (
+                 "new", "get ref", "set ref", "get int", "set int")}, memory=False),
+        Case("many", "1e6 x 24 B", "ns", of(many, "cpu_s", 1e9),
+             Figure((many,), lambda a: 1.0), "1 ns", memory=False),
+        Case("many-core", "1e6 x 24 B", "ns", of(many, "cpu_s", 1e9),
+             of(goheap("many", 1_000_000, 6), "cpu_s", 1e9), "the core", memory=False),
+    ]
+
+
 def recordings() -> list[Case]:
     return [
         Case("history", "1.2e6 objects", "ms",
@@ -235,4 +252,4 @@ def recordings() -> list[Case]:
 def cases(quick: bool) -> list[Case]:
     cut = 10 if quick else 1
     return [*allocations(cut), *rings(cut), *programs(cut), *marks(cut),
-            *two_threads(cut), *recordings()]
+            *two_threads(cut), *calls(), *recordings()]

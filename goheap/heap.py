@@ -636,3 +636,6 @@ class Heap(_core.HeapPart):
             raise LostObjectError(f"Heap.verify: {lost[0]}", lost[1], broken)
         if broken:
             raise HeapCorruptionError(broken)
+
+
+_core.heap_adopt(Heap)

@@ -44,6 +44,7 @@ typedef struct module_state module_state;
 typedef struct fault_run fault_run;
 typedef struct tap tap;
 typedef struct lost_note lost_note;
+typedef struct handle_object handle_object;
 
 // type_slot is a class that a heap knows and the type made for it.
 typedef struct type_slot {
@@ -57,6 +58,8 @@ typedef struct p_choice {
     unsigned long thread;
     int32_t p;
 } p_choice;
+
+#define HANDLE_SPARES 32u
 
 #define ENTRY_DEAD  ((uint64_t)1 << 63)
 #define ENTRY_ENDED ((uint64_t)1 << 62)
@@ -88,6 +91,9 @@ typedef struct heap_entry {
     // Of a heap whose barrier may lose objects: its scalars are read with a check.
     bool can_lose;
     module_state *state;    // that the table is in
+    // Handles that were dropped, with their slots, which are empty. With a GIL only.
+    uint32_t nspares;
+    handle_object *spare[HANDLE_SPARES];
 } heap_entry;
 
 // runner is a thread that runs a heap's calls: see callbacks.c.
@@ -224,13 +230,13 @@ class_object *class_at(class_object *c, uint64_t off);
 #define HANDLE_ADDR_BITS 48
 #define HANDLE_ADDR_MASK (((uint64_t)1 << HANDLE_ADDR_BITS) - 1)
 
-typedef struct handle_object {
+struct handle_object {
     PyObject_HEAD
     uint64_t addr_len;  // address as shown; above it length + 1 of short arrays
                         // and blocks, 0: the heap knows
     uint32_t slot;      // gh_handle number; 0: none
     uint32_t heap;      // heap_entry.id
-} handle_object;
+};
 
 #if !defined(Py_GIL_DISABLED) && !defined(Py_TRACE_REFS)
 _Static_assert(sizeof(handle_object) == 32, "a handle is 32 bytes");
@@ -302,11 +308,10 @@ entry_unuse(module_state *state, heap_entry *e)
 
 // entry_use begins an operation on the heap with that number; NULL, without an
 // exception, if it has ended. entry_unuse ends the operation, attached to the
-// interpreter.
+// interpreter. entry_use_of is entry_use for who knows the entry, or has NULL.
 static inline heap_entry *
-entry_use(module_state *state, uint32_t id)
+entry_use_of(module_state *state, heap_entry *e, uint32_t id)
 {
-    heap_entry *e = table_entry(&state->heaps, id);
 #ifdef Py_GIL_DISABLED
     if (e == NULL) {
         return NULL;
@@ -317,6 +322,7 @@ entry_use(module_state *state, uint32_t id)
         return NULL;
     }
 #else
+    (void)state;
     if (e == NULL || atomic_load_explicit(&e->id, memory_order_relaxed) != id) {
         return NULL;
     }
@@ -327,6 +333,59 @@ entry_use(module_state *state, uint32_t id)
     atomic_store_explicit(&e->users, users + 1, memory_order_relaxed);
 #endif
     return e;
+}
+
+static inline heap_entry *
+entry_use(module_state *state, uint32_t id)
+{
+    return entry_use_of(state, table_entry(&state->heaps, id), id);
+}
+
+// entry_alone: no operation but the caller's is under way, so no other thread is in
+// the heap, comes in or waits to [inv:binding.alone]. While the caller has the GIL
+// it stays so.
+static inline bool
+entry_alone(const heap_entry *e)
+{
+#ifdef Py_GIL_DISABLED
+    (void)e;
+    return false;
+#else
+    return atomic_load_explicit(&e->users, memory_order_relaxed) == 1;
+#endif
+}
+
+// entry_quiet is entry_alone for who has not begun an operation and needs none: no
+// Python code runs and nobody waits before it is done. id is the heap's number.
+static inline bool
+entry_quiet(const heap_entry *e, uint32_t id)
+{
+#ifdef Py_GIL_DISABLED
+    (void)e;
+    (void)id;
+    return false;
+#else
+    return e != NULL && atomic_load_explicit(&e->users, memory_order_relaxed) == 0
+           && atomic_load_explicit(&e->id, memory_order_relaxed) == id;
+#endif
+}
+
+// entry_leave gives m back. A cycle may have let others at the GIL since entering.
+static inline void
+entry_leave(const heap_entry *e, gh_mut *m)
+{
+    if (entry_alone(e)) {
+        gh_leave_alone(m);
+    } else {
+        gh_leave(m);
+    }
+}
+
+static inline gh_status
+entry_enter(const heap_entry *e, int32_t p, gh_mut **out)
+{
+    return entry_alone(e) ? gh_enter_alone(e->heap, p, out)
+                          : gh_try_enter(e->heap, p, out);
 }
 
 // entry_hold is entry_use for what must be given back: it also finds a heap that
@@ -376,7 +435,7 @@ static inline gh_status
 entry_run(module_state *state, heap_entry *e, op_fn fn, void *arg)
 {
     gh_mut *m;
-    gh_status st = gh_try_enter(e->heap, entry_choice(state, e), &m);
+    gh_status st = entry_enter(e, entry_choice(state, e), &m);
     if (st == GH_AGAIN) {
         return entry_run_detached(state, e, fn, arg);
     }
@@ -387,7 +446,7 @@ entry_run(module_state *state, heap_entry *e, op_fn fn, void *arg)
         if (st == GH_ERR_LOST) {
             entry_note_lost(e, m);
         }
-        gh_leave(m);
+        entry_leave(e, m);
     }
     return st;
 }
@@ -402,7 +461,7 @@ static inline gh_status
 entry_look(heap_entry *e, op_fn fn, void *arg)
 {
     gh_mut *m;
-    gh_status st = gh_try_enter(e->heap, GH_ANY_P, &m);
+    gh_status st = entry_enter(e, GH_ANY_P, &m);
     if (st == GH_AGAIN) {
         return entry_look_detached(e, fn, arg);
     }
@@ -415,13 +474,15 @@ entry_look(heap_entry *e, op_fn fn, void *arg)
             entry_note_lost(e, m);
         }
         gh_start_world(m);
-        gh_leave(m);
+        entry_leave(e, m);
     }
     return st;
 }
 
 // entry_type finds the slot of class c; NULL with MemoryError.
 type_slot *entry_type(module_state *state, heap_entry *e, class_object *c);
+// entry_type_made is the type of c if the heap has made it; else NULL. With a GIL.
+const gh_type *entry_type_made(const heap_entry *e, const class_object *c);
 // type_slot_get makes the heap's type if it isn't there. The caller holds a P.
 gh_status type_slot_get(gh_mut *m, type_slot *slot, const gh_type **out);
 
@@ -443,6 +504,29 @@ PyObject *lost_path_take(module_state *state, PyObject **says);
 // ---- convert.c -----------------------------------------------------------------------------
 
 // Converters return -1 with an exception whose message begins with what.
+
+// convert_small is what a converter would make of o if it is an int of one digit, as
+// most are; false: ask one.
+static inline bool
+convert_small(PyObject *o, uint64_t *out)
+{
+    if (!PyLong_CheckExact(o)) {
+        return false;
+    }
+#if PY_VERSION_HEX >= 0x030c0000
+    const PyLongObject *n = (const PyLongObject *)o;
+    if (!PyUnstable_Long_IsCompact(n) || PyUnstable_Long_CompactValue(n) < 0) {
+        return false;
+    }
+    *out = (uint64_t)PyUnstable_Long_CompactValue(n);
+#else
+    if ((size_t)Py_SIZE(o) > 1) {  // below zero: negative
+        return false;
+    }
+    *out = Py_SIZE(o) == 0 ? 0 : ((const PyLongObject *)o)->ob_digit[0];
+#endif
+    return true;
+}
 
 // A Size: an int or Go's spelling, at most max.
 int convert_size(PyObject *o, const char *what, uint64_t max, uint64_t *out);
@@ -544,9 +628,33 @@ PyObject *class_layout(PyObject *module, PyObject *cls);
 // ---- reftype.c --------------------------------------------------------------------------------
 
 // handle_make makes a handle of class cls for slot number id, which it takes
-// over: on failure the slot is dropped. len < 0: not known.
-PyObject *handle_make(heap_entry *e, uint32_t heap_id, class_object *cls,
-                      uint32_t id, uint64_t addr, int64_t len);
+// over: on failure the slot is dropped. len < 0: not known. spare: the object of
+// handle_take, whose slot that is, or NULL.
+PyObject *handle_make(heap_entry *e, handle_object *spare, uint32_t heap_id,
+                      class_object *cls, uint32_t id, uint64_t addr, int64_t len);
+// handle_init makes a handle of a spare one, whose slot holds the object.
+static inline PyObject *
+handle_init(handle_object *spare, uint32_t heap_id, class_object *cls,
+            uint64_t addr, int64_t len)
+{
+    handle_object *h =
+        (handle_object *)PyObject_Init((PyObject *)spare, &cls->type.ht_type);
+    const uint64_t tag = (uint64_t)len <= HANDLE_LEN_MAX ? (uint64_t)len + 1 : 0;
+    h->addr_len = addr | tag << HANDLE_ADDR_BITS;
+    h->heap = heap_id;
+    return (PyObject *)h;
+}
+
+// handle_take takes a spare handle before an operation that is to fill its slot;
+// NULL: there is none, get a slot inside. handle_put_back: it was not needed, and the
+// slot is empty.
+static inline handle_object *
+handle_take(heap_entry *e)
+{
+    return e->nspares > 0 ? e->spare[--e->nspares] : NULL;
+}
+
+void handle_put_back(heap_entry *e, handle_object *spare);
 // handle_use begins an operation on the heap of h; NULL with HeapClosedError.
 heap_entry *handle_use(module_state *state, const handle_object *h);
 void handle_dealloc(PyObject *self);
@@ -648,6 +756,7 @@ int handle_of_heap(module_state *state, uint32_t id, PyObject *arg,
 // run_note says on the present exception how many steps of a run were done.
 void run_note(Py_ssize_t done);
 
+PyObject *heap_adopt(PyObject *module, PyObject *cls);
 int heap_type_init(PyObject *module, module_state *state);
 
 // ---- rootstype.c ---------------------------------------------------------------------

@@ -282,7 +282,7 @@ heap_weak(PyObject *op, PyObject *ref)
     } else if (st != GH_OK) {
         set_status_error(self->state, st, "Heap.weak");
     } else {
-        box = handle_make(e, self->id, (class_object *)self->state->block,
+        box = handle_make(e, NULL, self->id, (class_object *)self->state->block,
                           a.handle, a.addr, BOX_LENGTH);
     }
     heap_unuse(self, e);
@@ -344,7 +344,7 @@ core_weak_strong(PyObject *module, PyObject *args)
     } else if (a.addr == 0) {
         strong = Py_NewRef(Py_None);
     } else {
-        strong = handle_make(e, h->heap, (class_object *)cls, a.handle, a.addr,
+        strong = handle_make(e, NULL, h->heap, (class_object *)cls, a.handle, a.addr,
                              len);
     }
     entry_unuse(state, e);
@@ -622,7 +622,7 @@ object_of(heap_object *self, heap_entry *e, const gh_call *call, PyObject *what)
         return NULL;
     }
     const long long len = PyLong_AsLongLong(PyTuple_GET_ITEM(what, 2));
-    return handle_make(e, self->id, (class_object *)cls, call->handle,
+    return handle_make(e, NULL, self->id, (class_object *)cls, call->handle,
                        gh_addr(e->heap, gh_handle_slot(e->heap, call->handle)),
                        len);
 }

@@ -126,6 +126,9 @@ entry_end(module_state *state, heap_entry *e)
     e->types = NULL;
     tap *taps = e->taps;
     e->taps = NULL;
+    while (e->nspares > 0) {
+        PyObject_Free(e->spare[--e->nspares]);  // the slots go with the heap
+    }
     e->ntypes = e->types_cap = 0;
     atomic_store(&e->nchoices, 0);
 
@@ -444,6 +447,16 @@ entry_type(module_state *state, heap_entry *e, class_object *c)
         PyErr_NoMemory();
     }
     return slot;
+}
+
+const gh_type *
+entry_type_made(const heap_entry *e, const class_object *c)
+{
+    const type_slot *slot =
+        e->types_cap == 0 ? NULL : *find_slot(e->types, e->types_cap, c);
+    return slot == NULL
+               ? NULL
+               : atomic_load_explicit(&slot->type, memory_order_acquire);
 }
 
 gh_status

@@ -24,19 +24,19 @@ is_forked(const heap_object *self)
 heap_entry *
 heap_use(heap_object *self, const char *what)
 {
-    heap_entry *e = NULL;
-    if (self->entry != NULL) {
-        e = entry_use(self->state, self->id);
+    heap_entry *e = entry_use_of(self->state, self->entry, self->id);
+    if (e != NULL) {
+        return e;
     }
-    if (e == NULL && is_forked(self)) {
+    if (is_forked(self)) {
         PyErr_Format(self->state->state_error,
                      "Heap.%s: this heap came here by fork() with threads that "
                      "stayed behind: it can only be closed", what);
-    } else if (e == NULL) {
+    } else {
         PyErr_Format(self->state->closed_error, "Heap.%s: this heap is closed",
                      what);
     }
-    return e;
+    return NULL;
 }
 
 // ---- making and ending ------------------------------------------------------------
@@ -227,7 +227,7 @@ heap_get_huge_pages(PyObject *op, void *Py_UNUSED(closure))
 typedef struct new_args {
     type_slot *slot;
     uint64_t n;   // elements, or bytes of a block
-    uint32_t id;  // out
+    uint32_t id;  // out; before: the slot of a spare handle, or 0
     uint64_t addr;
 } new_args;
 
@@ -241,7 +241,8 @@ op_new(gh_mut *m, void *arg)
     if (a->slot != NULL) {
         st = type_slot_get(m, a->slot, &t);
     }
-    if (st == GH_OK) {
+    const bool own = a->id == 0;
+    if (own && st == GH_OK) {
         st = gh_handle_new(m, &a->id);
     }
     if (st != GH_OK) {
@@ -250,11 +251,35 @@ op_new(gh_mut *m, void *arg)
     gh_slot *slot = gh_handle_slot(heap, a->id);
     st = t == NULL ? gh_alloc(m, slot, a->n) : gh_new(m, slot, t, a->n);
     if (st != GH_OK) {
-        gh_handle_drop(heap, a->id);
+        if (own) {
+            gh_handle_drop(heap, a->id);
+        }
         return st;
     }
     a->addr = gh_addr(heap, slot);
     return GH_OK;
+}
+
+// quick_object is make_object, heap_use and all, when the spare handle and the free
+// slot are at hand and nobody else is about, which it mostly is; NULL, without an
+// exception, if not. t is NULL for a block of n bytes.
+static inline PyObject *
+quick_object(heap_object *self, class_object *c, const gh_type *t, uint64_t n,
+             int64_t len)
+{
+    heap_entry *e = self->entry;
+    if (!entry_quiet(e, self->id) || e->nspares == 0
+        || atomic_load_explicit(&e->nchoices, memory_order_relaxed) != 0) {
+        return NULL;
+    }
+    handle_object *spare = e->spare[e->nspares - 1];
+    const uint64_t addr = t == NULL ? gh_alloc_quick(e->heap, spare->slot, n)
+                                    : gh_new_quick(e->heap, spare->slot, t);
+    if (addr == 0) {
+        return NULL;
+    }
+    e->nspares--;
+    return handle_init(spare, self->id, c, addr, len);
 }
 
 // make_object allocates n elements of c, or n bytes if c is the class of
@@ -271,14 +296,17 @@ make_object(heap_object *self, heap_entry *e, class_object *c, uint64_t n,
             return NULL;
         }
     }
+    handle_object *spare = handle_take(e);
+    if (spare != NULL) {
+        a.id = spare->slot;
+    }
     const gh_status st = entry_run(state, e, op_new, &a);
-    if (st == GH_ERR_NOMEM) {
-        return set_memory_error(state, e, bytes, what);
-    }
     if (st != GH_OK) {
-        return set_status_error(state, st, what);
+        handle_put_back(e, spare);
+        return st == GH_ERR_NOMEM ? set_memory_error(state, e, bytes, what)
+                                  : set_status_error(state, st, what);
     }
-    return handle_make(e, self->id, c, a.id, a.addr, len);
+    return handle_make(e, spare, self->id, c, a.id, a.addr, len);
 }
 
 class_object *
@@ -377,6 +405,13 @@ heap_new_object(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
         return NULL;
     }
     const Py_ssize_t n = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
+    if (n == 0 && entry_quiet(self->entry, self->id)) {
+        const gh_type *t = entry_type_made(self->entry, c);
+        PyObject *quick = t == NULL ? NULL : quick_object(self, c, t, 1, -1);
+        if (quick != NULL) {
+            return quick;
+        }
+    }
     pending few[FIELDS_ON_STACK];
     pending *p = few;
     if (n > FIELDS_ON_STACK) {
@@ -415,6 +450,13 @@ heap_alloc(PyObject *op, PyObject *arg)
 {
     heap_object *self = (heap_object *)op;
     uint64_t size;
+    class_object *c = (class_object *)self->state->block;
+    if (convert_small(arg, &size)) {
+        PyObject *quick = quick_object(self, c, NULL, size, (int64_t)size);
+        if (quick != NULL) {
+            return quick;
+        }
+    }
     if (convert_size(arg, "size", MAX_REQUEST, &size) < 0) {
         return NULL;
     }
@@ -423,8 +465,7 @@ heap_alloc(PyObject *op, PyObject *arg)
         return NULL;
     }
     PyObject *made =
-        make_object(self, e, (class_object *)self->state->block, size, size,
-                    (int64_t)size, "Heap.alloc");
+        make_object(self, e, c, size, size, (int64_t)size, "Heap.alloc");
     heap_unuse(self, e);
     return made;
 }
@@ -1531,6 +1572,38 @@ static PyMethodDef heap_methods[] = {
     {"_choose_p", heap_choose_p, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
+
+// heap_adopt makes the methods that cls does not override its own: the interpreter
+// has its quick way of calling one only for objects of just the type that the method
+// was made for.
+PyObject *
+heap_adopt(PyObject *module, PyObject *cls)
+{
+    const module_state *state = PyModule_GetState(module);
+    if (!PyType_Check(cls)
+        || !PyType_IsSubtype((PyTypeObject *)cls, state->heap_type)) {
+        PyErr_SetString(PyExc_TypeError, "heap_adopt: a subclass of HeapPart");
+        return NULL;
+    }
+    for (PyMethodDef *m = heap_methods; m->ml_name != NULL; m++) {
+        PyObject *inherited =
+            PyObject_GetAttrString((PyObject *)state->heap_type, m->ml_name);
+        PyObject *present = PyObject_GetAttrString(cls, m->ml_name);
+        int status = inherited == NULL || present == NULL ? -1 : 0;
+        if (inherited == present && status == 0) {
+            PyObject *own = PyDescr_NewMethod((PyTypeObject *)cls, m);
+            status = own == NULL
+                         ? -1 : PyObject_SetAttrString(cls, m->ml_name, own);
+            Py_XDECREF(own);
+        }
+        Py_XDECREF(inherited);
+        Py_XDECREF(present);
+        if (status < 0) {
+            return NULL;
+        }
+    }
+    Py_RETURN_NONE;
+}
 
 static PyGetSetDef heap_getset[] = {
     {"closed", heap_closed, NULL, "Whether close() was called.", NULL},

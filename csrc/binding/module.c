@@ -213,6 +213,7 @@ static PyMethodDef methods[] = {
     {"class_finish_array", class_finish_array, METH_VARARGS, NULL},
     {"class_finish_words", class_finish_words, METH_VARARGS, NULL},
     {"class_cache", class_cache, METH_O, NULL},
+    {"heap_adopt", heap_adopt, METH_O, NULL},
     {"class_layout", class_layout, METH_O, NULL},
     {"cast", ref_cast, METH_VARARGS, cast_doc},
     {"heap_of", ref_heap_of, METH_O, heap_of_doc},

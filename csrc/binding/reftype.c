@@ -26,21 +26,18 @@ handle_use(module_state *state, const handle_object *h)
 }
 
 PyObject *
-handle_make(heap_entry *e, uint32_t heap_id, class_object *cls, uint32_t id,
-            uint64_t addr, int64_t len)
+handle_make(heap_entry *e, handle_object *spare, uint32_t heap_id,
+            class_object *cls, uint32_t id, uint64_t addr, int64_t len)
 {
-    PyTypeObject *type = &cls->type.ht_type;
-    handle_object *h = PyObject_New(handle_object, type);
-    if (h == NULL) {
-        gh_handle_drop(e->heap, id);
-        return NULL;
+    if (spare == NULL) {
+        spare = PyObject_Malloc(sizeof(*spare));
+        if (spare == NULL) {
+            gh_handle_drop(e->heap, id);
+            return PyErr_NoMemory();
+        }
+        spare->slot = id;
     }
-    const uint64_t tag = len >= 0 && (uint64_t)len <= HANDLE_LEN_MAX
-                             ? (uint64_t)len + 1 : 0;
-    h->addr_len = addr | tag << HANDLE_ADDR_BITS;
-    h->slot = id;
-    h->heap = heap_id;
-    return (PyObject *)h;
+    return handle_init(spare, heap_id, cls, addr, len);
 }
 
 void
@@ -49,13 +46,69 @@ handle_dealloc(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     const handle_object *h = (handle_object *)self;
     module_state *state = ((class_object *)type)->state;
-    heap_entry *e = entry_use(state, h->heap);
+    heap_entry *e = table_entry(&state->heaps, h->heap);
+    if (entry_quiet(e, h->heap) && e->nspares < HANDLE_SPARES
+        && gh_handle_empty(e->heap, h->slot)) {
+        e->spare[e->nspares++] = (handle_object *)self;
+        Py_DECREF(type);
+        return;
+    }
+    e = entry_use_of(state, e, h->heap);
     if (e != NULL) {
         gh_handle_drop(e->heap, h->slot);
         entry_unuse(state, e);
     }
     PyObject_Free(self);
     Py_DECREF(type);
+}
+
+void
+handle_put_back(heap_entry *e, handle_object *spare)
+{
+    if (spare == NULL) {
+        return;
+    }
+    if (e->nspares < HANDLE_SPARES) {
+        e->spare[e->nspares++] = spare;
+        return;
+    }
+    gh_handle_drop(e->heap, spare->slot);  // others were dropped meanwhile
+    PyObject_Free(spare);
+}
+
+// find_args go in and come out of the operations below.
+typedef struct find_args {
+    gh_heap *heap;
+    const gh_slot *self;
+    uint64_t off;
+    bool want_object;
+    handle_object *spare;  // or NULL
+    uint32_t id;        // the new handle's slot; 0: nil
+    uint64_t addr;
+    bool has_object;    // object is filled
+    gh_object object;
+    uintptr_t user;     // of the object's type
+} find_args;
+
+// slot_new gets the slot of the new handle unless it has one.
+static gh_status
+slot_new(gh_mut *m, find_args *a)
+{
+    if (a->spare != NULL) {
+        a->id = a->spare->slot;
+        return GH_OK;
+    }
+    return gh_handle_new(m, &a->id);
+}
+
+// slot_undo: it is empty still.
+static void
+slot_undo(find_args *a)
+{
+    if (a->spare == NULL) {
+        gh_handle_drop(a->heap, a->id);
+    }
+    a->id = 0;
 }
 
 static PyObject *
@@ -89,19 +142,6 @@ handle_check_lost_slow(module_state *state, heap_entry *e,
 
 // ---- making handles on what is there already --------------------------------------
 
-// find_args go in and come out of the operations below.
-typedef struct find_args {
-    gh_heap *heap;
-    const gh_slot *self;
-    uint64_t off;
-    bool want_object;
-    uint32_t id;        // the new handle's slot; 0: nil
-    uint64_t addr;
-    bool has_object;    // object is filled
-    gh_object object;
-    uintptr_t user;     // of the object's type
-} find_args;
-
 // describe fills what the core knows of the object in slot. A zero-size object
 // lies in no span: nothing is known of it, and nothing need be.
 static void
@@ -128,7 +168,7 @@ static gh_status
 op_view(gh_mut *m, void *arg)
 {
     find_args *a = arg;
-    gh_status st = gh_handle_new(m, &a->id);
+    gh_status st = slot_new(m, a);
     if (st != GH_OK) {
         return st;
     }
@@ -142,7 +182,7 @@ op_view(gh_mut *m, void *arg)
         st = gh_set_interior(m, slot, a->self, a->off);
     }
     if (st != GH_OK) {
-        gh_handle_drop(a->heap, a->id);
+        slot_undo(a);
         return st;
     }
     describe(a, slot);
@@ -160,15 +200,14 @@ op_load(gh_mut *m, void *arg)
         a->id = 0;
         return GH_OK;
     }
-    gh_status st = gh_handle_new(m, &a->id);
+    gh_status st = slot_new(m, a);
     if (st != GH_OK) {
         return st;
     }
     gh_slot *slot = gh_handle_slot(a->heap, a->id);
     st = gh_load(m, slot, a->self, a->off / 8);
     if (st != GH_OK || slot->word == 0) {  // nil since the look above
-        gh_handle_drop(a->heap, a->id);
-        a->id = 0;
+        slot_undo(a);
         return st;
     }
     describe(a, slot);
@@ -184,12 +223,14 @@ handle_view(module_state *state, heap_entry *e, const handle_object *h,
         .self = gh_handle_slot(e->heap, h->slot),
         // A part of size 0 may lie at the very end of its object.
         .off = cls->size == 0 ? 0 : off,
+        .spare = handle_take(e),
     };
     const gh_status st = entry_run(state, e, op_view, &a);
     if (st != GH_OK) {
+        handle_put_back(e, a.spare);
         return set_status_error(state, st, "handle");
     }
-    return handle_make(e, h->heap, cls, a.id, a.addr,
+    return handle_make(e, a.spare, h->heap, cls, a.id, a.addr,
                        cls->role == ROLE_ARRAY ? cls->fixed_n : -1);
 }
 
@@ -234,12 +275,15 @@ handle_load(module_state *state, heap_entry *e, PyObject *target,
         .self = gh_handle_slot(e->heap, h->slot),
         .off = off,
         .want_object = declared == NULL || declared->role != ROLE_STRUCT,
+        .spare = handle_take(e),
     };
     const gh_status st = entry_run(state, e, op_load, &a);
     if (st != GH_OK) {
+        handle_put_back(e, a.spare);
         return set_status_error(state, st, "load");
     }
     if (a.id == 0) {
+        handle_put_back(e, a.spare);
         Py_RETURN_NONE;
     }
     int64_t len = -1;
@@ -254,7 +298,7 @@ handle_load(module_state *state, heap_entry *e, PyObject *target,
             cls = declared;
         }
     }
-    return handle_make(e, h->heap, cls, a.id, a.addr, len);
+    return handle_make(e, a.spare, h->heap, cls, a.id, a.addr, len);
 }
 
 static gh_status
@@ -268,7 +312,7 @@ op_of_slot(gh_mut *m, void *arg)
     }
     gh_status st = gh_check_lost(m, a->self);
     if (st == GH_OK) {
-        st = gh_handle_new(m, &a->id);
+        st = slot_new(m, a);
     }
     if (st == GH_OK) {
         gh_slot *slot = gh_handle_slot(a->heap, a->id);
@@ -282,17 +326,21 @@ PyObject *
 handle_of_slot(module_state *state, heap_entry *e, uint32_t heap_id,
                const gh_slot *slot)
 {
-    find_args a = {.heap = e->heap, .self = slot, .want_object = true};
+    find_args a = {
+        .heap = e->heap, .self = slot, .want_object = true, .spare = handle_take(e),
+    };
     const gh_status st = entry_run(state, e, op_of_slot, &a);
     if (st != GH_OK) {
+        handle_put_back(e, a.spare);
         return set_status_error(state, st, "handle");
     }
     if (a.id == 0) {
+        handle_put_back(e, a.spare);
         Py_RETURN_NONE;
     }
     int64_t len;
     class_object *cls = recorded_class(state, &a, &len);
-    return handle_make(e, heap_id, cls, a.id, a.addr, len);
+    return handle_make(e, a.spare, heap_id, cls, a.id, a.addr, len);
 }
 
 // ---- sizes ------------------------------------------------------------------------

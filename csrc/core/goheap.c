@@ -604,6 +604,17 @@ gh_handle_drop(gh_heap *h, uint32_t id)
     gh_handles_push_pending(&h->handles, id);
 }
 
+bool
+gh_handle_empty(gh_heap *h, uint32_t id)
+{
+    if (h->concurrent || h->phase != GH_PHASE_OFF) {
+        return false;
+    }
+    GH_ASSERT(h->inside == NULL);
+    gh_word_put(&gh_handles_slot(&h->handles, id)->word, 0);
+    return true;
+}
+
 gh_slot *
 gh_handle_slot(gh_heap *h, uint32_t id)
 {

@@ -249,6 +249,11 @@ GH_NODISCARD gh_status gh_try_enter(gh_heap *h, int32_t p, gh_mut **out);
 // gh_enter_until is gh_enter that gives up after about ns and returns GH_AGAIN.
 GH_NODISCARD gh_status gh_enter_until(gh_heap *h, int32_t p, int64_t ns,
                                       gh_mut **out);
+// gh_enter_alone and gh_leave_alone are gh_try_enter and gh_leave without a locked
+// instruction: for a client who knows, by a lock of its own, that no other thread is
+// inside, comes in or waits to.
+GH_NODISCARD gh_status gh_enter_alone(gh_heap *h, int32_t p, gh_mut **out);
+void gh_leave_alone(gh_mut *m);
 // gh_around_cycles has fn called before and after each cycle that an allocation
 // of this holder begins, until it leaves: for clients that give up a lock of
 // their own meanwhile. fn must not use the heap.
@@ -300,6 +305,10 @@ size_t gh_slots_len(const gh_slots *b);
 // anybody at any time: it never waits and needs no P.
 GH_NODISCARD gh_status gh_handle_new(gh_mut *m, uint32_t *out);
 void gh_handle_drop(gh_heap *h, uint32_t id);
+// gh_handle_empty sets the slot to nil while nobody is inside or comes in, as
+// gh_enter_alone; the number stays the client's. false, and nothing done, while a
+// cycle is under way, which must hear of it.
+bool gh_handle_empty(gh_heap *h, uint32_t id);
 gh_slot *gh_handle_slot(gh_heap *h, uint32_t id);
 
 // gh_set makes dst hold what src holds; gh_clear sets nil. Both shade while
@@ -350,6 +359,12 @@ GH_NODISCARD gh_status gh_alloc(gh_mut *m, gh_slot *slot, uint64_t size);
 // gh_new makes slot hold n consecutive zeroed elements of type t, as one object.
 GH_NODISCARD gh_status gh_new(gh_mut *m, gh_slot *slot, const gh_type *t,
                               uint64_t n);
+// gh_alloc_quick and gh_new_quick (one element) are a whole stay inside, on the P used
+// last, for a client as of gh_enter_alone: handle id, which is empty, gets the object,
+// whose address as shown is returned. 0: nothing was done, for more is to do than to
+// take a free slot at hand, or calls wait; come in for it.
+uint64_t gh_alloc_quick(gh_heap *h, uint32_t id, uint64_t size);
+uint64_t gh_new_quick(gh_heap *h, uint32_t id, const gh_type *t);
 // gh_alloc_spanclass makes slot hold a new slot of the given span class, whose
 // size is elemsize (of a large object: a multiple of 8192). For replays of
 // recordings that keep the slot but not the request. t may be NULL: every word

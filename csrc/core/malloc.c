@@ -480,6 +480,41 @@ gh_alloc(gh_mut *m, gh_slot *slot, uint64_t size)
                : alloc_otherwise(m, slot, size);
 }
 
+// quick_p is the P of an allocation that is all of a stay inside; NULL: there is
+// more to do on the way in than that.
+static inline gh_p *
+quick_p(gh_heap *h)
+{
+    GH_ASSERT(h->concurrent || atomic_load(&h->busy) == 0);
+    const bool more =
+        h->concurrent || gh_handles_has_pending(&h->handles)
+        || gh_calls_waiting(&h->calls) != 0
+        || atomic_load_explicit(&h->has_dying, memory_order_relaxed);
+    return GH_UNLIKELY(more) ? NULL : h->allp[h->last_p];
+}
+
+uint64_t
+gh_alloc_quick(gh_heap *h, uint32_t id, uint64_t size)
+{
+    gh_p *p = quick_p(h);
+    if (p == NULL) {
+        return 0;
+    }
+    gh_slot *slot = gh_handles_slot(&h->handles, id);
+    return GH_LIKELY(gh_alloc_fast(p, slot, size)) ? gh_addr_show(h, slot->word) : 0;
+}
+
+uint64_t
+gh_new_quick(gh_heap *h, uint32_t id, const gh_type *t)
+{
+    gh_p *p = quick_p(h);
+    if (p == NULL) {
+        return 0;
+    }
+    gh_slot *slot = gh_handles_slot(&h->handles, id);
+    return GH_LIKELY(gh_new_fast(p, slot, t, 1)) ? gh_addr_show(h, slot->word) : 0;
+}
+
 static __attribute__((noinline)) gh_status
 new_otherwise(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
 {

@@ -313,6 +313,32 @@ gh_try_enter(gh_heap *h, int32_t p, gh_mut **out)
     return come_in(h, p, out);
 }
 
+gh_status
+gh_enter_alone(gh_heap *h, int32_t p, gh_mut **out)
+{
+    if (GH_UNLIKELY(h->concurrent)) {
+        return gh_conc_enter(h, p, 0, out);
+    }
+    GH_ASSERT(atomic_load(&h->busy) == 0);
+    atomic_store_explicit(&h->busy, 1, memory_order_relaxed);
+    return come_in(h, p, out);
+}
+
+void
+gh_leave_alone(gh_mut *m)
+{
+    gh_heap *h = m->heap;
+    if (GH_UNLIKELY(h->concurrent)) {
+        gh_conc_leave(m);
+        return;
+    }
+    GH_ASSERT(h->inside == m);
+    GH_ASSERT(atomic_load(&h->waiters) == 0);
+    h->inside = NULL;
+    m->around = NULL;
+    atomic_store_explicit(&h->busy, 0, memory_order_release);
+}
+
 void
 gh_leave(gh_mut *m)
 {

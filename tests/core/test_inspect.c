@@ -311,6 +311,68 @@ test_roots(void)
     teardown(&f);
 }
 
+// A handle that is emptied at once is a handle still: it holds nothing, the next
+// object goes into it without a stay inside, and a cycle under way refuses.
+static void
+test_empty_handle(void)
+{
+    fixture f;
+    setup(&f, 1, true);
+    const gh_type_desc desc = {
+        .name = "two", .size = 16, .align = 8, .ptrdata = 8,
+        .mask = (const uint64_t[]){1},
+    };
+    const gh_type *t;
+    uint32_t id;
+    CHECK(gh_type_new(f.m, &desc, &t) == GH_OK);
+    CHECK(gh_handle_new(f.m, &id) == GH_OK);
+    gh_slot *at = gh_handle_slot(f.h, id);
+    CHECK(gh_alloc(f.m, at, 64) == GH_OK);
+    const uint64_t first = gh_addr(f.h, at);
+    gh_leave(f.m);
+
+    CHECK(gh_handle_empty(f.h, id));
+    CHECK_EQ(at->word, 0);
+    const uint64_t second = gh_alloc_quick(f.h, id, 64);
+    CHECK_EQ(second, first + 64);
+    CHECK_EQ(gh_addr(f.h, at), second);
+    // No span of that class is at hand; too large; tiny: somebody must come in.
+    CHECK(gh_handle_empty(f.h, id));
+    CHECK_EQ(gh_new_quick(f.h, id, t), 0);
+    CHECK_EQ(gh_alloc_quick(f.h, id, 4096), 0);
+    CHECK_EQ(gh_alloc_quick(f.h, id, 8), 0);
+    CHECK_EQ(at->word, 0);
+
+    CHECK(gh_enter_alone(f.h, GH_ANY_P, &f.m) == GH_OK);
+    gh_mut *other;
+    CHECK(gh_try_enter(f.h, GH_ANY_P, &other) == GH_AGAIN);
+    CHECK(gh_new(f.m, at, t, 1) == GH_OK);
+    gh_leave_alone(f.m);
+    CHECK(gh_handle_empty(f.h, id));
+    CHECK(gh_new_quick(f.h, id, t) != 0);
+
+    // A dropped handle waits to be drained: that is more than to take a slot.
+    CHECK(gh_enter(f.h, GH_ANY_P, &f.m) == GH_OK);
+    uint32_t dropped;
+    CHECK(gh_handle_new(f.m, &dropped) == GH_OK);
+    CHECK(gh_alloc(f.m, gh_handle_slot(f.h, dropped), 64) == GH_OK);
+    gh_leave(f.m);
+    CHECK(gh_handle_empty(f.h, id));
+    gh_handle_drop(f.h, dropped);
+    CHECK_EQ(gh_alloc_quick(f.h, id, 64), 0);
+
+    CHECK(gh_enter(f.h, GH_ANY_P, &f.m) == GH_OK);
+    CHECK(gh_alloc(f.m, at, 64) == GH_OK);
+    CHECK(gh_gc_start(f.m) == GH_OK);
+    gh_leave(f.m);
+    CHECK(!gh_handle_empty(f.h, id));
+    CHECK(at->word != 0);
+    CHECK(gh_enter(f.h, GH_ANY_P, &f.m) == GH_OK);
+    CHECK(gh_gc_finish(f.m) == GH_OK);
+    gh_handle_drop(f.h, id);
+    teardown(&f);
+}
+
 // Swept lazily: what the cycle found dead is not shown, swept or not.
 static void
 test_unswept(void)
@@ -429,6 +491,7 @@ main(void)
     test_graph();
     test_tiny_blocks_are_one();
     test_roots();
+    test_empty_handle();
     test_unswept();
     test_walks_end_when_told();
     test_asking_changes_nothing();
