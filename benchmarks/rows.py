@@ -159,14 +159,9 @@ def programs(cut: int) -> list[Case]:
         beside={"mimalloc": of(peer("mimalloc", "gcbench"), "cpu_s"),
                 "libgc": of(peer("libgc", "gcbench"), "cpu_s")}))
     n = 4_000_000 // cut
-    refill = goheap("half", n), go("half", n)
-    for name, value in (
-            ("refill", lambda a: a["cpu_s"] / a["check"] * 1e9),
-            ("collection, sweep and refill",
-             lambda a: (a["cpu_s"] + a["half_s"]) / a["check"] * 1e9)):
-        cases.append(Case("half", f"{name}, {n / 1e6:g}e6 x 64 B", "ns/object",
-                          Figure((refill[0],), value), Figure((refill[1],), value),
-                          memory=name == "refill"))
+    cases.append(Case(
+        "half", f"{n / 1e6:g}e6 x 64 B", "ns/object",
+        of(goheap("half", n), "cpu_s", 2e9 / n), of(go("half", n), "cpu_s", 2e9 / n)))
     times = 10 if cut == 1 else 1
     cases.append(Case(
         "limit", f"churn x {times}", "s",

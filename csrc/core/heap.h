@@ -87,6 +87,7 @@ typedef struct gh_mcache {
     gh_mspan *alloc[GH_NUM_SPAN_CLASSES];  // never NULL: at least empty_mspan
     uintptr_t tiny;        // current tiny block, 0: none
     uint32_t tiny_offset;
+    uint32_t *tiny_parts;  // what is noted of that block; NULL: nothing
     uint64_t tiny_allocs;  // merged requests not yet counted
     uint64_t scan_alloc;   // scannable bytes allocated, not yet in heap_scan
     uint32_t flush_gen;    // sweepgen of the last flush

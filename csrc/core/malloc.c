@@ -24,8 +24,38 @@ touch(const gh_mspan *s)
 // of the cache before it is used.
 #define CLEAN_MAX 1024u
 
-// clean_span clears the free slots of a span that a P has just got, all at once. Of
-// neighbours that are free, one stretch is cleared.
+// clear_slots clears those of 64 slots that free has bits of. Where the holes are is
+// random, so of the common sizes each slot is cleared by itself: the same stores every
+// time, and no stretch whose end has to be guessed.
+static void
+clear_slots(char *base, uint64_t size, uint64_t free)
+{
+#define CLEAR(n)                                                              \
+    case n:                                                                   \
+        for (; free != 0; free &= free - 1) {                                 \
+            memset(base + (size_t)gh_ctz64(free) * (n), 0, n);                \
+        }                                                                     \
+        break
+    switch (size) {
+        CLEAR(8);
+        CLEAR(16);
+        CLEAR(24);
+        CLEAR(32);
+        CLEAR(48);
+        CLEAR(64);
+        CLEAR(80);
+        CLEAR(96);
+        CLEAR(112);
+        CLEAR(128);
+    default:
+        for (; free != 0; free &= free - 1) {
+            memset(base + gh_ctz64(free) * size, 0, size);
+        }
+    }
+#undef CLEAR
+}
+
+// clean_span clears the free slots of a span that a P has just got, all at once.
 static void
 clean_span(const gh_heap *h, gh_mspan *s)
 {
@@ -47,14 +77,7 @@ clean_span(const gh_heap *h, gh_mspan *s)
         if (left < 64) {
             used |= ~(uint64_t)0 << left;
         }
-        for (unsigned from = 0, to; used != ~(uint64_t)0; from = to) {
-            from = gh_ctz64(~used);
-            const uint64_t above = used >> from;
-            to = above == 0 ? 64 : from + gh_ctz64(above);
-            memset((void *)gh_mspan_obj_base(s, w * 64 + from), 0,
-                   (to - from) * s->elemsize);
-            used |= (to == 64 ? ~(uint64_t)0 : ((uint64_t)1 << to) - 1);
-        }
+        clear_slots((char *)gh_mspan_obj_base(s, w * 64), s->elemsize, ~used);
     }
 }
 
@@ -159,22 +182,6 @@ publish(gh_p *p, gh_slot *slot, uintptr_t v, bool test_trigger)
     gh_slot_write(p, slot, v);
 }
 
-static void
-note_tiny_part(gh_mspan *s, unsigned index, unsigned off, unsigned size,
-               bool first)
-{
-    if (s->meta == NULL) {
-        return;
-    }
-    if (first) {
-        s->meta[index] = (gh_objmeta){GH_TYPE_TINY_BLOCK, 0};
-    }
-    // Only the P that has the block writes it; others may look at it.
-    uint32_t *parts = &s->meta[index].count;
-    __atomic_store_n(parts, *parts | 1u << off | 1u << (16 + off + size - 1),
-                     __ATOMIC_RELAXED);
-}
-
 // new_slowly does what a slow P does with a new object, whose data begins at v.
 static __attribute__((noinline)) void
 new_slowly(gh_p *p, gh_mspan *s, unsigned index, uintptr_t v, uint32_t type)
@@ -187,21 +194,9 @@ static gh_status
 alloc_tiny(gh_p *p, gh_slot *slot, unsigned size, uint32_t type)
 {
     gh_mcache *c = &p->mcache;
-    unsigned off = c->tiny_offset;
-    if (size % 8 == 0) {
-        off = (off + 7) & ~7u;
-    } else if (size % 4 == 0) {
-        off = (off + 3) & ~3u;
-    } else if (size % 2 == 0) {
-        off = (off + 1) & ~1u;
-    }
+    const unsigned off = gh_tiny_align(c->tiny_offset, size);
     if (c->tiny != 0 && off + size <= GH_TINY_SIZE) {
-        const uintptr_t v = c->tiny + off;
-        c->tiny_offset = off + size;
-        c->tiny_allocs++;
-        gh_mspan *s = gh_span_of_unchecked(p->heap, v);
-        note_tiny_part(s, gh_mspan_obj_index(s, v), off, size, false);
-        gh_slot_write(p, slot, v);
+        gh_slot_write(p, slot, gh_tiny_part(c, off, size));
         return GH_OK;
     }
     gh_mspan *s;
@@ -216,12 +211,7 @@ alloc_tiny(gh_p *p, gh_slot *slot, unsigned size, uint32_t type)
         new_slowly(p, s, index, v, type);
     }
     memset((void *)v, 0, GH_TINY_SIZE);
-    note_tiny_part(s, index, 0, size, true);
-    // Keep the block with more room left.
-    if (size < c->tiny_offset || c->tiny == 0) {
-        c->tiny = v;
-        c->tiny_offset = size;
-    }
+    gh_tiny_block(c, s, index, v, size);
     publish(p, slot, v, refilled);
     return GH_OK;
 }

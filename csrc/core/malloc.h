@@ -57,14 +57,85 @@ gh_set_objmeta(gh_mspan *s, unsigned index, uint32_t type, uint64_t count)
     }
 }
 
-// Both ways below do all of an allocation when it takes no more than a look at
+// gh_tiny_align is where a part of that size may begin in a tiny block, from off on.
+static inline unsigned
+gh_tiny_align(unsigned off, unsigned size)
+{
+    const unsigned align = size % 8 == 0   ? 8
+                           : size % 4 == 0 ? 4
+                           : size % 2 == 0 ? 2
+                                           : 1;
+    return (off + align - 1) & ~(align - 1);
+}
+
+// gh_tiny_part takes size bytes of the P's tiny block, which has them at off.
+static inline uintptr_t
+gh_tiny_part(gh_mcache *c, unsigned off, unsigned size)
+{
+    c->tiny_offset = off + size;
+    c->tiny_allocs++;
+    if (c->tiny_parts != NULL) {
+        // Only the P that has the block writes it; others may look at it.
+        __atomic_store_n(c->tiny_parts,
+                         *c->tiny_parts | 1u << off | 1u << (16 + off + size - 1),
+                         __ATOMIC_RELAXED);
+    }
+    return c->tiny + off;
+}
+
+// gh_tiny_block notes the first size bytes of a new block. The P keeps the block
+// with more room left.
+static inline void
+gh_tiny_block(gh_mcache *c, gh_mspan *s, unsigned index, uintptr_t v,
+              unsigned size)
+{
+    gh_set_objmeta(s, index, GH_TYPE_TINY_BLOCK, 1u | 1u << (16 + size - 1));
+    if (size < c->tiny_offset || c->tiny == 0) {
+        c->tiny = v;
+        c->tiny_offset = size;
+        c->tiny_parts = s->meta == NULL ? NULL : &s->meta[index].count;
+    }
+}
+
+// The ways below do all of an allocation when it takes no more than a look at
 // alloc_cache, and nothing (false) otherwise: the caller goes on with gh_alloc or
 // gh_new. A P that is not slow has Go's size classes, samples nothing, and no cycle
 // marks.
 
+// gh_tiny_fast is for 1 to 15 bytes. That the P has a block means that the heap
+// combines such objects.
+static inline bool
+gh_tiny_fast(gh_p *p, gh_slot *slot, unsigned size)
+{
+    gh_mcache *c = &p->mcache;
+    if (GH_UNLIKELY(c->tiny == 0 || p->slow)) {
+        return false;
+    }
+    const unsigned off = gh_tiny_align(c->tiny_offset, size);
+    if (off + size <= GH_TINY_SIZE) {
+        gh_word_put(&slot->word, gh_tiny_part(c, off, size));
+        return true;
+    }
+    gh_mspan *s = c->alloc[gh_size_to_class8[GH_TINY_SIZE / 8] << 1 | 1];
+    unsigned index;
+    const uintptr_t v = gh_next_free_fast(s, &index);
+    if (GH_UNLIKELY(v == 0)) {
+        return false;
+    }
+    if (GH_UNLIKELY(!s->clean)) {
+        memset((void *)v, 0, GH_TINY_SIZE);
+    }
+    gh_tiny_block(c, s, index, v, size);
+    gh_word_put(&slot->word, v);
+    return true;
+}
+
 static inline bool
 gh_alloc_fast(gh_p *p, gh_slot *slot, uint64_t size)
 {
+    if (size - 1 < GH_TINY_SIZE - 1) {
+        return gh_tiny_fast(p, slot, (unsigned)size);
+    }
     if (GH_UNLIKELY(size - GH_TINY_SIZE > 1024 - 8 - GH_TINY_SIZE || p->slow)) {
         return false;
     }

@@ -145,6 +145,7 @@ gh_mcache_release_all(gh_p *p)
     }
     c->tiny = 0;
     c->tiny_offset = 0;
+    c->tiny_parts = NULL;
     count_tiny(h, c);
     update(h, live, c->scan_alloc);
     c->scan_alloc = 0;

@@ -130,6 +130,11 @@ gh_merge_summaries(const gh_palloc_sum *sums, unsigned n,
     uint64_t start, most, end;
     gh_palloc_sum_unpack(sums[0], &start, &most, &end);
     for (unsigned i = 1; i < n; i++) {
+        if (sums[i] == 0) {  // nothing free: most often there is no memory yet
+            most = end > most ? end : most;
+            end = 0;
+            continue;
+        }
         uint64_t s, m, e;
         gh_palloc_sum_unpack(sums[i], &s, &m, &e);
         if (start == (uint64_t)i << log_max_pages) {
