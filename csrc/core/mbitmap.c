@@ -236,19 +236,20 @@ static void
 fill_ptr_bits(gh_bitmaps *b, const gh_mspan *s, uint64_t mask)
 {
     const unsigned words = (unsigned)(s->elemsize / GH_PTR_SIZE);
-    if ((words & (words - 1)) != 0) {
-        for (unsigned i = 0; i < s->nelems; i++) {
-            gh_ptr_bits_set(b, gh_mspan_obj_base(s, i), words, mask);
-        }
-        return;
-    }
-    for (unsigned n = words; n < 64; n *= 2) {
-        mask |= mask << n;
-    }
+    const uint64_t n = s->npages * GH_PAGE_SIZE / (64 * GH_PTR_SIZE);
     uint64_t *w = b->ptr_bits + (s->base - b->window) / (64 * GH_PTR_SIZE);
-    for (uint64_t i = 0; i < s->npages * GH_PAGE_SIZE / (64 * GH_PTR_SIZE);
-         i++) {
-        __atomic_store_n(&w[i], mask, __ATOMIC_RELAXED);
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t bits;
+        if (i >= words) {
+            bits = w[i - words];  // so many words hold 64 masks: they repeat
+        } else {
+            unsigned have = words - (unsigned)(i * 64 % words);
+            bits = mask >> (words - have);
+            for (; have < 64; have += words) {
+                bits |= mask << have;
+            }
+        }
+        __atomic_store_n(&w[i], bits, __ATOMIC_RELAXED);
     }
 }
 
