@@ -254,13 +254,14 @@ fill_ptr_bits(gh_bitmaps *b, const gh_mspan *s, uint64_t mask)
 }
 
 void
-gh_obj_ptr_bits_set_slow(gh_bitmaps *b, const gh_mspan *s, uintptr_t p,
+gh_obj_ptr_bits_set_slow(gh_bitmaps *b, gh_mspan *s, uintptr_t p,
                          uint64_t mask)
 {
     const bool alone = s->alloc_count == 1;
     uint64_t *all = gh_page_mask_at(b, s->base);
+    s->mask = alone ? mask : 0;
     for (uint64_t i = 0; i < s->npages; i++) {
-        __atomic_store_n(&all[i], alone ? mask : 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&all[i], s->mask, __ATOMIC_RELAXED);
     }
     if (alone) {
         fill_ptr_bits(b, s, mask);

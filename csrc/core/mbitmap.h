@@ -22,7 +22,8 @@
 // Mostly all objects of a page have the same pointers. Then their mask is also
 // in page_mask, and a marker reads that in place of their bits: 8 bytes for 8 KiB.
 // 0 means that they differ, that there are none, or that bits are not where their
-// pointers are noted [inv:bitmap.page_mask]. The
+// pointers are noted [inv:bitmap.page_mask]. The pages of a span have the same, and
+// its record repeats it, for the allocation. The
 // first object of an empty span writes the bits of all its slots, so that what
 // follows with the same mask writes nothing.
 //
@@ -178,14 +179,14 @@ gh_obj_ptr_bits(const gh_bitmaps *b, uintptr_t p, uint64_t elemsize)
 // gh_obj_ptr_bits_set makes mask that of the new object at p in s, which has
 // been counted. Markers may read meanwhile: of an object that they scan neither
 // its bits change, nor what its page says of it.
-void gh_obj_ptr_bits_set_slow(gh_bitmaps *b, const gh_mspan *s, uintptr_t p,
+void gh_obj_ptr_bits_set_slow(gh_bitmaps *b, gh_mspan *s, uintptr_t p,
                               uint64_t mask);
 
 static inline void
-gh_obj_ptr_bits_set(gh_bitmaps *b, const gh_mspan *s, uintptr_t p,
+gh_obj_ptr_bits_set(gh_bitmaps *b, gh_mspan *s, uintptr_t p,
                     uint64_t mask)
 {
-    if (GH_UNLIKELY(*gh_page_mask_at(b, p) != mask)) {
+    if (GH_UNLIKELY(s->mask != mask)) {
         gh_obj_ptr_bits_set_slow(b, s, p, mask);
     }
 }

@@ -46,6 +46,7 @@ typedef struct gh_mspan {
     uint64_t alloc_cache;
     uint64_t elemsize;
     gh_objmeta *meta;              // nelems entries; NULL: not kept
+    uint64_t mask;                 // page_mask of its pages: see mbitmap.h
     uint16_t free_index;
     uint16_t nelems;
     uint16_t alloc_count;

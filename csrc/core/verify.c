@@ -128,7 +128,8 @@ check_clean(checker *k, const gh_mspan *s)
     }
 }
 
-// check_page_mask: where a page has a mask, it is that of each of its objects
+// check_page_mask: where a page has a mask, it is that of each of its objects, and
+// the span says the same
 // [inv:bitmap.page_mask].
 static void
 check_page_mask(checker *k, const gh_mspan *s)
@@ -141,9 +142,10 @@ check_page_mask(checker *k, const gh_mspan *s)
     for (unsigned i = 0; i < s->nelems; i++) {
         const uintptr_t p = gh_mspan_obj_base(s, i);
         const uint64_t mask = *gh_page_mask_at(bm, p);
-        if (mask != 0 && gh_mspan_is_allocated(bm, s, i)
-            && gh_ptr_bits_get(bm, p, (unsigned)(s->elemsize / GH_PTR_SIZE))
-                   != mask) {
+        if (mask != s->mask
+            || (mask != 0 && gh_mspan_is_allocated(bm, s, i)
+                && gh_ptr_bits_get(bm, p, (unsigned)(s->elemsize / GH_PTR_SIZE))
+                       != mask)) {
             complain(k, "[inv:bitmap.page_mask] slot %u of span 0x%" PRIx64
                         " has other pointers than its page says", i,
                      gh_addr_show(k->h, s->base));
