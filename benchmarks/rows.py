@@ -238,9 +238,11 @@ def recordings() -> list[Case]:
         Case("history", "1.2e6 objects", "ms",
              of(goheap("history", HISTORY), "cpu_s", 1e3),
              of(go("history", HISTORY), "cpu_s", 1e3)),
-        Case("replay", "goheap.replay, 2.3e6 events", "ns/event",
-             Figure((python("replay_events", TRACE),),
-                    lambda a: a["cpu_s"] / a["events"] * 1e9), None, memory=False),
+        *(Case("replay", f"{mode}, {what}, 2.3e6 events", "ns/event",
+               Figure((python("replay_events", TRACE, mode),),
+                      lambda a, key=key: a[key] / a["events"] * 1e9), None, memory=False)
+          for mode in ("stw", "virtual")
+          for key, what in (("cpu_s", "first, with the survey"), ("again_s", "again"))),
     ]
 
 
