@@ -94,6 +94,11 @@ ROWS = [
     Row("limit", "GOMEMLIMIT=300 MiB, 200 MiB live", at_most=0.50),
     Row("two-cpu", "two threads against one, CPU for each allocation", at_most=1.1),
     Row("two-wall", "two threads against one, speed-up", at_least=1.8),
+    Row("store-idle", "pointer store, collector idle", at_most=0.7),
+    Row("store-mark", "pointer store, during marking", at_most=0.35),
+    Row("stop", "1 GiB live, two threads allocate: longest stop", at_most=1.0),
+    Row("batch", "the same: p99.9 of 16 allocations", at_most=1.0),
+    Row("stall", "the same: longest stall", at_most=1.2),
     Row("growth", "mark time an object, growth from 1e6 to 2e7 beside Go's",
         at_most=1.15),
     Row("call", "heap.alloc(64) beside object(), from Python", at_most=1.2),
@@ -215,6 +220,21 @@ def two_threads(cut: int) -> list[Case]:
     return cases
 
 
+def concurrent(cut: int) -> list[Case]:
+    store = ("store", 384 // cut, 400)
+    mine, real = (f("concurrent", *store, cores=2) for f in (goheap, go))
+    cases = [Case(f"store-{row}", "512 slots", "ns", of(mine, key), of(real, key),
+                  memory=False)
+             for row, key in (("idle", "idle_ns"), ("mark", "marking_ns"))]
+    pauses = ("pauses", 1024 // cut, 3, 2, 25)
+    mine, real = (f("concurrent", *pauses, cores=2) for f in (goheap, go))
+    return cases + [
+        Case(row, f"{1024 // cut} MiB, GOGC=25, 3 cycles", "us", of(mine, key),
+             of(real, key), memory=False)
+        for row, key in (("stop", "stop_max_us"), ("batch", "p999_us"),
+                         ("stall", "stall_us"))]
+
+
 def rate(command: Command, n: int) -> Figure:
     return Figure((command,), lambda a: n / a["wall_s"] * 1e-6)
 
@@ -249,4 +269,5 @@ def recordings() -> list[Case]:
 def cases(quick: bool) -> list[Case]:
     cut = 10 if quick else 1
     return [*allocations(cut), *rings(cut), *programs(cut), *marks(cut),
-            *two_threads(cut), *calls(), *recordings()]
+            *two_threads(cut),
+            *concurrent(cut), *calls(), *recordings()]

@@ -36,23 +36,11 @@ var row []*node
 
 const batch = 16
 
-func random(state *uint64) uint64 {
-	x := *state
-	x ^= x << 13
-	x ^= x >> 7
-	x ^= x << 17
-	*state = x
-	return x
-}
+const clockThreadCPU = 3
 
-const (
-	clockProcessCPU = 2
-	clockThreadCPU  = 3
-)
-
-func cpu(clock uintptr) float64 {
+func threadCPU() float64 {
 	var ts syscall.Timespec
-	syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, clock,
+	syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, clockThreadCPU,
 		uintptr(unsafe.Pointer(&ts)), 0)
 	return float64(ts.Nano()) * 1e-9
 }
@@ -150,7 +138,7 @@ func pausesChild(mib, cycles, threads, gogc int) {
 	count(&done, int64(cycles), &over)
 	l := make([]latencies, threads)
 	var wg sync.WaitGroup
-	c, t := cpu(clockProcessCPU), time.Now()
+	c, t := cpu(), time.Now()
 	for i := range l {
 		wg.Add(1)
 		go func() {
@@ -159,7 +147,7 @@ func pausesChild(mib, cycles, threads, gogc int) {
 		}()
 	}
 	wg.Wait()
-	d, w := cpu(clockProcessCPU)-c, time.Since(t).Seconds()
+	d, w := cpu()-c, time.Since(t).Seconds()
 	fmt.Fprintln(os.Stderr, "end")
 	for i := range l[1:] {
 		l[0].add(&l[i+1])
@@ -256,9 +244,9 @@ func alloc(size, n, threads int) {
 			loop(&roots[i], n/10+1)
 			ready.Done()
 			<-start
-			c, t := cpu(clockProcessCPU), time.Now()
+			c, t := cpu(), time.Now()
 			loop(&roots[i], n)
-			d[i] = took{cpu(clockProcessCPU) - c, time.Since(t).Seconds()}
+			d[i] = took{cpu() - c, time.Since(t).Seconds()}
 		}()
 	}
 	ready.Wait()
@@ -317,9 +305,9 @@ func store(mib, rounds int) {
 		var ns []float64
 		for len(ns) < rounds {
 			before := atomic.LoadUint32(&gcBlackenEnabled)
-			t := cpu(clockThreadCPU)
+			t := threadCPU()
 			storeSome(target, value)
-			d := cpu(clockThreadCPU) - t
+			d := threadCPU() - t
 			after := atomic.LoadUint32(&gcBlackenEnabled)
 			if before == uint32(k) && after == before {
 				ns = append(ns, d*1e9/stores)
