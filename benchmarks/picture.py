@@ -32,7 +32,9 @@ def draw(verdicts: list[dict], results: list[dict], path: str) -> str:
                   "met, red if not")
     ax.set_yticks(range(len(rows)), [v["title"] for v in rows])
     ax.invert_yaxis()
-    ticks = [0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3]
+    ticks = [0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10]
+    low, high = ax.get_xlim()
+    ticks = [t for t in ticks if low <= t <= high]
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
     ax.minorticks_off()
     ax.set_title("goheap beside real Go (and others where a row says so)")
