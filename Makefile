@@ -10,8 +10,9 @@
 # make clusters     a grid of settings on a Dask cluster of two workers
 # make notebooks    the tutorials of docs/tutorials, run
 # make peer         Go's own runtime tests on our core (needs Go)
-# make model        the write barrier, model-checked (needs spin): five minutes;
-#                   options in MODEL_ARGS
+# make model        the barrier, mark termination, spans, buffers and stops,
+#                   model-checked (needs spin), and the same bugs planted in C:
+#                   five minutes; options in MODEL_ARGS
 # make release      what stays resident after a dropped GiB (needs 2 GB)
 # make asan         the whole suite under AddressSanitizer, UBSan and LeakSanitizer
 # make tsan         the threaded C tests under ThreadSanitizer

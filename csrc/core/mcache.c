@@ -5,6 +5,7 @@
 #include "mcentral.h"
 #include "mgcsweep.h"
 #include "mheap.h"
+#include "planted.h"
 
 void
 gh_mcache_init(gh_p *p)
@@ -156,7 +157,7 @@ void
 gh_mcache_prepare_for_sweep(gh_p *p)
 {
     const uint32_t sg = p->heap->sweepgen;
-    if (p->mcache.flush_gen == sg) {
+    if (p->mcache.flush_gen == sg || GH_PLANTED(NO_FLUSH)) {
         return;
     }
     GH_THROW_IF(p->mcache.flush_gen != sg - 2, "bad flushGen");

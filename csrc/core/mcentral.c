@@ -4,11 +4,15 @@
 
 #include "mgcsweep.h"
 #include "mheap.h"
+#include "planted.h"
 
 // sweep_and_keep sweeps a span that was popped from an unswept set and keeps it.
 static void
 sweep_and_keep(gh_heap *h, gh_mspan *s)
 {
+    if (GH_PLANTED(NO_SWEEP)) {
+        return;
+    }
     GH_THROW_IF(s->sweepgen != h->sweepgen - 2, "swept span in unswept set");
     s->sweepgen = h->sweepgen - 1;
     (void)gh_mspan_sweep(h, s, true);
@@ -75,7 +79,7 @@ gh_mcentral_uncache_span(gh_heap *h, gh_mspan *s)
     GH_THROW_IF(s->alloc_count == 0,
                 "uncaching span but s.allocCount == 0");
     s->cached_by = -1;
-    if (s->sweepgen == h->sweepgen + 1) {
+    if (s->sweepgen == h->sweepgen + 1 && !GH_PLANTED(NO_STALE)) {
         // Stale: cached since before this sweep began.
         s->sweepgen = h->sweepgen - 1;
         (void)gh_mspan_sweep(h, s, false);

@@ -16,6 +16,7 @@
 #include "mgcwork.h"
 #include "mheap.h"
 #include "mprof.h"
+#include "planted.h"
 #include "proc.h"
 #include "safepoint.h"
 
@@ -100,7 +101,7 @@ return_workbufs(gh_heap *h)
 static void
 sweep_termination(gh_heap *h)
 {
-    while (gh_sweepone(h) != GH_SWEEP_NOTHING) {
+    while (!GH_PLANTED(EARLY_MARK) && gh_sweepone(h) != GH_SWEEP_NOTHING) {
     }
     h->sweep_drained = true;
     for (int32_t i = 0; i < h->procs; i++) {

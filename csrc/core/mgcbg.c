@@ -8,6 +8,7 @@
 #include "mgc.h"
 #include "mgcpar.h"
 #include "mgcsweep.h"
+#include "planted.h"
 #include "proc.h"
 #include "safepoint.h"
 #include "watchdog.h"
@@ -101,6 +102,57 @@ doze(gh_heap *h, gh_cond *cond, int64_t ns)
     gh_unlock(&h->lock);
 }
 
+// may_wait: a worker that found nothing has to wait for who marks, or for who looks
+// whether the cycle is over.
+static bool
+may_wait(const gh_heap *h)
+{
+    const gh_conc *c = &h->conc;
+    return marking(h) && !quitting(h) && !gh_par_has_work(h)
+           && (atomic_load(&c->active) > 0 || atomic_load(&c->ending));
+}
+
+// doze_hungry waits for work. It raises hungry and then looks; who gives work, marks
+// no longer or has looked says so and then calls wake_hungry. Both sides are
+// seq_cst, a store and a load of different words on each, so one of the two sees the
+// other [inv:bg.hungry]. The time is only there for what a model might have missed.
+static void
+doze_hungry(gh_heap *h)
+{
+    gh_lock(&h->lock);
+    atomic_fetch_add(&h->conc.hungry, 1);
+    if (may_wait(h) || (GH_PLANTED(NO_RECHECK) && !quitting(h))) {
+        if (GH_PLANTED(NO_TIMER) || GH_PLANTED(NO_RECHECK)) {
+            gh_cond_wait(&h->conc.bg_cond, &h->lock);
+        } else {
+            gh_cond_wait_until(&h->conc.bg_cond, &h->lock, gh_nanotime() + MS);
+        }
+    }
+    atomic_fetch_sub(&h->conc.hungry, 1);
+    gh_unlock(&h->lock);
+}
+
+static void
+wake_hungry(gh_heap *h)
+{
+    if (atomic_load(&h->conc.hungry) > 0) {
+        wake_workers(h);
+    }
+}
+
+// feed gives part of what p has to who is hungry.
+static void
+feed(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    if (atomic_load(&h->conc.hungry) > 0) {
+        gh_par_share(p);
+        if (gh_par_has_work(h)) {
+            wake_hungry(h);
+        }
+    }
+}
+
 // ---- marking by turns --------------------------------------------------------------
 
 // settle hands p's sums on. background: by a worker, whose scan work becomes
@@ -138,7 +190,8 @@ end_if_over(gh_p *p)
     gh_conc *c = &h->conc;
     bool nobody = false;
     if (!marking(h) || !nothing_left(h)
-        || !atomic_compare_exchange_strong(&c->ending, &nobody, true)) {
+        || (!atomic_compare_exchange_strong(&c->ending, &nobody, true)
+            && !GH_PLANTED(NO_ENDING))) {
         return;
     }
     // Of a small cycle the stop alone finds out as cheaply: the first time.
@@ -149,15 +202,21 @@ end_if_over(gh_p *p)
     c->looked = h->cycles_started;
     bool over = false;
     gh_yield_point(h, GH_AT_TERMINATION);
-    if (small || (!gh_flush_all(p) && nothing_left(h))) {
+    if (small || GH_PLANTED(NO_RAGGED_LOOK)
+        || (!gh_flush_all(p) && nothing_left(h))) {
         gh_yield_point(h, GH_AT_TERMINATION);
         gh_stop_world(p);
         gh_drain_handles(p);
         bool left = gh_par_has_work(h);
         for (int32_t i = 0; i < h->procs; i++) {
-            left |= gh_par_flush(h->allp[i]);
+            if (!GH_PLANTED(NO_RAGGED_LOOK)) {
+                left |= gh_par_flush(h->allp[i]);
+            }
         }
         if (!left && h->phase == GH_PHASE_MARK) {
+            for (int32_t i = 0; i < h->procs; i++) {
+                GH_ASSERT(!gh_par_has_grey(h->allp[i]));
+            }
             gh_gc_end_marking(p);
             atomic_store(&c->marking, false);
             atomic_store(&c->done, h->num_gc);
@@ -170,6 +229,8 @@ end_if_over(gh_p *p)
         cycle_is_over(h);
     } else if (gh_par_has_work(h)) {
         wake_workers(h);
+    } else {
+        wake_hungry(h);
     }
 }
 
@@ -221,10 +282,7 @@ run(gh_p *p, gh_worker kind)
         if (empty) {
             break;
         }
-        if (atomic_load(&c->hungry) > 0) {
-            gh_par_share(p);
-            wake_workers(h);
-        }
+        feed(p);
         gh_safepoint(p);
         if ((kind == GH_WORKER_IDLE && gh_p_is_wanted(h))
             || (kind == GH_WORKER_FRACTIONAL
@@ -237,6 +295,9 @@ run(gh_p *p, gh_worker kind)
     // What it leaves is for the others.
     (void)gh_par_flush(p);
     atomic_fetch_sub(&c->active, 1);
+    if (gh_par_has_work(h)) {
+        wake_hungry(h);
+    }
     const int64_t ns = gh_nanotime() - began;
     gh_lock(&h->heap_lock);
     if (kind == GH_WORKER_FRACTIONAL) {
@@ -330,13 +391,8 @@ mark_a_while(worker *w)
             end_if_over(p);
             gh_unclaim_p(p);
         }
-        if (!marking(h) || gh_par_has_work(h)) {
-            return;
-        }
         does(w, "is hungry");
-        atomic_fetch_add(&h->conc.hungry, 1);
-        doze(h, &h->conc.bg_cond, MS);
-        atomic_fetch_sub(&h->conc.hungry, 1);
+        doze_hungry(h);
         return;
     }
     const gh_worker kind = pick(w);
@@ -563,7 +619,7 @@ start(gh_p *p, bool forced, uint32_t cycle, gh_marking by)
 {
     gh_heap *h = p->heap;
     // What is unswept holds the world up if it is swept in the stop.
-    while (gh_sweepone(h) != GH_SWEEP_NOTHING) {
+    while (!GH_PLANTED(EARLY_MARK) && gh_sweepone(h) != GH_SWEEP_NOTHING) {
         gh_safepoint(p);
     }
     gh_stop_world(p);
@@ -716,12 +772,12 @@ pay(gh_p *p, int64_t work)
          left -= (int64_t)SLICE_WORK) {
         empty = gh_par_drain(p, left < (int64_t)SLICE_WORK ? (uint64_t)left
                                                            : SLICE_WORK);
-        if (atomic_load(&c->hungry) > 0) {
-            gh_par_share(p);
-        }
+        feed(p);
         gh_safepoint(p);
     }
-    atomic_fetch_sub(&c->active, 1);
+    if (atomic_fetch_sub(&c->active, 1) == 1) {
+        wake_hungry(h);  // the cycle may be over
+    }
     const int64_t ns = gh_nanotime() - began;
     gh_lock(&h->heap_lock);
     const int64_t done = (int64_t)gh_par_settle(p);

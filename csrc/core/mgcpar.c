@@ -7,6 +7,7 @@
 #include "mgcmark.h"
 #include "mgcmark_scan.h"
 #include "mgcwork.h"
+#include "planted.h"
 #include "special.h"
 
 // Depth of the ring between queue and scan.
@@ -174,7 +175,9 @@ push_full(gh_heap *h, gh_workbuf *b)
 {
     b->below = h->conc.full;
     h->conc.full = b;
-    atomic_store(&h->conc.has_full, true);
+    if (!GH_PLANTED(NO_FLAG)) {
+        atomic_store(&h->conc.has_full, true);
+    }
 }
 
 // keep_spare gives an empty buffer back to the heap.
@@ -195,7 +198,9 @@ gh_par_flush(gh_p *p)
     if (w->top == NULL) {
         return false;  // no cycle yet
     }
-    shade_buffer(p);
+    if (!GH_PLANTED(NO_WB)) {
+        shade_buffer(p);
+    }
     if (w->top->n == 0 && w->top->below == NULL) {
         return false;
     }
@@ -213,14 +218,29 @@ gh_par_flush(gh_p *p)
         b = b->below;
         w->top->below = NULL;
     }
+    const bool any = b != NULL;
     while (b != NULL) {
         gh_workbuf *below = b->below;
         push_full(h, b);
         w->nbufs--;
-        b = below;
+        b = GH_PLANTED(FLUSH_TOP) ? NULL : below;
     }
     gh_unlock(&h->conc.work_lock);
-    return true;
+    return any;
+}
+
+bool
+gh_par_has_grey(const gh_p *p)
+{
+    const gh_heap *h = p->heap;
+    const gh_pconc *c = p->conc;
+    bool grey = c->work.top != NULL && c->work.top->below != NULL;
+    for (uint32_t i = 0; i < c->nwb; i++) {
+        unsigned index;
+        const gh_mspan *s = gh_find_object(h, c->wb[i], &index);
+        grey |= s != NULL && !gh_mspan_is_marked(&h->bm, s, index);
+    }
+    return grey;
 }
 
 void
@@ -249,7 +269,7 @@ gh_par_share(gh_p *p)
             w->top->obj[i] = w->top->obj[half + i];
         }
         b->n = half;
-        w->top->n = rest;
+        w->top->n = GH_PLANTED(SHARE_HALF) ? half : rest;
     } else {
         return;
     }
@@ -271,11 +291,14 @@ take_full(gh_p *p)
     if (!atomic_load(&c->has_full)) {
         return false;
     }
-    gh_lock(&c->work_lock);
+    if (!GH_PLANTED(NO_LOCK)) {
+        gh_lock(&c->work_lock);
+    }
     gh_workbuf *b = c->full;
     if (b != NULL) {
+        GH_PLANTED_PAUSE(NO_LOCK);
         c->full = b->below;
-        if (c->full == NULL) {
+        if (c->full == NULL || GH_PLANTED(FLAG_CLEARED)) {
             atomic_store(&c->has_full, false);
         }
         b->below = NULL;
@@ -283,7 +306,9 @@ take_full(gh_p *p)
         keep_spare(h, w, w->top);
         w->top = b;
     }
-    gh_unlock(&c->work_lock);
+    if (!GH_PLANTED(NO_LOCK)) {
+        gh_unlock(&c->work_lock);
+    }
     gh_yield_point(h, GH_AT_STEAL);
     return b != NULL;
 }

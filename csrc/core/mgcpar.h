@@ -51,7 +51,7 @@ uint64_t gh_par_settle(gh_p *p);
 // gh_par_shade is gh_shade.
 void gh_par_shade(gh_p *p, uintptr_t v);
 // gh_par_flush shades what the barrier buffered and gives all grey objects of p
-// to the heap. Whether there were any.
+// to the heap. Whether it gave any.
 bool gh_par_flush(gh_p *p);
 // gh_par_share gives part of p's queue to who is hungry.
 void gh_par_share(gh_p *p);
@@ -62,6 +62,10 @@ gh_par_has_work(const gh_heap *h)
 {
     return atomic_load(&h->conc.has_full) || atomic_load(&h->conc.has_roots);
 }
+
+// gh_par_has_grey: p has queued or buffered something, after gh_par_flush; for
+// assertions.
+bool gh_par_has_grey(const gh_p *p);
 
 // gh_par_end ends marking with the world stopped and nothing grey; what found no
 // room in a queue is marked by rescans. Buffers become spare but one for each P.

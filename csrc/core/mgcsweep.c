@@ -9,6 +9,7 @@
 #include "mcleanup.h"
 #include "mgcmark_greenteagc.h"  // up-call: a swept span's scan bits are cleared
 #include "mheap.h"
+#include "planted.h"
 #include "special.h"
 
 // check_zombies throws if a slot is marked that was never allocated.
@@ -78,7 +79,10 @@ gh_mspan_sweep(gh_heap *h, gh_mspan *s, bool preserve)
     // The marks become the alloc bits; what they replace is cleared to take
     // the next cycle's marks.
     s->alloc_area ^= 1;
-    memset(gh_mspan_mark_bits(&h->bm, s), 0, s->nbits_words * sizeof(uint64_t));
+    if (!GH_PLANTED(NO_CLEAR)) {
+        memset(gh_mspan_mark_bits(&h->bm, s), 0,
+               s->nbits_words * sizeof(uint64_t));
+    }
     if (GH_UNLIKELY(h->gt != NULL)) {
         gh_greentea_swept(h, s);
     }
@@ -100,11 +104,18 @@ gh_mspan_sweep(gh_heap *h, gh_mspan *s, bool preserve)
             h->stats.small_free_count[cls] += nfreed;
         }
         if (preserve) {
+            if (GH_PLANTED(PUSH_KEPT)) {
+                gh_spanset_push(gh_mcentral_partial_swept(h, c), s);
+            }
             return false;
         }
         if (nalloc == 0) {
             gh_mheap_free_span(h, s);
             return true;
+        }
+        if (GH_PLANTED(WRONG_SET)) {
+            gh_spanset_push(gh_mcentral_full_unswept(h, c), s);
+            return false;
         }
         gh_spanset_push(nalloc == s->nelems ? gh_mcentral_full_swept(h, c)
                                             : gh_mcentral_partial_swept(h, c),
@@ -294,7 +305,9 @@ gh_ensure_swept(gh_heap *h, gh_mspan *s)
     if (s->sweepgen != h->sweepgen - 2) {
         return;
     }
-    gh_spanset_remove(s);
+    if (!GH_PLANTED(KEEP_SET)) {
+        gh_spanset_remove(s);
+    }
     s->sweepgen = h->sweepgen - 1;
     (void)gh_mspan_sweep(h, s, false);
 }

@@ -7,6 +7,7 @@
 #include "delays.h"
 #include "mgcpar.h"
 #include "mgcwork.h"
+#include "planted.h"
 #include "proc.h"
 #include "watchdog.h"
 
@@ -189,7 +190,9 @@ wait_take(gh_heap *h, int32_t want, int64_t ns, int32_t *out)
     gh_status st = GH_OK;
     gh_watch w;
     gh_lock(&h->lock);
-    need_p(h);
+    if (!GH_PLANTED(WAIT_LATE)) {
+        need_p(h);
+    }
     gh_watch_begin(h, &w, "a P", -1);
     for (;;) {
         if (want != GH_ANY_P && want >= procs_of(h)) {
@@ -200,7 +203,13 @@ wait_take(gh_heap *h, int32_t want, int64_t ns, int32_t *out)
         if (*out >= 0) {
             break;
         }
-        if (ns < 0) {
+        if (GH_PLANTED(WAIT_LATE)) {
+            GH_PLANTED_PAUSE(WAIT_LATE);
+            need_p(h);
+            gh_watch_wait(h, &w);
+            done_waiting(h);
+        } else if (ns < 0) {
+            GH_PLANTED_PAUSE(WAKE_UNLOCKED);
             gh_watch_wait(h, &w);
         } else if (gh_nanotime() >= end) {
             st = GH_AGAIN;
@@ -210,7 +219,9 @@ wait_take(gh_heap *h, int32_t want, int64_t ns, int32_t *out)
         }
     }
     gh_watch_end(h, &w);
-    done_waiting(h);
+    if (!GH_PLANTED(WAIT_LATE)) {
+        done_waiting(h);
+    }
     gh_unlock(&h->lock);
     return st;
 }
@@ -310,8 +321,19 @@ gh_conc_leave(gh_mut *m)
         gh_unlock(&h->lock);
         return;
     }
+    const bool early = GH_PLANTED(REORDERED) && atomic_load(&h->waiters) != 0;
+    GH_PLANTED_PAUSE(LEAVE_BLIND);
+    GH_PLANTED_PAUSE(REORDERED);
+    GH_PLANTED_PAUSE(WAKE_UNLOCKED);
     atomic_store(&m->conc->status, GH_P_IDLE);
+    if (GH_PLANTED(LEAVE_BLIND) || (GH_PLANTED(REORDERED) && !early)) {
+        return;
+    }
     if (GH_UNLIKELY(atomic_load(&h->waiters) != 0)) {
+        if (GH_PLANTED(WAKE_UNLOCKED)) {
+            gh_cond_broadcast(&h->cond);
+            return;
+        }
         gh_lock(&h->lock);
         gh_cond_broadcast(&h->cond);
         gh_unlock(&h->lock);
@@ -571,7 +593,7 @@ gh_stop_world(gh_mut *m)
     }
     gh_watch w;
     gh_watch_begin(h, &w, "all to stand still", m->id);
-    while (!all_stand(h, m)) {
+    while (!all_stand(h, m) && !GH_PLANTED(STOP_BLIND)) {
         if (waits) {
             gh_watch_wait(h, &w);
         } else {

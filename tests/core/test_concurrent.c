@@ -440,6 +440,52 @@ test_end_in_a_cycle(void)
     }
 }
 
+// A cycle ends although the OS gives no buffer any more in which grey objects could
+// be handed on: who ends it marks what their Ps keep.
+static void
+test_ends_without_buffers(void)
+{
+    gh_mem_fault f = {.fail_from = UINT64_MAX, .fail_count = UINT64_MAX};
+    gh_options opt;
+    gh_options_init(&opt);
+    opt.debug.checkmark = true;
+    opt.mode = GH_MODE_CONCURRENT;
+    opt.procs = 1;
+    opt.gogc = 50;
+    opt.mem_ops = gh_mem_fault_ops();
+    opt.mem_ctx = &f;
+    gh_heap *h;
+    gh_mut *m;
+    CHECK(gh_heap_new(&opt, &h) == GH_OK);
+    CHECK(gh_enter(h, 0, &m) == GH_OK);
+    const gh_type *node;
+    gh_slots *own;
+    CHECK(gh_type_new(m, &node_desc, &node) == GH_OK);
+    CHECK(gh_slots_new(h, 2, &own) == GH_OK);
+    gh_slot *top = gh_slots_at(own, 0), *at = gh_slots_at(own, 1);
+    // A list is marked by one at a time, whatever the pacer would like.
+    for (uint64_t i = 0; i < 200000 || h->phase != GH_PHASE_MARK; i++) {
+        make_node(m, node, at, i);
+        CHECK(gh_store(m, at, 0, top) == GH_OK);
+        gh_set(m, top, at);
+    }
+    gh_stop_world(m);
+    f.fail_from = f.calls;
+    gh_start_world(m);
+    const gh_status st = gh_gc(m);
+    CHECK(st == GH_OK || st == GH_ERR_NOMEM);
+    CHECK(h->phase == GH_PHASE_OFF);
+    gh_stop_world(m);
+    f.fail_from = UINT64_MAX;
+    gh_start_world(m);
+    CHECK(gh_gc(m) == GH_OK);
+    CHECK(gh_verify(m, say, NULL) == 0);
+    gh_slots_free(own);
+    gh_leave(m);
+    gh_heap_free(h);
+    CHECK_EQ(f.bytes, 0);
+}
+
 // A stop is exclusive: what one does in it nobody sees half done.
 typedef struct pair {
     gh_heap *h;
@@ -595,6 +641,7 @@ main(int argc, char **argv)
     test_refused();
     test_stops_exclude();
     test_end_in_a_cycle();
+    test_ends_without_buffers();
     if (GH_ASSERT_LEVEL > 0) {
         test_watchdog();
     }

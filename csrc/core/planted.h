@@ -1,0 +1,71 @@
+// planted.h: bugs that a test build can plant in the protocols between threads, one
+// at a time. No Go ancestor.
+//
+// Layer 0. Includes nothing of the core. Each leaves out one step that a model of
+// tests/model leaves out, too, under the same name: csrc/design/models.md says what
+// it is. `make -C csrc planted` builds the core with GH_PLANTS and sees that its
+// tests find each. Any other build has none of them: GH_PLANTED is then 0.
+
+#ifndef PLANTED_H
+#define PLANTED_H
+
+#ifndef GH_CORE
+#error "internal to csrc/core"
+#endif
+
+#ifdef GH_PLANTS
+
+#include <stdbool.h>
+
+enum {
+    GH_PLANT_NOTHING,
+    GH_PLANT_NO_TIMER,  // no bug: hungry workers have only wake-ups
+    // termination.pml
+    GH_PLANT_NO_RAGGED_LOOK,
+    GH_PLANT_NO_WB,
+    GH_PLANT_NO_ENDING,
+    // spans.pml
+    GH_PLANT_NO_FLUSH,
+    GH_PLANT_NO_STALE,
+    GH_PLANT_WRONG_SET,
+    GH_PLANT_KEEP_SET,
+    GH_PLANT_PUSH_KEPT,
+    GH_PLANT_NO_CLEAR,
+    GH_PLANT_NO_SWEEP,
+    GH_PLANT_EARLY_MARK,
+    // buffers.pml
+    GH_PLANT_NO_LOCK,
+    GH_PLANT_NO_FLAG,
+    GH_PLANT_FLAG_CLEARED,
+    GH_PLANT_SHARE_HALF,
+    GH_PLANT_FLUSH_TOP,
+    GH_PLANT_NO_RECHECK,
+    // parking.pml
+    GH_PLANT_LEAVE_BLIND,
+    GH_PLANT_REORDERED,
+    GH_PLANT_WAIT_LATE,
+    GH_PLANT_WAKE_UNLOCKED,
+    GH_PLANT_STOP_BLIND,
+};
+
+// The bug that is on; the test program has it.
+extern int gh_planted;
+// gh_planted_pause makes the window of a bug that needs one wider, now and then.
+void gh_planted_pause(void);
+
+#define GH_PLANTED(bug) (gh_planted == GH_PLANT_##bug)
+#define GH_PLANTED_PAUSE(bug)                                                  \
+    do {                                                                       \
+        if (GH_PLANTED(bug)) {                                                 \
+            gh_planted_pause();                                                \
+        }                                                                      \
+    } while (0)
+
+#else
+
+#define GH_PLANTED(bug) 0
+#define GH_PLANTED_PAUSE(bug) ((void)0)
+
+#endif  // GH_PLANTS
+
+#endif  // PLANTED_H

@@ -1,0 +1,352 @@
+// planted.c: whether the tests of threads find the bugs that planted.h can plant.
+// `make -C csrc planted` builds it with GH_PLANTS; not one of the tests of every
+// build.
+//
+//   planted                each bug, and two heaps without one
+//   planted NAME [SEED [SECONDS]]
+//
+// A bug is found when the program that has it dies (an assertion, a throw, a check of
+// the test, a fault) or when a round does not end in HANG seconds. Exit code 1 when one
+// is not found within its bound, or something is found where there is none.
+
+#define _GNU_SOURCE  // usleep, popen, strsignal
+
+#define main concurrent_main
+int concurrent_main(int argc, char **argv);
+#include "test_concurrent.c"
+#undef main
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "planted.h"
+
+enum { HANG = 6, BOUND = 60, CLEAN = 4, JOBS = 4 };
+
+int gh_planted;
+
+static _Atomic uint64_t pauses;
+
+void
+gh_planted_pause(void)
+{
+    // Splitmix: neighbours have nothing to do with each other.
+    uint64_t x = atomic_fetch_add(&pauses, 1) * 0x9e3779b97f4a7c15u;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    if (x >> 62 == 0) {
+        (void)usleep(20 + (useconds_t)(x % 100));
+    }
+}
+
+// wide collects rows of pointers: queues that are deep, and with several Ps workers
+// that are hungry.
+static void
+wide(uint64_t seed, int32_t procs)
+{
+    static const uint64_t word_mask[1] = {1};
+    static const gh_type_desc word_desc = {
+        .name = "word", .size = 8, .align = 8, .ptrdata = 8, .mask = word_mask};
+    enum { ROWS = 4, LENGTH = 9000 };
+    gh_mut *m;
+    gh_heap *h = new_heap(procs, -1, GH_BARRIER_HYBRID, 0, &m);
+    const gh_type *node, *word;
+    CHECK(gh_type_new(m, &node_desc, &node) == GH_OK);
+    CHECK(gh_type_new(m, &word_desc, &word) == GH_OK);
+    gh_slots *own;
+    CHECK(gh_slots_new(h, ROWS + 2, &own) == GH_OK);
+    gh_slot *a = gh_slots_at(own, ROWS), *b = gh_slots_at(own, ROWS + 1);
+    for (size_t r = 0; r < ROWS; r++) {
+        gh_slot *row = gh_slots_at(own, r);
+        CHECK(gh_new(m, row, word, LENGTH) == GH_OK);
+        for (uint64_t i = 0; i < LENGTH; i++) {
+            make_node(m, node, a, i);
+            if (draw(&seed, 3) == 0) {
+                make_node(m, node, b, i);
+                CHECK(gh_store(m, a, 0, b) == GH_OK);
+            }
+            CHECK(gh_store(m, row, i, a) == GH_OK);
+        }
+    }
+    for (int i = 0; i < 3; i++) {
+        CHECK(gh_gc(m) == GH_OK);
+        for (uint64_t k = 0; k < 200; k++) {
+            CHECK(gh_load(m, a, gh_slots_at(own, draw(&seed, ROWS)),
+                          draw(&seed, LENGTH)) == GH_OK);
+            check_node(a);
+        }
+    }
+    gh_slots_free(own);
+    gh_leave(m);
+    gh_heap_free(h);
+}
+
+// listed has one list, which only one can mark at a time, and a mutator that assists
+// and then waits for the end.
+static void
+listed(uint64_t seed, int32_t procs)
+{
+    gh_mut *m;
+    gh_heap *h = new_heap(procs, 30, GH_BARRIER_HYBRID, 0, &m);
+    const gh_type *node;
+    CHECK(gh_type_new(m, &node_desc, &node) == GH_OK);
+    gh_slots *own;
+    CHECK(gh_slots_new(h, 2, &own) == GH_OK);
+    gh_slot *top = gh_slots_at(own, 0), *at = gh_slots_at(own, 1);
+    for (uint64_t i = 0; i < 30000; i++) {
+        make_node(m, node, at, i);
+        CHECK(gh_store(m, at, 0, top) == GH_OK);
+        gh_set(m, top, at);
+    }
+    for (int k = 0; k < 10; k++) {
+        for (uint64_t i = draw(&seed, 20000); i > 0; i--) {
+            make_node(m, node, at, i);
+        }
+        CHECK(gh_gc(m) == GH_OK);
+    }
+    gh_slots_free(own);
+    gh_leave(m);
+    gh_heap_free(h);
+}
+
+// take_turns is a thread that comes in once a round.
+typedef struct turns {
+    gh_heap *h;
+    pthread_barrier_t round;
+} turns;
+
+static void *
+take_turns(void *arg)
+{
+    turns *t = arg;
+    for (int i = 0; i < 500; i++) {
+        gh_mut *m;
+        CHECK(gh_enter(t->h, GH_ANY_P, &m) == GH_OK);
+        GH_PLANTED_PAUSE(WAKE_UNLOCKED);
+        gh_leave(m);
+        (void)pthread_barrier_wait(&t->round);
+    }
+    return NULL;
+}
+
+// in_turn has two threads for one P: who is not woken waits for ever, since nobody
+// else comes by.
+static void
+in_turn(void)
+{
+    gh_mut *m;
+    turns t = {.h = new_heap(1, -1, GH_BARRIER_HYBRID, 0, &m)};
+    gh_leave(m);
+    CHECK(pthread_barrier_init(&t.round, NULL, 2) == 0);
+    pthread_t id[2];
+    for (int i = 0; i < 2; i++) {
+        CHECK(pthread_create(&id[i], NULL, take_turns, &t) == 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        CHECK(pthread_join(id[i], NULL) == 0);
+    }
+    CHECK(pthread_barrier_destroy(&t.round) == 0);
+    gh_heap_free(t.h);
+}
+
+// named attaches something to objects of spans that are not yet swept: those are
+// swept out of turn.
+static void
+named(void)
+{
+    gh_mut *m;
+    // One P, in use: the sweeper rests for long. A goal far off: a mutator has time
+    // to sweep.
+    gh_heap *h = new_heap(1, 300, GH_BARRIER_HYBRID, 0, &m);
+    const gh_type *node;
+    CHECK(gh_type_new(m, &node_desc, &node) == GH_OK);
+    gh_slots *own;
+    enum { MANY = 40000 };
+    CHECK(gh_slots_new(h, MANY + 1, &own) == GH_OK);
+    for (size_t i = 0; i < MANY; i++) {
+        make_node(m, node, gh_slots_at(own, i), i);
+    }
+    for (int k = 0; k < 3; k++) {
+        const uint32_t before = h->num_gc;
+        while (h->num_gc == before) {
+            make_node(m, node, gh_slots_at(own, MANY), 0);
+        }
+        gh_stop_world(m);
+        for (size_t i = MANY - 1; i > 5000; i -= 5000) {
+            uint64_t id;
+            CHECK(gh_cleanup_add(m, gh_slots_at(own, i), i, &id) == GH_OK);
+        }
+        gh_start_world(m);
+        // Spans with free slots: the next cycle finds them unswept.
+        for (size_t i = 0; i < MANY; i++) {
+            if ((MANY - 1 - i) % 5000 != 0 && i % 3 == 0) {
+                gh_clear(m, gh_slots_at(own, i));
+            }
+        }
+    }
+    gh_slots_free(own);
+    gh_leave(m);
+    gh_heap_free(h);
+}
+
+static void
+rounds(uint64_t seed, int seconds)
+{
+    atomic_store(&pauses, seed << 32);
+    const int64_t end = gh_nanotime() + (int64_t)seconds * 1000000000;
+    for (uint64_t i = seed; gh_nanotime() < end; i++) {
+        alarm(HANG);
+        in_turn();
+        alarm(HANG);
+        listed(i, 1);
+        alarm(HANG);
+        listed(i, 2);
+        alarm(HANG);
+        named();
+        alarm(HANG);
+        wide(i, 4);
+        alarm(HANG);
+        wide(i, 1);
+        for (int32_t procs = 1; procs <= 4; procs++) {
+            alarm(HANG);
+            (void)stress(procs, 100, 0, i, 0);
+            alarm(HANG);
+            (void)stress(procs, 50, 0, i, i);  // with delays
+        }
+    }
+}
+
+static const struct {
+    const char *name;
+    int bug;
+} plants[] = {
+    {"NOTHING", GH_PLANT_NOTHING},
+    {"NO_TIMER", GH_PLANT_NO_TIMER},
+#define PLANT(name) {#name, GH_PLANT_##name}
+    PLANT(NO_RAGGED_LOOK), PLANT(NO_WB), PLANT(NO_ENDING),
+    PLANT(NO_FLUSH), PLANT(NO_STALE), PLANT(WRONG_SET), PLANT(KEEP_SET),
+    PLANT(PUSH_KEPT), PLANT(NO_CLEAR), PLANT(NO_SWEEP), PLANT(EARLY_MARK),
+    PLANT(NO_LOCK), PLANT(NO_FLAG), PLANT(FLAG_CLEARED), PLANT(SHARE_HALF),
+    PLANT(FLUSH_TOP), PLANT(NO_RECHECK),
+    PLANT(LEAVE_BLIND), PLANT(REORDERED), PLANT(WAIT_LATE),
+    PLANT(WAKE_UNLOCKED), PLANT(STOP_BLIND),
+};
+enum { PLANTS = sizeof(plants) / sizeof(plants[0]) };
+
+// A result is how a child ended that had a bug: NULL is well.
+typedef struct result {
+    int bug;      // in plants
+    const char *end;
+    char line[200];  // the first that it said
+    double seconds;
+} result;
+
+typedef struct plan {
+    const char *self;
+    uint64_t seed;
+    int seconds;  // 0: what is usual
+    int n;
+    atomic_int next;
+    result result[PLANTS];
+} plan;
+
+static bool
+is_clean(int i)
+{
+    return plants[i].bug <= GH_PLANT_NO_TIMER;
+}
+
+static const char *
+how_it_ended(int status)
+{
+    if (WIFSIGNALED(status)) {
+        return WTERMSIG(status) == SIGALRM ? "hung" : strsignal(WTERMSIG(status));
+    }
+    return WEXITSTATUS(status) == 0 ? NULL : "check failed";
+}
+
+static void
+try(const plan *p, result *r)
+{
+    char command[1024], rest[200];
+    const int seconds = p->seconds > 0     ? p->seconds
+                        : is_clean(r->bug) ? CLEAN
+                                           : BOUND;
+    (void)snprintf(command, sizeof(command), "exec '%s' child %s %llu %d 2>&1",
+                   p->self, plants[r->bug].name, (unsigned long long)p->seed,
+                   seconds);
+    const int64_t began = gh_nanotime();
+    FILE *in = popen(command, "r");
+    CHECK(in != NULL);
+    if (fgets(r->line, sizeof(r->line), in) != NULL) {
+        r->line[strcspn(r->line, "\n")] = 0;
+    }
+    while (fgets(rest, sizeof(rest), in) != NULL) {
+    }
+    r->end = how_it_ended(pclose(in));
+    r->seconds = (double)(gh_nanotime() - began) / 1e9;
+}
+
+static void *
+try_next(void *arg)
+{
+    plan *p = arg;
+    for (int i; (i = atomic_fetch_add(&p->next, 1)) < p->n;) {
+        try(p, &p->result[i]);
+    }
+    return NULL;
+}
+
+// show prints the results; whether each is as it should be.
+static bool
+show(const plan *p)
+{
+    bool all = true;
+    for (int i = 0; i < p->n; i++) {
+        const result *r = &p->result[i];
+        printf("%-16s %5.1f s  %s%s%s\n", plants[r->bug].name, r->seconds,
+               r->end == NULL ? "ended well" : r->end,
+               r->line[0] == 0 ? "" : ": ", r->line);
+        if ((r->end == NULL) != is_clean(r->bug)) {
+            printf("    WRONG: %s, seed %llu\n",
+                   is_clean(r->bug) ? "it should have ended well"
+                                    : "it was not found",
+                   (unsigned long long)p->seed);
+            all = false;
+        }
+    }
+    return all;
+}
+
+int
+main(int argc, char **argv)
+{
+    const bool child = argc > 1 && strcmp(argv[1], "child") == 0;
+    char **arg = argv + child;
+    const int n = argc - child;
+    plan p = {
+        .self = argv[0],
+        .seed = n > 2 ? strtoull(arg[2], NULL, 0) : 1,
+        .seconds = n > 3 ? atoi(arg[3]) : 0,
+    };
+    for (int i = 0; i < PLANTS; i++) {
+        if (n <= 1 || strcmp(arg[1], plants[i].name) == 0) {
+            p.result[p.n++].bug = i;
+        }
+    }
+    CHECK(p.n > 0);
+    if (child) {
+        gh_planted = plants[p.result[0].bug].bug;
+        rounds(p.seed, p.seconds);
+        return 0;
+    }
+    pthread_t id[JOBS];
+    for (int i = 0; i < JOBS; i++) {
+        CHECK(pthread_create(&id[i], NULL, try_next, &p) == 0);
+    }
+    for (int i = 0; i < JOBS; i++) {
+        CHECK(pthread_join(id[i], NULL) == 0);
+    }
+    return show(&p) ? 0 : 1;
+}

@@ -1,0 +1,499 @@
+/* spans.pml - who may sweep a span, allocate from it and free it, for Spin.
+ *
+ * One span class, SPANS spans of two slots, MUTS mutators with a P and a root slot
+ * each, the background sweeper, and cycles. What a root reaches must not be freed
+ * or handed out again; a span belongs to one at a time and is swept once a cycle;
+ * marking begins when all are swept, with clear mark bits; what nobody reaches is
+ * gone two cycles later.
+ *
+ * What the model does under a function's name, mcache.c, mcentral.c, mgcsweep.c and
+ * mgc.c do. heap_lock is held around a refill, a piece of sweeping, the sweeping of
+ * one's own span, and a stop; allocating from a span that one has takes no lock.
+ * Marking is one step, at the start: barrier.pml is about the rest.
+ *
+ * Switches (-D...):
+ *
+ *   SPANS, MUTS, CYCLES  how many of each; CYCLES while the mutators run
+ *   OPS=k          at most k steps a mutator
+ *   SPLIT          no heap_lock: sweepgen and the sets alone keep them apart
+ *   LAZY           a P's mcache is flushed when the P is next used, not in the stop
+ *   NO_FLUSH       it is not flushed at all
+ *   NO_STALE       a span that was cached before the sweep began goes back unswept
+ *   WRONG_SET      a swept span goes back to where it was
+ *   KEEP_SET       a span that is swept out of turn stays in its set
+ *   PUSH_KEPT      a span that is swept for a P goes to a set, too
+ *   NO_CLEAR       sweeping leaves the marks as they are
+ *   NO_SWEEP       a span is taken for a P without sweeping it
+ *   EARLY_MARK     a cycle begins before all is swept
+ */
+#ifndef SPANS
+#define SPANS 2
+#endif
+#ifndef MUTS
+#define MUTS 2
+#endif
+#ifndef CYCLES
+#define CYCLES 2
+#endif
+#ifndef OPS
+#define OPS 3
+#endif
+
+#define NIL    0
+#define FREE   0   /* the page heap's */
+#define CACHED 1   /* a P's */
+#define HANDS  2   /* somebody has popped it */
+#define SETS   3   /* and on: partial of one half, full of it, the other half's */
+#define SWEPT   ((h / 2) & 1)
+#define UNSWEPT (1 - SWEPT)
+#define partial(half) (SETS + 2 * (half))
+#define full_of(half) (SETS + 2 * (half) + 1)
+
+byte h = 2;                /* the heap's sweepgen; +2 a cycle */
+byte gen[SPANS];
+byte where[SPANS];
+byte owners[SPANS];        /* how many think that they have it */
+byte alloc[SPANS], mark[SPANS];   /* of two slots: bits */
+byte cached[MUTS];         /* span + 1; NIL */
+byte flush_gen[MUTS];
+byte root[MUTS];           /* 2 * span + slot + 1; NIL */
+bool marking, drained = true;
+bool lock;                 /* heap_lock */
+bool inside[MUTS];         /* in the middle of a step: the stop waits */
+bool sweeping;             /* so is the sweeper */
+bool stopping;
+byte ended;                /* mutators */
+bool over;
+
+#define span_of(o) (((o) - 1) / 2)
+#define bit_of(o)  (1 << (((o) - 1) & 1))
+
+#ifdef SPLIT
+#define gh_lock   skip
+#define gh_unlock skip
+#else
+#define gh_lock   atomic { !lock -> lock = true }
+#define gh_unlock lock = false
+#endif
+
+/* What a root reaches is allocated. */
+inline check_roots() {
+    assert(root[0] == NIL || (alloc[span_of(root[0])] & bit_of(root[0])));
+#if MUTS > 1
+    assert(root[1] == NIL || (alloc[span_of(root[1])] & bit_of(root[1])))
+#endif
+}
+
+#if SPANS > 2
+#define none_in(set) (where[0] != set && where[1] != set && where[2] != set)
+#else
+#define none_in(set) (where[0] != set && where[1] != set)
+#endif
+
+/* gh_spanset_pop: some span of the set, or NIL. Order is of no account here. */
+inline pop(set, s) {
+    if
+    :: where[0] == set -> s = 1
+    :: where[1] == set -> s = 2
+#if SPANS > 2
+    :: where[2] == set -> s = 3
+#endif
+    :: none_in(set) -> s = NIL
+    fi;
+    if
+    :: s != NIL ->
+        owners[s - 1]++;
+        assert(owners[s - 1] == 1);
+        where[s - 1] = HANDS
+    :: else
+    fi
+}
+
+/* gh_spanset_push */
+inline push(set, s) {
+    assert(where[s - 1] == HANDS && owners[s - 1] == 1);
+    owners[s - 1]--;
+    where[s - 1] = set
+}
+
+/* popped from an unswept set: it is ours to sweep */
+#define begin_sweep(s) \
+    assert(gen[s - 1] == h - 2); \
+    gen[s - 1] = h - 1
+
+/* where a swept span goes */
+inline settle(s, half) {
+    if
+    :: alloc[s - 1] == 0 ->
+        /* gh_mheap_free_span */
+        assert(owners[s - 1] == 1);
+        owners[s - 1]--; where[s - 1] = FREE; alloc[s - 1] = 0
+    :: else ->
+        if
+        :: alloc[s - 1] == 3 -> push(full_of(half), s)
+        :: else -> push(partial(half), s)
+        fi
+    fi
+}
+
+/* gh_mspan_sweep, whose caller has set the sweepgen */
+inline sweep(s, preserve) {
+    atomic {
+        assert(gen[s - 1] == h - 1);
+        assert(owners[s - 1] == 1);
+        assert(where[s - 1] == HANDS);
+        assert((mark[s - 1] & ~alloc[s - 1]) == 0)  /* check_zombies */
+    }
+    atomic {
+        alloc[s - 1] = mark[s - 1];
+#ifndef NO_CLEAR
+        mark[s - 1] = 0;
+#endif
+        gen[s - 1] = h;
+        check_roots()
+    }
+    atomic {
+        if
+        :: preserve ->
+#ifdef PUSH_KEPT
+            where[s - 1] = partial(SWEPT)
+#endif
+            skip
+        :: else ->
+#ifdef WRONG_SET
+            settle(s, UNSWEPT)
+#else
+            settle(s, SWEPT)
+#endif
+        fi
+    }
+}
+
+/* gh_sweepone: says in s whether there was one */
+inline sweepone(s) {
+    atomic {
+        pop(full_of(UNSWEPT), s);
+        if
+        :: s == NIL -> pop(partial(UNSWEPT), s)
+        :: else
+        fi;
+        if
+        :: s == NIL -> drained = true
+        :: else -> begin_sweep(s)
+        fi
+    };
+    if
+    :: s != NIL -> sweep(s, false)
+    :: else
+    fi
+}
+
+/* gh_mcentral_uncache_span */
+inline uncache(m, s) {
+    atomic {
+        s = cached[m]; cached[m] = NIL;
+        assert(where[s - 1] == CACHED && owners[s - 1] == 1);
+        where[s - 1] = HANDS
+    };
+    if
+#ifndef NO_STALE
+    :: gen[s - 1] == h + 1 -> atomic { gen[s - 1] = h - 1 }; sweep(s, false)
+#endif
+    :: else -> atomic {
+        assert(alloc[s - 1] != 0);
+        gen[s - 1] = h;
+        settle(s, SWEPT)
+       }
+    fi
+}
+
+/* gh_mcentral_cache_span: from_unswept, gh_mheap_alloc */
+inline cache_span(m, s) {
+    atomic { pop(partial(SWEPT), s) };
+    if
+    :: s == NIL ->
+        atomic {
+            pop(partial(UNSWEPT), s);
+            if
+#ifdef NO_SWEEP
+            :: s != NIL
+#else
+            :: s != NIL -> begin_sweep(s)
+#endif
+            :: else
+            fi
+        };
+        if
+        :: s != NIL ->
+#ifndef NO_SWEEP
+            sweep(s, true)
+#endif
+            skip
+        :: else ->
+            atomic {
+                pop(full_of(UNSWEPT), s);
+                if
+                :: s != NIL -> begin_sweep(s)
+                :: else
+                fi
+            };
+            if
+            :: s != NIL ->
+                sweep(s, true);
+                if
+                :: alloc[s - 1] == 3 ->
+                    atomic { push(full_of(SWEPT), s); s = NIL }
+                :: else
+                fi
+            :: else
+            fi
+        fi
+    :: else
+    fi;
+    atomic {
+        if
+        :: s == NIL ->
+            pop(FREE, s);
+            if
+            :: s != NIL -> gen[s - 1] = h; alloc[s - 1] = 0; mark[s - 1] = 0
+            :: else
+            fi
+        :: else
+        fi;
+        if
+        :: s != NIL ->
+            assert(alloc[s - 1] != 3);
+            gen[s - 1] = h + 3;
+            assert(owners[s - 1] == 1);
+            where[s - 1] = CACHED; cached[m] = s
+        :: else  /* out of memory */
+        fi
+    }
+}
+
+/* gh_mcache_prepare_for_sweep */
+inline prepare_for_sweep(m, s) {
+    if
+#ifndef NO_FLUSH
+    :: flush_gen[m] != h ->
+        assert(flush_gen[m] == h - 2);
+        if
+        :: cached[m] != NIL -> uncache(m, s)
+        :: else
+        fi;
+        flush_gen[m] = h
+#endif
+    :: else
+    fi
+}
+
+proctype mutator(byte m)
+{
+    byte s, b, ops;
+    do
+    :: ops < OPS ->
+        atomic { !stopping -> inside[m] = true; ops++ };
+#ifdef LAZY
+        gh_lock;
+        prepare_for_sweep(m, s);
+        gh_unlock;
+        s = NIL;
+#endif
+        if
+        :: true ->  /* allocate */
+            if
+            :: cached[m] == NIL || alloc[cached[m] - 1] == 3 ->
+                gh_lock;  /* gh_mcache_refill */
+                if
+                :: cached[m] != NIL ->
+#ifndef NO_FLUSH
+                    assert(gen[cached[m] - 1] == h + 3);
+#endif
+                    uncache(m, s)
+                :: else
+                fi;
+                cache_span(m, s);
+                gh_unlock
+            :: else
+            fi;
+            atomic {
+                s = cached[m];
+                if
+                :: s != NIL ->
+                    b = ((alloc[s - 1] & 1) -> 2 : 1);
+                    s = 2 * (s - 1) + b;  /* the object */
+                    /* nobody has it */
+#if MUTS > 1
+                    assert(root[0] != s && root[1] != s);
+#endif
+                    alloc[span_of(s)] = alloc[span_of(s)] | b;
+                    if
+                    :: marking -> mark[span_of(s)] = mark[span_of(s)] | b
+                    :: else
+                    fi;
+                    root[m] = s
+                :: else
+                fi;
+                s = NIL; b = 0
+            }
+        :: root[m] != NIL -> /* a look at the object, then drop it */
+            atomic { check_roots(); root[m] = NIL }
+        :: root[m] != NIL -> /* gh_ensure_swept, to attach something */
+            gh_lock;
+#ifdef SPLIT
+            gen[span_of(root[m])] != h - 1;
+#endif
+            atomic {
+                s = span_of(root[m]) + 1;
+                if
+                :: gen[s - 1] == h - 2 ->
+                    gen[s - 1] = h - 1;
+                    owners[s - 1]++;
+                    assert(owners[s - 1] == 1);
+#ifndef KEEP_SET
+                    where[s - 1] = HANDS
+#endif
+                    skip
+                :: else -> s = NIL
+                fi
+            };
+            if
+            :: s != NIL ->
+#ifdef KEEP_SET
+                atomic {
+                    alloc[s - 1] = mark[s - 1]; mark[s - 1] = 0;
+                    gen[s - 1] = h; owners[s - 1]--
+                }
+#else
+                sweep(s, false)
+#endif
+            :: else
+            fi;
+            gh_unlock;
+            s = NIL
+#if MUTS > 1
+        :: root[1 - m] != NIL && root[m] == NIL -> /* the other's object, too */
+            atomic { if :: root[1 - m] != NIL -> root[m] = root[1 - m] :: else fi }
+#endif
+        fi;
+        inside[m] = false
+    :: break
+    od;
+    atomic { root[m] = NIL; ended++; ops = 0 }
+}
+
+proctype sweeper()
+{
+    byte s;
+    do
+    :: over -> break
+    :: !drained && !over ->
+        atomic { !stopping && !lock -> sweeping = true };
+        gh_lock;
+        if
+        :: drained
+        :: else -> sweepone(s)
+        fi;
+        gh_unlock;
+        atomic { sweeping = false; s = NIL }
+    od
+}
+
+#if MUTS > 1
+#define all_stand (!inside[0] && !inside[1] && !sweeping && !lock)
+#else
+#define all_stand (!inside[0] && !sweeping && !lock)
+#endif
+
+proctype collector()
+{
+    byte n, i, s;
+    do
+    :: n < CYCLES + 2 ->
+        if
+        :: n >= CYCLES -> ended == MUTS
+        :: else
+        fi;
+        n++;
+        /* begin_cycle, in a stop */
+        stopping = true;
+        all_stand;
+#ifdef LAZY
+        i = 0;
+        do
+        :: i < MUTS -> prepare_for_sweep(i, s); i++
+        :: else -> break
+        od;
+#endif
+#ifndef EARLY_MARK
+        do /* sweep_termination */
+        :: drained -> break
+        :: else -> sweepone(s)
+        od;
+#endif
+        atomic {
+            i = 0;
+            do
+            :: i < SPANS ->
+                assert(where[i] != HANDS);
+                assert(where[i] == FREE || gen[i] == (where[i] == CACHED -> h + 3 : h));
+                assert(where[i] == FREE || mark[i] == 0);
+                assert(owners[i] == (where[i] == CACHED -> 1 : 0));
+                i++
+            :: else -> break
+            od;
+            i = 0;
+            do
+            :: i < MUTS ->
+#ifndef NO_FLUSH
+                assert(flush_gen[i] == h);
+#endif
+                if
+                :: root[i] != NIL ->
+                    mark[span_of(root[i])] = mark[span_of(root[i])] | bit_of(root[i])
+                :: else
+                fi;
+                i++
+            :: else -> break
+            od;
+            marking = true; stopping = false; i = 0; s = NIL
+        };
+        /* end_cycle, in another; gc_sweep */
+        stopping = true;
+        all_stand;
+        atomic { marking = false; h = h + 2; drained = false };
+#ifndef LAZY
+        i = 0;
+        do /* flush_after_cycle */
+        :: i < MUTS -> prepare_for_sweep(i, s); i++
+        :: else -> break
+        od;
+#endif
+        atomic { stopping = false; i = 0; s = NIL }
+    :: else -> break
+    od;
+    /* All is garbage, and two cycles have ended since. */
+    do
+    :: drained -> break
+    :: else
+    od;
+    atomic {
+        over = true;
+        i = 0;
+        do
+        :: i < SPANS -> assert(where[i] == FREE || where[i] == CACHED); i++
+        :: else -> break
+        od
+    }
+}
+
+init {
+    byte i;
+    atomic {
+        do
+        :: i < MUTS -> flush_gen[i] = h; run mutator(i); i++
+        :: else -> i = 0; break
+        od;
+        run sweeper(); run collector()
+    }
+}
