@@ -55,6 +55,7 @@ static struct {
     uint64_t points;          // passed in this run
     int ndeviations, next;
     uint64_t at[MAX_BOUND];   // at which points to deviate, ascending
+    int refuse_from;          // threads that the OS refuses, by number; 0: none
 } sim = {.big = PTHREAD_MUTEX_INITIALIZER};
 
 static void
@@ -280,6 +281,9 @@ bool
 gh_thread_start(gh_thread *out, void *(*fn)(void *arg), void *arg)
 {
     CHECK(sim.n < MAX_THREADS);
+    if (sim.refuse_from != 0 && sim.n >= sim.refuse_from) {
+        return false;
+    }
     thread *t = &sim.t[sim.n];
     *t = (thread){.fn = fn, .arg = arg, .state = RUNS};
     (void)pthread_cond_init(&t->go, NULL);
@@ -487,6 +491,18 @@ explore(const config *of, int bound, count *c)
     sim.ndeviations = k;
 }
 
+// Threads that the OS refuses: all workers, all but some, the sweeper. Cycles run with
+// what there is, in a stop if there is no worker.
+static void
+test_refused_threads(void)
+{
+    const config of = {3, 65536, GH_BARRIER_HYBRID};
+    for (sim.refuse_from = 3; sim.refuse_from <= 6; sim.refuse_from++) {
+        CHECK_EQ(run_once(&of), 0);
+    }
+    sim.refuse_from = 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -498,6 +514,7 @@ main(int argc, char **argv)
     CHECK(bound >= 0 && bound <= MAX_BOUND);
     (void)pthread_cond_init(&sim.t[0].go, NULL);
     (void)atexit(report_failure);
+    test_refused_threads();
     for (size_t i = 0; i < sizeof(worlds) / sizeof(worlds[0]); i++) {
         config of = {worlds[i].procs, worlds[i].figures, GH_BARRIER_HYBRID};
         count sound = {0}, unsound = {0};
