@@ -42,12 +42,13 @@ from . import _core
 from .aliases import Path
 from .settings import Costs, Policy
 from .made import Workload, is_gctrace, traced
-from .trace import ColumnReader, Trace, TraceFile, open_source
+from .trace import Trace, TraceFile, open_source
 
 STEP = 50_000  # events between two looks at signals: some 10 ms. A collection
 # is one too.
 SAMPLES = 400  # of a series, about
 LIMIT_OFF = (1 << 63) - 1
+UNPACKED = 24 << 20  # bytes of columns that are kept unzipped between passes
 FIT_RUNS = 8  # at most, after the first
 FIT_CLOSE = 0.01  # cycles at the recorded setting, of the recorded number
 
@@ -117,6 +118,7 @@ class History:
     def __init__(self, trace: TraceFile, watch: Watch | None = None) -> None:
         # The header; what has a name is opened for each pass, else it is kept open.
         self.trace = trace.reopened()
+        self._unpacked = _Unpacked()
         if trace.named:
             self.trace.close()
         try:
@@ -179,7 +181,7 @@ class History:
     def steps(self, engine: _core.ReplayEngine, watch: Watch | None = None) -> None:
         """Runs an engine to its end; watch is called between two steps."""
         with self.trace.reopened() as trace:
-            for _ in _steps(trace, engine):
+            for _ in _steps(trace, engine, self._unpacked):
                 if watch is not None:
                     watch(engine)
         if watch is not None:
@@ -373,9 +375,42 @@ def assist_fraction(s: dict[str, Any], procs: int) -> float:
     return float(s["assist_ns"] / (s["time_ns"] * procs)) if s["time_ns"] > 0 else 0.0
 
 
-def _steps(trace: TraceFile, engine: _core.ReplayEngine) -> Iterator[int]:
+class _Unpacked:
+    """Columns as they were unzipped, for the next pass, while there are few bytes of them."""
+
+    def __init__(self) -> None:
+        self._pieces: dict[int, list[tuple[bytes, bool]]] = {}
+        self._free = UNPACKED
+        self._lock = threading.Lock()
+
+    def reader(self, trace: TraceFile, index: int) -> Iterator[tuple[bytes, bool]]:
+        """The pieces of a column, and whether each is the last."""
+        kept = self._pieces.get(index)
+        if kept is not None:
+            yield from kept
+            return
+        size = trace.columns[index].raw_bytes
+        with self._lock:
+            keep = size <= self._free
+            self._free -= size if keep else 0
+        reader, pieces = trace.reader(index), []
+        try:
+            while not reader.ended:
+                piece = reader.read()
+                if keep:
+                    pieces.append(piece)
+                yield piece
+        finally:
+            with self._lock:
+                if keep and reader.ended and index not in self._pieces:
+                    self._pieces[index] = pieces
+                elif keep:
+                    self._free += size
+
+
+def _steps(trace: TraceFile, engine: _core.ReplayEngine, unpacked: _Unpacked) -> Iterator[int]:
     """Runs a pass; yields the number of events done after each step."""
-    readers: dict[int, ColumnReader] = {}
+    readers: dict[int, Iterator[tuple[bytes, bool]]] = {}
     while True:
         need = engine.step(STEP)
         if need == -1:
@@ -389,8 +424,8 @@ def _steps(trace: TraceFile, engine: _core.ReplayEngine) -> Iterator[int]:
         else:
             reader = readers.get(need)
             if reader is None:
-                reader = readers[need] = trace.reader(need)
-            engine.feed(need, *reader.read())
+                reader = readers[need] = unpacked.reader(trace, need)
+            engine.feed(need, *next(reader))
 
 
 # ---- those at hand -----------------------------------------------------------------

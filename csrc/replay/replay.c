@@ -43,6 +43,7 @@
 
 #define SOON_BITS 16
 #define SOON      (1u << SOON_BITS)
+#define AHEAD     16u
 // What a survey keeps in memory of each of its arrays, bytes. A
 // replay reads what stays from end to end and lets go behind itself.
 #define KEEP         ((size_t)8 << 20)
@@ -1467,6 +1468,12 @@ bury(gh_replay *r)
 {
     if (r->nobj >> SOON_BITS != r->page) {
         turn_page(r);
+    }
+    // Who dies a little later was born a while ago: its words are on their way then.
+    const uint32_t ahead = r->soon[(r->nobj + AHEAD) & (SOON - 1)];
+    if (ahead != 0) {
+        __builtin_prefetch(next_at(r, ahead - 1), 1);
+        __builtin_prefetch(slot_at(r, ahead - 1), 1);
     }
     uint32_t *head = &r->soon[r->nobj & (SOON - 1)];
     uint32_t next = *head;
