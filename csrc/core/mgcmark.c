@@ -700,7 +700,7 @@ gh_slot_ptr_mask(const gh_heap *h, const gh_mspan *s, unsigned index,
     const gh_type *t = s->large_type;
     uint64_t skip = 0;
     if (s->div_mul != 0) {
-        t = *gh_header_of(h, base);
+        t = *gh_header_of((gh_heap *)h, base);
         skip = GH_MALLOC_HEADER_SIZE / GH_PTR_SIZE;
     }
     uint64_t mask = 0;
