@@ -16,10 +16,11 @@ from nothing else, the model is made:
                     noticed: such that the replay at the recorded setting collects as often
                     as the program did
     non_heap        what counts for GOMEMLIMIT beside the heap: what the process had before
-                    recording began, and what a Go process adds (spans' records, the memory
-                    profile's table); never more than it had at the end, which holds the
-                    recorder's buffers
-    rss_offset      resident bytes beside the heap: the recorded peak less the replay's
+                    recording began, and what a Go process adds (stacks, spans' records, the
+                    memory profile's table); never more than it had at the end, which holds
+                    the recorder's buffers
+    rss_offset      resident bytes beside the heap: the recorded peak less the replay's, and
+                    less what the recorder held
 
 The replay at the recorded setting has the recorder's own objects in its heap, because the
 goals of the recorded program had them; every other replay leaves them out.
@@ -52,10 +53,15 @@ UNPACKED = 24 << 20  # bytes of columns that are kept unzipped between passes
 FIT_RUNS = 8  # at most, after the first
 FIT_CLOSE = 0.01  # cycles at the recorded setting, of the recorded number
 
-# What a Go process takes beside its heap after its first instructions, bytes: the hash
-# table of the memory profile (buckHashSize pointers) and its buckets; a span's record.
-PROFILE = 179999 * 8 + (600 << 10)
-SPAN = 160
+# What a Go process maps beside its heap, bytes. START: what it has before main, stacks and
+# memory profile apart, at least. PROFILE: the hash table of the memory profile
+# (buckHashSize pointers), which is made at the first sample, so before or after recording
+# begins. WORKERS: what the first collections add. PER_HEAP: one byte to so many of the heap,
+# for spans' records (160 bytes to 8 KiB), their bits, work buffers.
+START = 2 << 20
+PROFILE = 179999 * 8
+WORKERS = 512 << 10
+PER_HEAP = 20
 
 Watch = Callable[[_core.ReplayEngine], object]  # called between steps
 
@@ -229,11 +235,23 @@ class History:
         if end <= 0:
             return 0
         start = number("Start", "Sys") - number("Start", "HeapSys")
-        counts = self.trace.header.get("counts")
-        spans = counts.get("span_alloc", 0) if isinstance(counts, dict) else 0
-        spans = spans if type(spans) is int and 0 <= spans < 1 << 40 else 0
-        grown = start + PROFILE + SPAN * spans if start > 0 else end
-        return min(end, grown) + number("End", "StackInuse")
+        if start <= 0:
+            return end
+        stacks = number("Start", "StackInuse")
+        if start - stacks < START + PROFILE // 2:
+            start += PROFILE
+        grown = max(0, number("End", "StackInuse") - stacks)
+        heap = max((c.heap_start for c in self.cycles), default=0)
+        return min(end, start + grown + WORKERS + heap // PER_HEAP)
+
+    @property
+    def recorder(self) -> int:
+        """Resident bytes that the recorder had, less what its objects take of the heap: it
+        never writes those that it keeps for samples, and writes its buffers beside the heap."""
+        number = self.trace.run_number
+        non_heap = self.non_heap
+        beside = number("End", "Sys") - number("End", "HeapSys") - non_heap if non_heap else 0
+        return beside - int(self.facts["recorder_bytes"])
 
     @property
     def other(self) -> int | None:
@@ -339,8 +357,8 @@ class History:
         return dataclasses.replace(
             model, cycles=int(got["automatic_gc"]), peak_heap=int(got["peak_gc_heap"]),
             gc_cpu=got["mark_ns"],
-            rss_offset=self.peak_rss - int(got["peak_committed"]) if self.peak_rss
-            else self.other)
+            rss_offset=self.peak_rss - self.recorder - int(got["peak_committed"])
+            if self.peak_rss else self.other)
 
 
 @dataclass(frozen=True, slots=True)
