@@ -4,11 +4,14 @@ package main
 // changes no line of the program. With GOHEAP_TRACE=file in the environment the
 // execution trace goes to that file, from here to the program's end, os.Exit
 // included. Settings and figures of the run lie in the trace itself, as logs of the
-// category "goheap"; goheap reads them from there.
+// category "goheap"; goheap reads them from there. With GOHEAP_STATS=file the figures
+// at the end are written there as JSON, trace or not: to hold a prediction against.
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"runtime"
 	"runtime/metrics"
@@ -82,30 +85,53 @@ func goheapMetrics() map[string]float64 {
 	return values
 }
 
+// goheapPeak is the peak of resident memory in KiB. What getrusage says is at least what
+// the process that started this one had, because exec passes it on.
+func goheapPeak(ru *syscall.Rusage) int64 {
+	status, _ := os.ReadFile("/proc/self/status")
+	_, text, found := bytes.Cut(status, []byte("VmHWM:"))
+	var kib int64
+	if _, err := fmt.Sscan(string(text), &kib); found && err == nil {
+		return kib
+	}
+	return ru.Maxrss
+}
+
 func init() {
-	path := os.Getenv("GOHEAP_TRACE")
-	if path == "" {
+	path, stats := os.Getenv("GOHEAP_TRACE"), os.Getenv("GOHEAP_STATS")
+	if path == "" && stats == "" {
 		return
 	}
 	began, start := time.Now(), goheapRead()
-	f, err := os.Create(path)
-	if err == nil {
-		err = trace.Start(f)
+	if path != "" {
+		f, err := os.Create(path)
+		if err == nil {
+			err = trace.Start(f)
+		}
+		if err != nil {
+			println("goheap:", err.Error())
+			os.Exit(2)
+		}
+		goheapLog(map[string]any{"GoVersion": runtime.Version(), "GOGC": os.Getenv("GOGC"),
+			"GOMEMLIMIT": os.Getenv("GOMEMLIMIT"), "GOMAXPROCS": runtime.GOMAXPROCS(0),
+			"Start": start})
 	}
-	if err != nil {
-		println("goheap:", err.Error())
-		os.Exit(2)
-	}
-	goheapLog(map[string]any{"GoVersion": runtime.Version(), "GOGC": os.Getenv("GOGC"),
-		"GOMEMLIMIT": os.Getenv("GOMEMLIMIT"), "GOMAXPROCS": runtime.GOMAXPROCS(0),
-		"Start": start})
 	goheapAddExitHook(goheapExitHook{RunOnFailure: true, F: func() {
 		wall, end := time.Since(began), goheapRead()
 		var ru syscall.Rusage
 		syscall.Getrusage(syscall.RUSAGE_SELF, &ru)
-		goheapLog(map[string]any{"WallNs": wall, "UserNs": ru.Utime.Nano(),
-			"SysNs": ru.Stime.Nano(), "MaxRSSKiB": ru.Maxrss, "End": end,
-			"Metrics": goheapMetrics()})
-		trace.Stop()
+		said := map[string]any{"WallNs": wall, "UserNs": ru.Utime.Nano(),
+			"SysNs": ru.Stime.Nano(), "MaxRSSKiB": goheapPeak(&ru), "End": end,
+			"Metrics": goheapMetrics()}
+		if path != "" {
+			goheapLog(said)
+			trace.Stop()
+		}
+		if stats != "" {
+			text, _ := json.Marshal(said)
+			if err := os.WriteFile(stats, text, 0o666); err != nil {
+				println("goheap:", err.Error())
+			}
+		}
 	}})
 }
