@@ -60,6 +60,11 @@ AROUND = {
     "many.load(Node.next)": "many[:1].store(Node.next, [handle])\nassert {}[0] == handle",
     'gh.Heap(mode="virtual", memory_limit="64MiB")':
         "assert ({}).memory_limit == 64 << 20",
+    'gh.Heap(mode="concurrent", procs=2)':
+        "with {} as h:\n    h.new_many(Node, 1000)\n    h.collect()\n    assert h.cycles",
+    'gh.Heap(mode="concurrent", debug=gh.Debug(delays=1))':
+        "with {} as h:\n    h.collect()\n    assert h.cycles",
+    "gh.Heap(huge_pages=True)": 'assert ({}).huge_pages in ("on", "refused")',
     "heap.advance(10**9)": "{}\nassert heap.now_ns >= 10**9",
     "heap.set_finalizer(handle, print)": "{}",
     'heap.add_cleanup(handle, print, "gone").stop()': "assert {}",
