@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import re
-import statistics
 import tempfile
 from array import array
 from collections.abc import Iterator, Mapping
@@ -227,6 +226,8 @@ class Workload:
         seconds = last[1] - first[1]
         if not seconds > 0:
             raise TraceError("all collections at the same time", os.fsdecode(path), 0)
+        import statistics  # brings decimal, which interpreters side by side can't share
+
         live = statistics.median(r[4] for r in rows)
         stacks, globals_ = (statistics.median(r[i] for r in rows) for i in (6, 7))
         made = cls(live=int(live * (1 << 20)), alloc_rate=int(max(mb, 0) / seconds * (1 << 20)),
