@@ -194,7 +194,8 @@ typedef struct gh_pconc {
     gh_figures figures;       // likewise
     uint32_t nwb;             // the barrier's buffer: pointers to be shaded
     uintptr_t wb[GH_WB_ENTRIES];
-    uintptr_t seen[GH_WB_SEEN];  // some that were put there in this cycle
+    uint32_t seen_in;         // cycle of the following
+    uintptr_t seen[GH_WB_SEEN];  // some that were put there in that cycle
 } gh_pconc;
 
 // gh_claim is a worker that waits for a P; in its frame.
@@ -225,6 +226,8 @@ typedef struct gh_conc {
     gh_slots *root_block;     // cursor: the next slot to look at
     size_t root_slot;
     uint32_t root_handle, root_handles;
+    // These, hungry, active and ending are seq_cst: [inv:bg.hungry]. That marking is
+    // over is never concluded from them alone, but in a stop.
     _Atomic bool has_full, has_roots;
     _Atomic bool overflowed;  // an object was marked and not queued
     _Atomic uint32_t hungry;  // workers that found nothing

@@ -21,32 +21,42 @@ note(gh_p *p, gh_pconc *c, uintptr_t v)
     }
 }
 
-// use_buffer has p's barrier use the buffer until the phase changes, if it may.
-// There are no yield points on that way.
-static __attribute__((noinline)) bool
+// use_buffer returns where p's barrier puts pointers, or NULL if it has no buffer.
+// What was seen in another cycle is forgotten. With delays every store comes by here,
+// where the yield points are: else those that follow go straight to the buffer until
+// the phase changes.
+static __attribute__((noinline)) gh_pconc *
 use_buffer(gh_p *p)
 {
     const gh_heap *h = p->heap;
+    gh_pconc *c = p->conc;
     if (h->phase == GH_PHASE_OFF
-        || h->opt.policy.barrier != GH_BARRIER_HYBRID
-        || h->opt.debug.delays != 0) {
-        return false;
+        || h->opt.policy.barrier != GH_BARRIER_HYBRID) {
+        return NULL;
     }
-    memset(p->conc->seen, 0, sizeof(p->conc->seen));
-    p->wb = p->conc;
-    return true;
+    if (c->seen_in != h->cycles_started) {
+        c->seen_in = h->cycles_started;
+        memset(c->seen, 0, sizeof(c->seen));
+    }
+    if (h->opt.debug.delays == 0) {
+        p->wb = c;
+    }
+    return c;
 }
 
 void
 gh_barrier_slot(gh_p *p, uintptr_t old)
 {
-    if (GH_LIKELY(p->wb != NULL) || (p->conc != NULL && use_buffer(p))) {
+    if (GH_LIKELY(p->wb != NULL)) {
         note(p, p->wb, old);
         return;
     }
     gh_heap *h = p->heap;
+    gh_pconc *c = p->conc == NULL ? NULL : use_buffer(p);
     gh_yield_point(h, GH_AT_STORE);
-    if (h->phase != GH_PHASE_OFF && gh_has_deletion_half(h)) {
+    if (c != NULL) {
+        note(p, c, old);
+    } else if (h->phase != GH_PHASE_OFF && gh_has_deletion_half(h)) {
         gh_shade(p, old);
     }
     gh_yield_point(h, GH_AT_SHADED);
@@ -55,7 +65,7 @@ gh_barrier_slot(gh_p *p, uintptr_t old)
 void
 gh_barrier_word(gh_p *p, uintptr_t old, uintptr_t v)
 {
-    if (GH_LIKELY(p->wb != NULL) || (p->conc != NULL && use_buffer(p))) {
+    if (GH_LIKELY(p->wb != NULL)) {
         note(p, p->wb, old);
         note(p, p->wb, v);
         return;
@@ -64,12 +74,18 @@ gh_barrier_word(gh_p *p, uintptr_t old, uintptr_t v)
     if (h->phase == GH_PHASE_OFF) {
         return;
     }
+    gh_pconc *c = p->conc == NULL ? NULL : use_buffer(p);
     gh_yield_point(h, GH_AT_STORE);
-    if (gh_has_deletion_half(h)) {
-        gh_shade(p, old);
-    }
-    if (gh_has_insertion_half(h)) {
-        gh_shade(p, v);
+    if (c != NULL) {
+        note(p, c, old);
+        note(p, c, v);
+    } else {
+        if (gh_has_deletion_half(h)) {
+            gh_shade(p, old);
+        }
+        if (gh_has_insertion_half(h)) {
+            gh_shade(p, v);
+        }
     }
     gh_yield_point(h, GH_AT_SHADED);
 }
