@@ -248,6 +248,7 @@ gh_par_share(gh_p *p)
 {
     gh_heap *h = p->heap;
     gh_gcwork *w = &p->conc->work;
+    // A hint: who is asked to share is asked again after its next turn.
     if (atomic_load_explicit(&h->conc.has_full, memory_order_relaxed)) {
         return;
     }

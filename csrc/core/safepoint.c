@@ -127,7 +127,9 @@ put_back(gh_p *p, const gh_client *c)
 }
 
 // need_look raises a reason for holders to look; under the heap's lock, as is
-// done_look.
+// done_look. seq_cst, as are the look at a status after it and, on the other side, the
+// store of the status and the look at waiters after that: each stores one word and
+// then loads the other's, which no weaker order keeps apart [inv:safepoint.seen].
 static void
 need_look(gh_heap *h)
 {
@@ -163,6 +165,7 @@ done_waiting(gh_heap *h)
 static int32_t
 try_take(gh_heap *h, int32_t want)
 {
+    // A hint: who stops the world has claimed what is idle, and sees what is taken.
     if (atomic_load_explicit(&h->conc.stopping, memory_order_relaxed)) {
         return -1;
     }
@@ -230,7 +233,8 @@ static void
 taken(gh_p *p)
 {
     gh_pconc *c = p->conc;
-    // Only its holder writes turn: no locked addition is needed.
+    // Only its holder writes turn: no locked addition is needed. Who stands back for
+    // others looks at it whenever one of them has been in, under the heap's lock.
     atomic_store_explicit(
         &c->turn, atomic_load_explicit(&c->turn, memory_order_relaxed) + 1,
         memory_order_relaxed);
@@ -325,7 +329,7 @@ gh_conc_leave(gh_mut *m)
     GH_PLANTED_PAUSE(LEAVE_BLIND);
     GH_PLANTED_PAUSE(REORDERED);
     GH_PLANTED_PAUSE(WAKE_UNLOCKED);
-    atomic_store(&m->conc->status, GH_P_IDLE);
+    atomic_store(&m->conc->status, GH_P_IDLE);  // seq_cst: see need_look
     if (GH_PLANTED(LEAVE_BLIND) || (GH_PLANTED(REORDERED) && !early)) {
         return;
     }

@@ -54,7 +54,8 @@ void gh_outside(gh_p *p, bool begins);
 // mutator, so `pending` may be in use.
 void gh_safepoint(gh_p *p);
 
-// gh_is_stopper: p's holder has stopped the world.
+// gh_is_stopper: p's holder has stopped the world. Only that holder writes p there,
+// so it needs no order to see what it wrote.
 static inline bool
 gh_is_stopper(const gh_p *p)
 {

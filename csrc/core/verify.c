@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "delays.h"
 #include "goheap.h"
 #include "heap.h"
 #include "mcentral.h"
@@ -612,6 +613,9 @@ gh_verify(gh_mut *m, void (*report)(void *arg, const char *line), void *arg)
     gh_lost_report(h, relay, &k);
     check_sums(&k);
     (void)gh_pagealloc_check(&h->pages, relay, &k);
+    if (k.found > 0) {
+        gh_delays_report(h);
+    }
     gh_start_world(m);
     return k.found;
 }

@@ -1,7 +1,10 @@
 // test_verify.c: gh_verify finds what is wrong with a heap that was damaged on
 // purpose, names it, and finds nothing once it is mended.
 
+#define _POSIX_C_SOURCE 200809L  // dup, pipe
+
 #include <string.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "heap.h"
@@ -424,9 +427,42 @@ test_while_sweeping(void)
     gh_heap_free(f.h);
 }
 
+// A heap with delays says on stderr which seed it was run with, if it is damaged.
+static void
+test_delays(void)
+{
+    gh_options o;
+    gh_options_init(&o);
+    o.mode = GH_MODE_CONCURRENT;
+    o.debug.delays = 77;
+    gh_heap *h;
+    gh_mut *m;
+    CHECK(gh_heap_new(&o, &h) == GH_OK);
+    CHECK(gh_enter(h, 0, &m) == GH_OK);
+    int out[2];
+    CHECK(pipe(out) == 0);
+    const int err = dup(2);
+    CHECK(err >= 0 && dup2(out[1], 2) == 2);
+    size_t found = gh_verify(m, NULL, NULL);
+    h->nspecials[0]++;
+    found = 10 * found + gh_verify(m, NULL, NULL);
+    h->nspecials[0]--;
+    CHECK(dup2(err, 2) == 2);
+    CHECK(close(err) == 0 && close(out[1]) == 0);
+    CHECK_EQ(found, 1);
+    char text[200] = "";
+    CHECK(read(out[0], text, sizeof(text) - 1) > 0);
+    CHECK(close(out[0]) == 0);
+    CHECK(strncmp(text, "delays: seed 77, ", 17) == 0);
+    CHECK(strchr(text, '\n')[1] == 0);
+    gh_leave(m);
+    gh_heap_free(h);
+}
+
 int
 main(void)
 {
+    test_delays();
     test_damages();
     test_many();
     test_while_sweeping();
