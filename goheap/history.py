@@ -50,7 +50,8 @@ STEP = 50_000  # events between two looks at signals: some 10 ms. A collection
 SAMPLES = 400  # of a series, about
 LIMIT_OFF = (1 << 63) - 1
 UNPACKED = 24 << 20  # bytes of columns that are kept unzipped between passes
-FIT_RUNS = 8  # at most, after the first
+FIT_ROUNDS = 4  # of two replays, at most
+BESIDE = 4_000_000  # events: of longer histories one replay runs at a time
 FIT_CLOSE = 0.01  # cycles at the recorded setting, of the recorded number
 
 # What a Go process maps beside its heap, bytes. START: what it has before main, stacks and
@@ -310,41 +311,69 @@ class History:
         model = self.model(costs)
         if self.automatic == 0 or model.gc_cpu_recorded <= 0:
             return self._measured(model, self._calibrate(model, watch))
-        tried: list[Model] = []
-
-        def run(delay: float) -> float:
-            nonlocal model
-            model = dataclasses.replace(model, cycle_delay_ns=delay)
-            got = self._calibrate(model, watch)
-            tried.append(self._measured(model, got))
-            if costs is None and got["work"] > 0:
-                price = min(1e6, model.gc_cpu_recorded / got["work"])
-                model = dataclasses.replace(
-                    model, fitted=True,
-                    costs=dataclasses.replace(model.costs, scan_byte=price))
-            return tried[-1].cycles_error
-
-        run(0.0)
+        # Rounds of two replays at the same time, whatever the number of processors. The first
+        # one is for the price alone, if it isn't given, and for about where the delay is.
+        price = model.costs.scan_byte
         if costs is None:
-            tried.clear()
-            run(0.0)
-        error = tried[-1].cycles_error
-        low, high, error_low, error_high = 0.0, None, error, 0.0
+            price = min(1e6, model.gc_cpu_recorded / self._scanned())
         delay = max(5e4, 0.3 * self.facts["mark_ns"] / len(self.cycles))
-        for _ in range(FIT_RUNS):
-            if abs(error) <= FIT_CLOSE or error_low <= 0:
-                break
-            error = run(delay)
-            if error > 0:
-                low, error_low = delay, error
-            else:
-                high, error_high = delay, error
-            if high is None:
-                delay *= 2
-            else:
-                share = error_low / (error_low - error_high)
-                delay = low + (high - low) * min(0.8, max(0.2, share))
+        points = [0.0, delay / 4]
+        tried: list[Model] = []
+        rough: dict[float, float] = {}
+        known: dict[float, float] = {}  # by delay: the error of the number of cycles
+        for i in range(FIT_ROUNDS):
+            models = [dataclasses.replace(
+                model, cycle_delay_ns=d, fitted=costs is None and i > 0,
+                costs=dataclasses.replace(model.costs, scan_byte=price)) for d in points]
+            both = self._both(models, watch)
+            found = [self._measured(m, got) for m, got in zip(models, both)]
+            errors = {m.cycle_delay_ns: m.cycles_error for m in found}
+            if i == 0:
+                rough = errors
+            if i > 0 or costs is not None:
+                tried += found
+                known |= errors
+                if min(map(abs, known.values())) <= FIT_CLOSE or known.get(0.0, 1.0) <= 0:
+                    break
+            if costs is None:
+                nearest, got = min(zip(found, both), key=lambda x: abs(x[0].cycles_error))
+                if got["work"] > 0:  # as much more or less as there are cycles
+                    price = min(1e6, model.gc_cpu_recorded * max(1, nearest.cycles)
+                                / (got["work"] * self.automatic))
+            points = _next_delays(known or rough, rough)
         return min(tried, key=lambda m: abs(m.cycles_error))
+
+    def _scanned(self) -> float:
+        """What the recorded program's collections scanned, about; bytes."""
+        number = self.trace.run_number
+        live = number("Metrics", "/gc/heap/live:bytes")
+        share = min(1.0, number("Metrics", "/gc/scan/heap:bytes") / live) if live else 1.0
+        marked = sum(c.heap_marked for c in self.cycles)
+        return max(1.0, marked * share + len(self.cycles) * (
+            number("Metrics", "/gc/scan/globals:bytes")
+            + number("Metrics", "/gc/scan/stack:bytes")))
+
+    def _both(self, models: list[Model], watch: Watch | None) -> list[dict[str, float]]:
+        """Two replays at the recorded setting; of a small history at the same time."""
+        if self.survey.total > BESIDE:
+            return [self._calibrate(m, watch) for m in models]
+        stop = threading.Event()
+
+        def check(_: object) -> None:
+            if stop.is_set():
+                raise _Stopped
+
+        from concurrent.futures import ThreadPoolExecutor  # slow to import
+        with ThreadPoolExecutor(1) as pool:
+            try:
+                other = pool.submit(self._calibrate, models[1], check)
+            except RuntimeError:  # no thread is to be had
+                return [self._calibrate(m, watch) for m in models]
+            try:
+                return [self._calibrate(models[0], watch), other.result()]
+            except BaseException:
+                stop.set()
+                raise
 
     def _calibrate(self, model: Model, watch: Watch | None) -> dict[str, float]:
         engine = self.engine(
@@ -372,6 +401,28 @@ class RecordedCycle:
     heap_marked: int
     heap_goal: int
     forced: bool
+
+
+class _Stopped(Exception):
+    """A replay beside another one is of no use any more."""
+
+
+def _next_delays(known: dict[float, float], rough: dict[float, float]) -> list[float]:
+    """Two delays to try, about where the error of the number of cycles goes through 0: more
+    delay, fewer cycles. By delay: errors, and what they were about at the first price, 0
+    among them, for the side that nothing is known of."""
+    least, most = min(known), max(known)
+    known = known | {1.5 * d: e for d, e in rough.items() if not least <= 1.5 * d <= most}
+    high = min((d for d, e in known.items() if e <= 0), default=None)
+    if high is None:
+        error, near = known[0.0], known[most]
+        far = most * error / (error - near) if error > near else 4 * most
+        return [min(1.1 * far, 3 * most), min(1.5 * far, 4 * most)]
+    low = max((d for d in known if d < high), default=0.0)
+    if low == high:
+        return [0.0, min(d for d in known if d > 0) / 2]
+    share = min(0.8, max(0.2, known[low] / (known[low] - known[high])))
+    return [low + (high - low) * share * x for x in (0.8, 1.2)]
 
 
 def summary(engine: _core.ReplayEngine) -> dict[str, Any]:

@@ -297,7 +297,7 @@ def replay(
 
     try:
         if mode == "virtual" and costs == "fitted":
-            passes += histories.FIT_RUNS
+            passes += histories.FIT_ROUNDS
             history, model = histories.fitted(source, None, watch)
         else:
             history, _ = histories.opened(source, watch)

@@ -54,6 +54,36 @@ def test_calibration_at_the_recorded_setting():
     assert m.fitted and m.costs.scan_byte > 0 and m.event_ns > 10 and 0 < m.gc_share < 1
 
 
+def test_the_fit_is_the_same_on_one_processor(monkeypatch):
+    h, m = history.fitted(PACKAGED)
+    monkeypatch.setattr(history, "BESIDE", 0)  # one replay at a time
+    assert h.fit() == m
+
+
+def test_a_fit_ends_with_what_its_watcher_raises():
+    h, _ = history.fitted(PACKAGED)
+
+    def watch(engine):
+        raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        h.fit(Costs(), watch)
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("known, rough, low, high", [
+    ({0.0: 0.5, 100.0: -0.5}, {0.0: 0.5}, 30, 70),     # between two
+    ({0.0: 0.5, 100.0: 0.4}, {0.0: 0.5}, 300, 400),    # further on, not too far
+    ({50.0: -0.2, 60.0: -0.3}, {0.0: 0.5}, 10, 45),    # down to what is about right
+    ({50.0: 0.2, 60.0: 0.1}, {0.0: 0.5, 80.0: -0.1}, 60, 120),
+    ({50.0: -0.2, 60.0: -0.3}, {0.0: -0.1}, 0, 25),    # perhaps there is none
+])
+def test_the_next_delays(known, rough, low, high):
+    first, second = history._next_delays(known, rough)
+    assert low <= first < second <= high
+
+
 def test_facts_of_the_recording():
     h, _ = history.opened(PACKAGED)
     assert len(h.cycles) == 32 and h.automatic == 32
