@@ -7,6 +7,7 @@
 # make typing       mypy, pyright and stubtest in a venv of their own
 # make pictures     plots and reports, in the same venv (reports in Chromium)
 # make gallery      docs/gallery.md and its pictures, made anew
+# make guide        what docs/choosing-gomemlimit.md shows, and its picture, made anew
 # make clusters     a grid of settings on a Dask cluster of two workers
 # make notebooks    the tutorials of docs/tutorials, run
 # make peer         Go's own runtime tests on our core (needs Go)
@@ -134,6 +135,11 @@ notebooks: build $(TYPING)/.tools
 gallery: build $(TYPING)/.tools
 	@PYTHONPATH="$(CURDIR)" $(TYPING)/bin/python docs/make_gallery.py
 
+# The guide's outputs and picture: docs/choosing-gomemlimit.md.
+.PHONY: guide
+guide: build $(TYPING)/.tools
+	@PYTHONPATH="$(CURDIR)" $(TYPING)/bin/python docs/make_guide.py
+
 # What needs matplotlib, plotly, and a browser.
 .PHONY: pictures
 pictures: build $(TYPING)/.tools
@@ -162,7 +168,7 @@ check-tools: build
 	@GOHEAP_TOOLS=1 $(PY) -m pytest tests/long/test_gctrace_reader.py \
 	    tests/long/test_go_metrics.py
 	@GOHEAP_TOOLS=1 $(PY) -m pytest -q tests/oracle/test_oracle.py -k go_again -rs
-	@GOHEAP_TOOLS=1 $(PY) -m pytest -q tests/api/test_compare.py -rs
+	@GOHEAP_TOOLS=1 $(PY) -m pytest -q tests/api/test_compare.py tests/api/test_guide.py -rs
 	@$(MAKE) --no-print-directory -s model MODEL_ARGS=--quick
 	@if echo 'int main(void){return 0;}' | \
 	    $(CC) -fsanitize=address,undefined -x c - -o /dev/null 2>/dev/null; \

@@ -271,6 +271,19 @@ def test_into_axes_of_ones_own(replay):
     assert pyplot.get_fignums() == [1]
 
 
+def test_the_guide_is_made_anew(tmp_path):
+    page = "choosing-gomemlimit"
+    subprocess.run([sys.executable, os.path.join(ROOT, "docs", "make_guide.py"), tmp_path],
+                   check=True)
+    assert (tmp_path / f"{page}.png").stat().st_size > 10_000
+    made = (tmp_path / f"{page}.md").read_text(encoding="utf-8")
+    with open(os.path.join(ROOT, "docs", f"{page}.md"), encoding="utf-8") as f:
+        there = f.read()
+    assert [line for line in made.splitlines() if line.startswith("goheap ")] == \
+        [line for line in there.splitlines() if line.startswith("goheap ")]
+    assert "\nSet GOGC=" in made and "\nrecorded setting: " in made
+
+
 def test_import_goheap_pulls_in_none_of_it():
     code = ("import sys; before = set(sys.modules); import goheap; "
             "print(*sorted({m.partition('.')[0] for m in set(sys.modules) - before}))")
