@@ -189,6 +189,7 @@ typedef struct gh_pconc {
     // The holder's:
     int64_t polled_ns;        // the first poll at which somebody waited, or 0
     int64_t fractional_ns;    // marked in this cycle by fractional workers
+    bool trigger_met;         // when it last took a span
     gh_gcwork work;           // its grey objects
     uint64_t bytes_marked, scan_work;  // not yet in the heap's sums
     gh_figures figures;       // likewise

@@ -9,6 +9,17 @@
 #include "mprof.h"
 #include "safepoint.h"
 
+// unlock_after_span is gh_unlock_heap once p has a new span: the trigger is looked at
+// under the same lock.
+static inline void
+unlock_after_span(gh_p *p)
+{
+    if (GH_UNLIKELY(p->heap->concurrent)) {
+        p->conc->trigger_met = gh_gc_should_start(p->heap);
+        gh_unlock(&p->heap->heap_lock);
+    }
+}
+
 // touch writes to each page of a fresh span. The barrier reads a word before it
 // writes one: of a page that was never written the OS would first show zeros and
 // then, on the write, interrupt every core that runs the program.
@@ -104,7 +115,7 @@ next_free_slow(gh_p *p, uint8_t spc, unsigned *index)
                     "s.allocCount != s.nelems && freeIndex == s.nelems");
         gh_lock_heap(p->heap);
         gh_status st = gh_mcache_refill(p, spc);
-        gh_unlock_heap(p->heap);
+        unlock_after_span(p);
         if (st != GH_OK) {
             return st;
         }
@@ -320,7 +331,7 @@ alloc_large(gh_p *p, gh_slot *slot, const gh_type *t, uint64_t n, uint64_t size)
     gh_mspan *s;
     gh_lock_heap(p->heap);
     gh_status st = gh_mcache_alloc_large(p, size, noscan, &s);
-    gh_unlock_heap(p->heap);
+    unlock_after_span(p);
     if (st != GH_OK) {
         return st;
     }

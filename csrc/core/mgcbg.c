@@ -26,6 +26,9 @@
 #define SWEEP_REST 20000
 #define SWEEP_REST_BUSY (10 * MS)
 #define FORCE_GC_NS (120000 * (int64_t)MS)
+// How often somebody looks whether the scavenger is to be woken. Go: the longest rest of
+// sysmon, which it takes where nobody is in a system call.
+#define SYSMON_NS (10 * (int64_t)MS)
 
 typedef struct worker {
     gh_heap *h;
@@ -40,6 +43,8 @@ struct gh_bg {
     int32_t n;            // workers
     bool sweeper;
     bool sweeper_sleeps;  // as there is nothing to do; under the heap's lock
+    int64_t sleeps_ns;    // since when, likewise
+    int64_t sysmon_ns;    // the sweeper's: when a wake of the scavenger was last looked for
     gh_thread sweep_thread;
     worker worker[];
 };
@@ -78,14 +83,18 @@ wake_workers(gh_heap *h)
     gh_unlock(&h->lock);
 }
 
-// cycle_is_over wakes who waits for that: mutators, and the sweeper if it sleeps.
+// cycle_is_over wakes who waits for that: mutators, and the sweeper if it sleeps and has
+// a P's time to itself. If all run it could only rest: they sweep what they need, and
+// waking it after each cycle of a small heap would cost them more than it sweeps.
 // Workers see it the next time that they wake.
 static void
 cycle_is_over(gh_heap *h)
 {
     gh_lock(&h->lock);
     gh_cond_broadcast(&h->cond);
-    if (h->conc.bg->sweeper_sleeps) {
+    const struct gh_bg *bg = h->conc.bg;
+    if (bg->sweeper_sleeps
+        && (gh_p_is_idle(h) || gh_nanotime() - bg->sleeps_ns >= SWEEP_REST_BUSY)) {
         gh_cond_broadcast(&h->conc.sweep_cond);
     }
     gh_unlock(&h->lock);
@@ -464,9 +473,16 @@ scavenge(gh_heap *h)
     if (h->opt.policy.scavenger) {
         gh_clock_sync(h);
         const int64_t now = (int64_t)h->clock_ns;
-        gh_scav_serve(s, now);
+        int64_t *looked = &h->conc.bg->sysmon_ns;
+        if (now - *looked >= SYSMON_NS) {
+            *looked = now;
+            gh_scav_serve(s, now);
+        }
         if (s->state != GH_SCAV_PARKED) {
             next = s->until <= now ? gh_scav_step(s, now, h->procs) : s->until;
+        }
+        if (s->wake_asked && *looked + SYSMON_NS < next) {
+            next = *looked + SYSMON_NS;
         }
     }
     gh_unlock(&h->heap_lock);
@@ -498,6 +514,7 @@ sleep_long(gh_heap *h, int64_t ns)
     gh_unlock(&h->heap_lock);
     if (!quitting(h) && drained) {
         h->conc.bg->sweeper_sleeps = true;
+        h->conc.bg->sleeps_ns = gh_nanotime();
         gh_cond_wait_until(&h->conc.sweep_cond, &h->lock, gh_nanotime() + ns);
         h->conc.bg->sweeper_sleeps = false;
     }
@@ -661,10 +678,11 @@ gh_bg_after_refill(gh_p *p)
 {
     gh_heap *h = p->heap;
     gh_safepoint(p);
-    if (h->phase != GH_PHASE_OFF) {
+    if (h->phase != GH_PHASE_OFF || !p->conc->trigger_met) {
         return;
     }
     gh_lock(&h->heap_lock);
+    // Somebody else may have begun one, and ended it, meanwhile.
     const bool wanted = gh_gc_should_start(h);
     if (wanted) {
         gh_emit(h, GH_EV_TRIGGER, p->id, 0, h->gcc.heap_live, 0);

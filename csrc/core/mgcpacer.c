@@ -155,9 +155,12 @@ heap_goal_internal(const gh_gc_controller *c, uint64_t *min_trigger)
     if (c->client_goal != 0) {
         return c->client_goal;
     }
-    const uint64_t limit_goal = memory_limit_heap_goal(c);
-    if (limit_goal < goal) {
-        return limit_goal;
+    // Without a limit what it leaves is beyond any goal but that of GOGC=off.
+    if (c->memory_limit != INT64_MAX || goal >= (uint64_t)1 << 62) {
+        const uint64_t limit_goal = memory_limit_heap_goal(c);
+        if (limit_goal < goal) {
+            return limit_goal;
+        }
     }
     const uint64_t sweep_dist = c->sweep_dist_min_trigger;
     if (sweep_dist > goal) {

@@ -259,7 +259,7 @@ gh_deduct_sweep_credit(gh_heap *h, uint64_t span_bytes, uint64_t caller_pages)
             (int64_t)(h->sweep_pages_per_byte * (double)new_live)
             - (int64_t)caller_pages;
         while (target > (int64_t)(h->pages_swept - basis)) {
-            if (gh_sweepone(h) == GH_SWEEP_NOTHING) {
+            if (sweepone(h) == GH_SWEEP_NOTHING) {
                 h->sweep_pages_per_byte = 0;
                 return;
             }

@@ -354,7 +354,7 @@ must_stand(const gh_p *p)
 }
 
 // Looks before a thread that stops others or stands sleeps: some 10 us.
-#define SPINS 200
+#define SPINS 500
 
 // stand waits until the world goes on; under the heap's lock. p stays its
 // holder's.
@@ -553,6 +553,19 @@ all_stand(gh_heap *h, const gh_p *self)
     return all;
 }
 
+// somebody_runs: a P but self is held and doesn't stand yet. Of a stopper, without the
+// lock: it only says whether another look under it is worth while.
+static bool
+somebody_runs(const gh_heap *h, const gh_p *self)
+{
+    for (int32_t i = 0; i < h->procs; i++) {
+        if (i != self->id && status_of(h->conc.of[i]) == GH_P_HELD) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // wait_outside goes outside before the first wait, with the heap's lock given up
 // meanwhile.
 static void
@@ -590,9 +603,12 @@ gh_stop_world(gh_mut *m)
     c->stop_ns = gh_nanotime();
     // Who holds a P and waits in gh_flush_all is to stand too.
     gh_cond_broadcast(&h->cond);
-    for (int i = 0; i < SPINS && !all_stand(h, m); i++) {
+    if (!all_stand(h, m)) {
+        // Not under the lock, which those need who are to stand.
         gh_unlock(&h->lock);
-        gh_pause();
+        for (int i = 0; i < SPINS && somebody_runs(h, m); i++) {
+            gh_pause();
+        }
         gh_lock(&h->lock);
     }
     gh_watch w;
@@ -637,8 +653,9 @@ gh_start_world(gh_mut *m)
     atomic_store(&c->stopper, NULL);
     const bool waited = c->stop_waited;
     done_look(h);
-    gh_cond_broadcast(&h->cond);
     gh_unlock(&h->lock);
+    // Not under the lock, which all want whom it wakes. m is held, so h stays.
+    gh_cond_broadcast(&h->cond);
     if (waited) {
         gh_outside(m, false);
     }
