@@ -88,6 +88,8 @@ ROWS = [
     Row("gcbench", "GCBench", at_most=0.45),
     Row("mark", "full mark, world stopped, random graph", at_most=0.25),
     Row("mark-huge", "full mark, world stopped, huge pages on", at_most=0.17),
+    Row("mark-beside", "full mark, concurrent: one worker, barrier on", at_most=0.40),
+    Row("markers", "the same, two workers against one, speed-up", at_least=1.8),
     Row("array", "full mark, array of pointers", at_most=0.50),
     Row("list", "full mark, linked list", at_most=0.85),
     Row("half", "sweep and refill of a half-dead heap", at_most=0.50),
@@ -190,6 +192,20 @@ def marks(cut: int) -> list[Case]:
             row, f"{n / 1e6:g}e6 x {what}", "ms",
             of(goheap("mark", n, reps, shape, *ours), "cpu_s", 1e3),
             of(go("mark", n, reps, shape), "cpu_s", 1e3), memory=not ours))
+    for n, words, shape in ((1_000_000, ("graph",), "64 B"), (5_000_000, ("graph",), "64 B"),
+                            (5_000_000, ("graph", "small"), "32 B")):
+        n //= cut
+        one, two = (goheap("mark", n, 5, *words, beside, cores=cores)
+                    for beside, cores in (("beside", 1), ("beside2", 2)))
+        g1, g2 = (go("mark", n, 5, *words, cores=cores) for cores in (1, 2))
+        cases.append(Case(
+            "mark-beside", f"{n / 1e6:g}e6 x {shape}", "ms", of(one, "cpu_s", 1e3),
+            of(g1, "cpu_s", 1e3), memory=False))
+        cases.append(Case(
+            "markers", f"{n / 1e6:g}e6 x {shape}", "/s", marks_a_second(two),
+            marks_a_second(one), "one worker",
+            {"Go, two": marks_a_second(g2), "Go, one": marks_a_second(g1)},
+            memory=False))
     few, many = 1_000_000 // cut, 20_000_000 // cut
     cases.append(Case(
         "growth", f"{few / 1e6:g}e6 to {many / 1e6:g}e6", "x",
@@ -233,6 +249,10 @@ def concurrent(cut: int) -> list[Case]:
              of(real, key), memory=False)
         for row, key in (("stop", "stop_max_us"), ("batch", "p999_us"),
                          ("stall", "stall_us"))]
+
+
+def marks_a_second(command: Command) -> Figure:
+    return Figure((command,), lambda a: 1 / a["wall_s"])
 
 
 def rate(command: Command, n: int) -> Figure:

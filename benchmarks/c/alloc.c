@@ -136,6 +136,7 @@ main(int argc, char **argv)
     if (threads != 0) {
         opt.mode = GH_MODE_CONCURRENT;
         opt.procs = 2;
+        opt.policy.eager_sweep = false;  // as in Go: nothing is swept in the stop
     }
     gh_mut *m = bench_open(&opt);
     j.h = gh_mut_heap(m);

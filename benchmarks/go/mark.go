@@ -123,8 +123,8 @@ func main() {
 		c, t := cpu(), time.Now()
 		runtime.GC()
 		d, w := cpu()-c, time.Since(t).Seconds()
-		if r > 0 && d < best { // the first one warms up
-			best, wall = d, w
+		if r > 0 { // the first one warms up
+			best, wall = min(best, d), min(wall, w)
 		}
 	}
 	var ms runtime.MemStats
