@@ -35,7 +35,8 @@ gh_alloc_inline(gh_mut *m, gh_slot *slot, uint64_t size)
 static inline gh_status
 gh_new_inline(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
 {
-    return GH_LIKELY(gh_new_fast(m, slot, t, n)) ? GH_OK : gh_new(m, slot, t, n);
+    return GH_LIKELY(gh_new_fast(m, slot, t, n, false)) ? GH_OK
+                                                        : gh_new(m, slot, t, n);
 }
 
 static inline void

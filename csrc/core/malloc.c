@@ -525,7 +525,7 @@ gh_new_quick(gh_heap *h, uint32_t id, const gh_type *t)
         return 0;
     }
     gh_slot *slot = gh_handles_slot(&h->handles, id);
-    return GH_LIKELY(gh_new_fast(p, slot, t, 1)) ? gh_addr_show(h, slot->word) : 0;
+    return GH_LIKELY(gh_new_fast(p, slot, t, 1, true)) ? gh_addr_show(h, slot->word) : 0;
 }
 
 static __attribute__((noinline)) gh_status
@@ -545,8 +545,9 @@ new_otherwise(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
 gh_status
 gh_new(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
 {
-    return GH_LIKELY(gh_new_fast(m, slot, t, n)) ? GH_OK
-                                                 : new_otherwise(m, slot, t, n);
+    return GH_LIKELY(gh_new_fast(m, slot, t, n, true))
+               ? GH_OK
+               : new_otherwise(m, slot, t, n);
 }
 
 gh_status
