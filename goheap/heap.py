@@ -141,7 +141,8 @@ class Heap(_core.HeapPart):
         if not isinstance(debug, Debug):
             raise TypeError(f"Heap: debug must be a Debug, not {type(debug).__name__!r}")
         if mode == "concurrent" and policy.marker != "objects":
-            raise ValueError('Heap: marker "greentea" is not in mode "concurrent" yet')
+            raise ValueError(f'Heap: marker {policy.marker!r} is not in mode "concurrent", where '
+                             'several threads mark object by object: it takes "stw" or "virtual"')
         if mode == "concurrent" and policy.barrier in ("insertion", "none"):
             raise ValueError(f'Heap: barrier {policy.barrier!r} loses objects and is not in mode '
                              '"concurrent": it takes "stw" or "virtual"')

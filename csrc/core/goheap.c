@@ -108,6 +108,7 @@ options_are_valid(const gh_options *opt)
            && opt->costs.struct_size == sizeof(opt->costs) && opt->gogc >= -1
            && opt->memory_limit >= 0 && opt->procs >= 1
            && opt->procs <= GH_MAX_PROCS && opt->mode <= GH_MODE_CONCURRENT
+           // Departs from Go [diff:conc.policies].
            && (opt->mode != GH_MODE_CONCURRENT
                || (opt->policy.marker == GH_MARKER_OBJECTS
                    && opt->policy.barrier <= GH_BARRIER_DELETION))

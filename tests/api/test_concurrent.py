@@ -1,6 +1,7 @@
 """mode="concurrent": real threads. What a heap does there that it doesn't in the others."""
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -76,8 +77,11 @@ def test_what_is_refused_by_name():
                 call()
         with pytest.raises(gh.HeapStateError, match="time passes by itself"):
             h.advance(1)
-    with pytest.raises(ValueError, match='"greentea" is not in mode "concurrent"'):
+    with pytest.raises(ValueError, match="'greentea' is not in mode \"concurrent\", where several"):
         gh.Heap(mode="concurrent", policy=gh.Policy(marker="greentea"))
+    for barrier in ("insertion", "none"):
+        with pytest.raises(ValueError, match=f"'{barrier}' loses objects and is not in mode"):
+            gh.Heap(mode="concurrent", policy=gh.Policy(barrier=barrier))
 
 
 def test_threads_at_once():
@@ -119,30 +123,145 @@ def test_threads_at_once():
         h.verify()
 
 
+DELAYED = """
+import random, sys, threading
+import goheap as gh
+seed = int(sys.argv[1])
+class Node(gh.Struct):
+    left: gh.Ptr["Node"]
+    key: gh.int64
+    twice: gh.int64
+debug = gh.Debug(checkmark=True, clobber_free=True, delays=seed)
+errors = []
+threading.excepthook = errors.append
+with gh.Heap(mode="concurrent", policy=gh.Policy(min_heap="256KiB"), procs=3, gogc=30,
+             debug=debug) as h:
+    shared = h.new_many(Node, 20)
+    def work(n):
+        rng = random.Random(n)
+        for i in range(400):
+            shared[rng.randrange(20)] = a = h.new(Node, key=i, twice=2 * i)
+            b = shared[rng.randrange(20)]
+            assert b is None or b.twice == 2 * b.key
+            a.left = b if rng.random() < 0.7 else None
+            if i % 100 == 0:
+                h.collect()
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(3)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    h.verify()
+assert not errors, errors
+"""
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_delays(seed: int):
-    """Threads are held up at random in the middle of things; nothing is lost."""
-    debug = gh.Debug(checkmark=True, clobber_free=True, delays=seed)
-    with gh.Heap(mode="concurrent", policy=SMALL, procs=3, gogc=30, debug=debug) as h:
-        shared = h.new_many(Node, 20)
+    """Threads are held up at random in the middle of things; nothing is lost.
 
-        def work(n: int) -> None:
-            rng = random.Random(n)
-            for i in range(400):
-                shared[rng.randrange(20)] = a = h.new(Node, key=i, twice=2 * i)
-                b = shared[rng.randrange(20)]
-                assert b is None or b.twice == 2 * b.key
-                a.left = b if rng.random() < 0.7 else None
-                if i % 100 == 0:
-                    h.collect()
+    In a child, so that a core that ends the process leaves somebody to name the seed.
+    """
+    try:
+        child = subprocess.run([sys.executable, "-c", DELAYED, str(seed)], capture_output=True,
+                               text=True, timeout=60)
+    except subprocess.TimeoutExpired as e:
+        raise AssertionError(f"delays={seed}: hangs") from e
+    assert child.returncode == 0, f"delays={seed}: code {child.returncode}\n{child.stderr}"
 
-        threads = [threading.Thread(target=work, args=(i,)) for i in range(3)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join(60)
-            assert not t.is_alive()
+
+class Goodbye(BaseException):
+    """Ends a thread wherever it is."""
+
+
+def script(h: gh.Heap, shared: list[Node], left: list[object]):
+    """Everything that a thread does with a heap, an operation at a time."""
+    a, b = h.new(Node, key=1, twice=2), shared[0]
+    yield
+    many = h.new_many(Node, 300)  # an allocation run
+    yield
+    for i, x in enumerate(many):
+        x.left = many[i - 1]
+        shared[i % len(shared)] = x
+    yield
+    a.left = b.left  # between load and store stands the next step
+    held = a.left
+    a.left = None
+    yield
+    b.left = held
+    left.append(h.alloc(200))  # outlives its thread
+    view = memoryview(h.alloc(64))
+    view[0] = 7
+    left.append(view)
+    yield
+    weak = h.weak(a)
+    h.set_finalizer(h.new(Node), lambda x: None)
+    yield
+    with h.on_p(0):
+        kept = [h.new(Node)]
+        yield  # it may end in there
+        kept.append(h.new(Node))
+    h.collect()
+    yield
+    assert weak() == a
+    del a, many, kept
+    yield
+    h.collect()
+    yield
+
+
+def test_threads_end_anywhere():
+    """Eight threads at a time on two Ps, each ends after some step: it returns, it dies of an
+    exception inside the step's blocks, or its generator is left where it is."""
+    with heap(procs=2, gogc=25, globals_scan="1MiB",
+              debug=gh.Debug(checkmark=True, clobber_free=True)) as h:
+        shared = h.new_many(Node, 50)
+        for i, x in enumerate(shared):
+            x.key, x.twice, x.left = i, 2 * i, shared[i - 1]
+        left: list[object] = []
+        abandoned: list[object] = []
+        steps = sum(1 for _ in script(h, shared, []))
+        reached: list[int] = []
+
+        def work(ends_after: int, how: int) -> None:
+            run = script(h, shared, left)
+            for n, _ in enumerate(run, 1):
+                if n == ends_after:
+                    reached.append(n)
+                    if how == 1:
+                        run.throw(Goodbye())
+                    elif how == 2:
+                        abandoned.append(run)
+                    return
+
+        lives = [(n, how) for how in range(3) for n in range(1, steps + 1)] * 2
+        hook, threading.excepthook = threading.excepthook, lambda args: None
+        try:
+            for i in range(0, len(lives), 8):
+                threads = [threading.Thread(target=work, args=life) for life in lives[i:i + 8]]
+                for t in threads:
+                    t.start()
+                for t in threads:
+                    t.join(60)
+                    assert not t.is_alive()
+                h.verify()
+        finally:
+            threading.excepthook = hook
+        assert sorted(reached) == sorted(n for n, _ in lives)
+        views = [x for x in left if isinstance(x, memoryview)]
+        assert views and all(v[0] == 7 for v in views)
+        abandoned.clear()
+        for v in views:
+            v.release()
+        left.clear()
+        shared.clear()
+        del x, views, v
+        gc.collect()
+        for _ in range(3):
+            h.collect()
+            h.run_pending()
         h.verify()
+        assert h.stats().heap_objects == 0
 
 
 def test_looking_beside_threads():

@@ -22,7 +22,12 @@ int concurrent_main(int argc, char **argv);
 
 #include "planted.h"
 
-enum { HANG = 6, BOUND = 60, CLEAN = 4, JOBS = 4 };
+#ifdef __SANITIZE_THREAD__
+enum { HANG = 60 };
+#else
+enum { HANG = 6 };
+#endif
+enum { BOUND = 60, CLEAN = 4, JOBS = 4 };
 
 int gh_planted;
 

@@ -18,8 +18,42 @@
 #include "check.h"
 #include "goheap.h"
 #include "heap.h"
+#include "mbarrier.h"
 
 enum { THREADS = 4, SLOTS = 64, SHARED = 128 };
+
+// The seed of the delays of the heap that runs, told if the program fails in
+// whatever way: a check, a throw, a fault.
+static _Atomic uint64_t delays_now;
+
+static void
+tell_delays(void)
+{
+    const uint64_t seed = atomic_exchange(&delays_now, 0);
+    if (seed != 0) {
+        char line[60];
+        const int n = snprintf(line, sizeof(line), "the heap has delays %llu\n",
+                               (unsigned long long)seed);
+        (void)!write(2, line, (size_t)n);
+    }
+}
+
+static void
+tell_and_die(int sig)
+{
+    tell_delays();
+    (void)signal(sig, SIG_DFL);
+    (void)raise(sig);
+}
+
+static void
+tell_of_failures(void)
+{
+    (void)atexit(tell_delays);
+    (void)signal(SIGABRT, tell_and_die);
+    (void)signal(SIGSEGV, tell_and_die);
+    (void)signal(SIGTERM, tell_and_die);  // a timeout
+}
 
 static void
 say(void *arg, const char *line)
@@ -71,6 +105,7 @@ new_heap(int32_t procs, int32_t gogc, gh_barrier barrier, uint64_t delays,
     opt.policy.min_heap = 256 << 10;
     opt.policy.eager_sweep = false;
     opt.debug.clobber_free = true;
+    atomic_store(&delays_now, delays);
     gh_heap *h;
     CHECK(gh_heap_new(&opt, &h) == GH_OK);
     h->opt.policy.barrier = barrier;  // the options refuse unsound ones
@@ -440,8 +475,39 @@ test_end_in_a_cycle(void)
     }
 }
 
-// A cycle ends although the OS gives no buffer any more in which grey objects could
-// be handed on: who ends it marks what their Ps keep.
+static void *
+collect_once(void *arg)
+{
+    gh_mut *m;
+    CHECK(gh_enter(arg, 0, &m) == GH_OK);
+    CHECK(gh_gc(m) == GH_OK);
+    gh_leave(m);
+    return NULL;
+}
+
+static bool
+is_to_flush(gh_heap *h, int32_t p)
+{
+    gh_lock(&h->lock);
+    const bool wanted = h->conc.of[p]->flush_wanted;
+    gh_unlock(&h->lock);
+    return wanted;
+}
+
+// fail_calls has the OS refuse all from now on, or nothing.
+static void
+fail_calls(gh_mut *m, gh_mem_fault *f, bool on)
+{
+    gh_stop_world(m);
+    f->fail_from = on ? f->calls : UINT64_MAX;
+    gh_start_world(m);
+}
+
+// A cycle ends although the OS gives no buffer in which a P could hand on what it
+// has: who ends the cycle marks that. While a list is marked on P 0, what hangs
+// from its end is cut off on P 1, whose barrier has it until all are asked to hand
+// on. No spare buffer may be left by an earlier cycle: there was one, with nothing to
+// mark.
 static void
 test_ends_without_buffers(void)
 {
@@ -450,40 +516,230 @@ test_ends_without_buffers(void)
     gh_options_init(&opt);
     opt.debug.checkmark = true;
     opt.mode = GH_MODE_CONCURRENT;
-    opt.procs = 1;
-    opt.gogc = 50;
+    opt.procs = 2;
+    opt.gogc = -1;
     opt.mem_ops = gh_mem_fault_ops();
     opt.mem_ctx = &f;
     gh_heap *h;
     gh_mut *m;
     CHECK(gh_heap_new(&opt, &h) == GH_OK);
-    CHECK(gh_enter(h, 0, &m) == GH_OK);
+    h->conc.watch_ns = 20000000000;
+    CHECK(gh_enter(h, 1, &m) == GH_OK);
+    CHECK(gh_gc(m) == GH_OK);
     const gh_type *node;
     gh_slots *own;
     CHECK(gh_type_new(m, &node_desc, &node) == GH_OK);
-    CHECK(gh_slots_new(h, 2, &own) == GH_OK);
-    gh_slot *top = gh_slots_at(own, 0), *at = gh_slots_at(own, 1);
-    // A list is marked by one at a time, whatever the pacer would like.
-    for (uint64_t i = 0; i < 200000 || h->phase != GH_PHASE_MARK; i++) {
+    CHECK(gh_slots_new(h, 3, &own) == GH_OK);
+    gh_slot *top = gh_slots_at(own, 0), *at = gh_slots_at(own, 1),
+            *last = gh_slots_at(own, 2);
+    make_node(m, node, top, 0);
+    gh_set(m, last, top);
+    for (uint64_t i = 1; i < 50000; i++) {
         make_node(m, node, at, i);
         CHECK(gh_store(m, at, 0, top) == GH_OK);
         gh_set(m, top, at);
     }
-    gh_stop_world(m);
-    f.fail_from = f.calls;
-    gh_start_world(m);
-    const gh_status st = gh_gc(m);
-    CHECK(st == GH_OK || st == GH_ERR_NOMEM);
-    CHECK(h->phase == GH_PHASE_OFF);
-    gh_stop_world(m);
-    f.fail_from = UINT64_MAX;
-    gh_start_world(m);
+    uintptr_t *end = gh_data(last);  // found from top alone
+    for (int i = 0; i < 100 && f.failed == 0; i++) {
+        make_node(m, node, at, 0);
+        gh_set(m, last, top);
+        gh_word_write(m, end, at->word);
+        gh_clear(m, at);
+        gh_clear(m, last);
+        fail_calls(m, &f, true);
+        const uint32_t n = h->num_gc;
+        pthread_t id;
+        CHECK(pthread_create(&id, NULL, collect_once, h) == 0);
+        while (h->phase != GH_PHASE_MARK) {
+            (void)gh_poll(m);
+        }
+        gh_word_write(m, end, 0);
+        while (!is_to_flush(h, 1)) {
+            gh_sleep(0);
+        }
+        while (h->num_gc == n) {
+            (void)gh_poll(m);
+        }
+        fail_calls(m, &f, false);
+        gh_leave(m);
+        CHECK(pthread_join(id, NULL) == 0);
+        CHECK(gh_enter(h, 1, &m) == GH_OK);
+    }
+    CHECK(f.failed > 0);
     CHECK(gh_gc(m) == GH_OK);
     CHECK(gh_verify(m, say, NULL) == 0);
     gh_slots_free(own);
     gh_leave(m);
     gh_heap_free(h);
     CHECK_EQ(f.bytes, 0);
+}
+
+// ---- threads that end ---------------------------------------------------------------
+
+// Where a thread ends. What it allocated in between stays behind: a span half used, a
+// tiny block, a barrier's buffer, a claim on work.
+typedef enum ending {
+    IN_ALLOCATIONS,  // in a run of them
+    IN_STORE,        // a pointer has left one object and is not in the other yet
+    IN_MARKING,      // a cycle marks and its barrier's buffer has something
+    IN_COLLECTION,   // it has asked for a cycle, which others wait for
+    AT_ONCE,         // it only came in
+    ENDINGS,
+} ending;
+
+enum { LIVES = 400, AT_A_TIME = 12 };
+
+typedef struct life {
+    world *w;
+    uint64_t seed;
+    ending ends;
+    bool marking;      // a cycle did mark
+    uint32_t handle;   // it leaves this behind, and a pin and a block of slots
+    gh_pin *pin;
+    gh_slots *own;
+} life;
+
+static void *
+live_and_end(void *arg)
+{
+    life *l = arg;
+    world *w = l->w;
+    gh_mut *m;
+    CHECK(gh_slots_new(w->h, 4, &l->own) == GH_OK);
+    gh_slot *a = gh_slots_at(l->own, 0), *b = gh_slots_at(l->own, 1);
+    gh_slot *s = gh_slots_at(w->shared, draw(&l->seed, SHARED));
+    CHECK(gh_enter(w->h, GH_ANY_P, &m) == GH_OK);
+    if (l->ends == AT_ONCE) {
+        gh_leave(m);
+        return NULL;
+    }
+    make_node(m, w->node, a, l->seed >> 8);
+    CHECK(gh_handle_new(m, &l->handle) == GH_OK);
+    gh_set(m, gh_handle_slot(w->h, l->handle), a);
+    CHECK(gh_pin_new(m, a, &l->pin) == GH_OK);
+    for (uint64_t i = draw(&l->seed, 200); i > 0; i--) {
+        make_node(m, w->node, b, i);
+        CHECK(gh_store(m, b, 0, s) == GH_OK);
+        if (draw(&l->seed, 8) == 0) {
+            gh_set(m, s, b);
+        }
+        CHECK(gh_alloc(m, gh_slots_at(l->own, 2), draw(&l->seed, 15)) == GH_OK);
+        (void)gh_poll(m);
+    }
+    switch (l->ends) {
+    case IN_STORE:
+        gh_set(m, b, s);
+        if (b->word != 0) {
+            CHECK(gh_load(m, gh_slots_at(l->own, 3), b, 0) == GH_OK);
+            CHECK(gh_store(m, b, 0, NULL) == GH_OK);
+        }
+        break;
+    case IN_MARKING:
+        // Somebody collects all the time. A cycle that is over in a step is not seen.
+        for (int i = 0; i < 2000 && w->h->phase != GH_PHASE_MARK; i++) {
+            (void)gh_poll(m);
+        }
+        l->marking = w->h->phase == GH_PHASE_MARK;
+        gh_set(m, s, a);
+        CHECK(gh_store(m, a, 1, b) == GH_OK);
+        break;
+    case IN_COLLECTION:
+        CHECK(gh_gc(m) == GH_OK);
+        break;
+    default:
+        break;
+    }
+    gh_leave(m);
+    return NULL;
+}
+
+static void *
+resize(void *arg)
+{
+    world *w = arg;
+    for (int32_t n = 1; !atomic_load(&w->stop); n++) {
+        gh_mut *m;
+        CHECK(gh_enter(w->h, 0, &m) == GH_OK);
+        const gh_status st = gh_set_procs(m, 1 + n % 3);
+        CHECK(st == GH_OK || st == GH_ERR_STATE);
+        CHECK(gh_gc(m) == GH_OK);
+        gh_leave(m);
+    }
+    return NULL;
+}
+
+// bury looks whether all that an ended thread held is whole, and drops it.
+static void
+bury(gh_mut *m, life *l)
+{
+    for (size_t i = 0; i < 2; i++) {
+        check_node(gh_slots_at(l->own, i));
+    }
+    if (l->handle != 0) {
+        const gh_slot *held = gh_handle_slot(m->heap, l->handle);
+        CHECK(held->word != 0);
+        check_node(held);
+        gh_handle_drop(m->heap, l->handle);
+    }
+    gh_pin_free(l->pin);
+    gh_slots_free(l->own);
+}
+
+// A thread may end wherever it is outside, in whatever state it leaves its P, while
+// others wait for Ps and the number of Ps changes. What it held stays until somebody
+// drops it.
+static void
+test_threads_end(uint64_t delays)
+{
+    gh_mut *m;
+    world w = {.h = new_heap(3, 50, GH_BARRIER_HYBRID, delays, &m)};
+    const int lives = delays == 0 ? LIVES : LIVES / 4;
+    CHECK(gh_type_new(m, &node_desc, &w.node) == GH_OK);
+    CHECK(gh_slots_new(w.h, SHARED, &w.shared) == GH_OK);
+    w.h->globals_scan = 1 << 20;  // more than who begins a cycle does at once
+    gh_leave(m);
+    pthread_t id[LIVES], other;
+    life l[LIVES];
+    int marking = 0;
+    CHECK(pthread_create(&other, NULL, resize, &w) == 0);
+    for (int i = 0; i < lives + AT_A_TIME; i++) {
+        if (i >= AT_A_TIME) {
+            CHECK(pthread_join(id[i - AT_A_TIME], NULL) == 0);
+            marking += l[i - AT_A_TIME].marking;
+            if (i % 2 == 0) {  // of the others at the end
+                CHECK(gh_enter(w.h, GH_ANY_P, &m) == GH_OK);
+                bury(m, &l[i - AT_A_TIME]);
+                gh_leave(m);
+            }
+        }
+        if (i < lives) {
+            l[i] = (life){.w = &w, .seed = (uint64_t)i + delays * LIVES,
+                          .ends = (ending)(i % ENDINGS)};
+            CHECK(pthread_create(&id[i], NULL, live_and_end, &l[i]) == 0);
+        }
+    }
+    atomic_store(&w.stop, true);
+    CHECK(pthread_join(other, NULL) == 0);
+    CHECK(marking > 0);
+    CHECK(gh_enter(w.h, 0, &m) == GH_OK);
+    CHECK(gh_gc(m) == GH_OK);
+    CHECK(gh_verify(m, say, NULL) == 0);
+    for (int i = 1; i < lives; i += 2) {
+        bury(m, &l[i]);
+    }
+    for (size_t i = 0; i < SHARED; i++) {
+        check_node(gh_slots_at(w.shared, i));
+    }
+    gh_slots_free(w.shared);
+    CHECK(gh_gc(m) == GH_OK);
+    CHECK(gh_gc(m) == GH_OK);
+    CHECK(gh_verify(m, say, NULL) == 0);
+    gh_memstats s;
+    gh_stats(m, &s);
+    CHECK_EQ(s.heap_objects, 0);
+    CHECK_EQ(gh_checkmarks(w.h), s.num_gc);
+    gh_leave(m);
+    gh_heap_free(w.h);
 }
 
 // A stop is exclusive: what one does in it nobody sees half done.
@@ -613,6 +869,15 @@ test_refused(void)
     opt.policy.marker = GH_MARKER_GREENTEA;
     gh_heap *h;
     CHECK(gh_heap_new(&opt, &h) == GH_ERR_INVAL);
+    opt.policy.marker = GH_MARKER_OBJECTS;
+    for (gh_barrier b = GH_BARRIER_HYBRID; b <= GH_BARRIER_NONE; b++) {
+        opt.policy.barrier = b;
+        const gh_status st = gh_heap_new(&opt, &h);
+        CHECK(st == (b <= GH_BARRIER_DELETION ? GH_OK : GH_ERR_INVAL));
+        if (st == GH_OK) {
+            gh_heap_free(h);
+        }
+    }
     gh_mut *m;
     h = new_heap(1, 100, GH_BARRIER_HYBRID, 0, &m);
     uint64_t left;
@@ -634,14 +899,18 @@ main(int argc, char **argv)
         find_planted(atoi(argv[2]));
         return 0;
     }
+    tell_of_failures();
     if (argc > 1) {
         stress_for(atoi(argv[1]), argc > 2 ? strtoull(argv[2], NULL, 10) : 1);
+        atomic_store(&delays_now, 0);
         return 0;
     }
     test_refused();
     test_stops_exclude();
     test_end_in_a_cycle();
     test_ends_without_buffers();
+    test_threads_end(0);
+    test_threads_end(5);
     if (GH_ASSERT_LEVEL > 0) {
         test_watchdog();
     }
@@ -650,5 +919,6 @@ main(int argc, char **argv)
         (void)stress(procs, 50, 0, (uint64_t)procs, (uint64_t)procs);
     }
     test_deletion_half();
+    atomic_store(&delays_now, 0);
     return 0;
 }
