@@ -134,29 +134,52 @@ static void
 need_look(gh_heap *h)
 {
     atomic_fetch_add(&h->waiters, 1);
+    atomic_fetch_add(&h->conc.lookers, 1);
 }
 
 static void
 done_look(gh_heap *h)
 {
+    atomic_fetch_sub(&h->conc.lookers, 1);
     atomic_fetch_sub(&h->waiters, 1);
 }
 
 // need_p and done_waiting go around a mutator's wait for a P. Who stands back for
-// it goes on when nobody waits any more.
+// it goes on when nobody waits any more. A wait for one P, which a worker mostly has,
+// is nothing to the holders of others: while it lasts, they would lock and look at the
+// clock at every poll, and stand back for nobody.
 static void
-need_p(gh_heap *h)
+need_p(gh_heap *h, int32_t want)
 {
-    need_look(h);
     __atomic_add_fetch(&h->conc.mutators_waiting, 1, __ATOMIC_RELAXED);
+    if (want == GH_ANY_P) {
+        h->conc.any_waiting++;
+        need_look(h);
+    } else {
+        atomic_fetch_add(&h->waiters, 1);
+        atomic_fetch_add(&h->conc.of[want]->wanted, 1);
+    }
 }
 
 static void
-done_waiting(gh_heap *h)
+done_waiting(gh_heap *h, int32_t want)
 {
     __atomic_sub_fetch(&h->conc.mutators_waiting, 1, __ATOMIC_RELAXED);
-    done_look(h);
+    if (want == GH_ANY_P) {
+        h->conc.any_waiting--;
+        done_look(h);
+    } else {
+        atomic_fetch_sub(&h->conc.of[want]->wanted, 1);
+        atomic_fetch_sub(&h->waiters, 1);
+    }
     gh_cond_broadcast(&h->cond);
+}
+
+// is_wanted: a mutator waits that p would do for; under the heap's lock.
+static bool
+is_wanted(const gh_p *p)
+{
+    return p->heap->conc.any_waiting > 0 || atomic_load(&p->conc->wanted) > 0;
 }
 
 // ---- taking a P ---------------------------------------------------------------------
@@ -194,7 +217,7 @@ wait_take(gh_heap *h, int32_t want, int64_t ns, int32_t *out)
     gh_watch w;
     gh_lock(&h->lock);
     if (!GH_PLANTED(WAIT_LATE)) {
-        need_p(h);
+        need_p(h, want);
     }
     gh_watch_begin(h, &w, "a P", -1);
     for (;;) {
@@ -208,9 +231,9 @@ wait_take(gh_heap *h, int32_t want, int64_t ns, int32_t *out)
         }
         if (GH_PLANTED(WAIT_LATE)) {
             GH_PLANTED_PAUSE(WAIT_LATE);
-            need_p(h);
+            need_p(h, want);
             gh_watch_wait(h, &w);
-            done_waiting(h);
+            done_waiting(h, want);
         } else if (ns < 0) {
             GH_PLANTED_PAUSE(WAKE_UNLOCKED);
             gh_watch_wait(h, &w);
@@ -223,7 +246,7 @@ wait_take(gh_heap *h, int32_t want, int64_t ns, int32_t *out)
     }
     gh_watch_end(h, &w);
     if (!GH_PLANTED(WAIT_LATE)) {
-        done_waiting(h);
+        done_waiting(h, want);
     }
     gh_unlock(&h->lock);
     return st;
@@ -395,13 +418,13 @@ retake(gh_p *p)
 {
     gh_heap *h = p->heap;
     gh_watch w;
-    need_p(h);
+    need_p(h, p->id);
     gh_watch_begin(h, &w, "its P, which it gave away", p->id);
     while (must_stand(p) || !change(p->conc, GH_P_IDLE, GH_P_HELD)) {
         gh_watch_wait(h, &w);
     }
     gh_watch_end(h, &w);
-    done_waiting(h);
+    done_waiting(h, p->id);
 }
 
 // give_way lets a worker that claims p have it, or a mutator that has waited;
@@ -411,13 +434,13 @@ give_way(gh_p *p)
 {
     gh_heap *h = p->heap;
     gh_pconc *c = p->conc;
-    if (h->conc.claims == NULL && h->conc.mutators_waiting == 0) {
+    if (h->conc.claims == NULL && !is_wanted(p)) {
         return false;
     }
     p->parked++;
     const gh_client client = put_away(p);
     bool away = grant(p);
-    if (!away && h->conc.mutators_waiting > 0) {
+    if (!away && is_wanted(p)) {
         const int64_t now = gh_nanotime();
         if (c->polled_ns == 0) {
             c->polled_ns = now;
@@ -430,7 +453,7 @@ give_way(gh_p *p)
             gh_cond_broadcast(&h->cond);
             gh_watch w;
             gh_watch_begin(h, &w, "somebody else to take its P", p->id);
-            while (h->conc.mutators_waiting > 0 && atomic_load(&c->turn) == turn
+            while (is_wanted(p) && atomic_load(&c->turn) == turn
                    && status_of(c) != GH_P_HELD) {
                 gh_watch_wait(h, &w);
             }
@@ -468,14 +491,15 @@ look(gh_p *p, bool may_give_way)
 bool
 gh_conc_poll(gh_mut *m)
 {
-    return atomic_load_explicit(&m->heap->waiters, memory_order_relaxed) != 0
+    return (atomic_load_explicit(&m->heap->conc.lookers, memory_order_relaxed) != 0
+            || atomic_load_explicit(&m->conc->wanted, memory_order_relaxed) != 0)
            && look(m, true);
 }
 
 void
 gh_safepoint(gh_p *p)
 {
-    if (atomic_load_explicit(&p->heap->waiters, memory_order_relaxed) != 0) {
+    if (atomic_load_explicit(&p->heap->conc.lookers, memory_order_relaxed) != 0) {
         (void)look(p, false);
     }
 }

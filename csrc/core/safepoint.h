@@ -14,7 +14,9 @@
 // Who wants something of a holder first raises `waiters` and then looks at the
 // P's status; a holder first gives its P back and then looks at `waiters` (both
 // seq_cst, a store and a load of different words on each side), so one of the
-// two sees the other [inv:safepoint.seen]. Entering costs what the gate of the
+// two sees the other [inv:safepoint.seen]. At a poll a holder looks only for what
+// concerns it: `lookers` counts what concerns all, a P's `wanted` who waits for that P
+// alone. Entering costs what the gate of the
 // repeatable modes costs; there is no asymmetric fence [diff:safepoint.fence].
 //
 // Nobody who waits here keeps a lock of the client's: gh_outside goes around
