@@ -727,13 +727,10 @@ describe(gh_heap *h, const gh_mspan *s, unsigned index, uintptr_t data,
         out->size = s->limit - s->base;
         return;
     }
-    if (s->meta == NULL) {
+    const gh_objmeta meta = gh_objmeta_of(s, index);
+    if (meta.type == GH_TYPE_UNKNOWN) {
         return;
     }
-    const gh_objmeta meta = {
-        s->meta[index].type,
-        __atomic_load_n(&s->meta[index].count, __ATOMIC_RELAXED),
-    };
     if (meta.type == GH_TYPE_TINY_BLOCK) {
         unsigned start, size;
         tiny_part(meta.count, (unsigned)(p - data), &start, &size);

@@ -216,9 +216,9 @@ walk_span(const graph_walk *k, const gh_mspan *s)
         const gh_status st = gh_object_at_addr(h, gh_addr_show(h, data), &o);
         GH_ASSERT(st == GH_OK);
         (void)st;
-        if (s->meta != NULL && s->div_mul != 0
-            && s->meta[i].type == GH_TYPE_TINY_BLOCK) {
-            as_tiny_block(&o, s->meta[i].count);
+        const gh_objmeta meta = gh_objmeta_of(s, i);
+        if (meta.type == GH_TYPE_TINY_BLOCK) {
+            as_tiny_block(&o, meta.count);
         }
         if (!k->fns->object(k->arg, &o, label)
             || (scan && k->fns->edge != NULL && !walk_words(k, s, i, &o))) {

@@ -104,6 +104,23 @@ clean_span(const gh_heap *h, gh_mspan *s)
     }
 }
 
+// Tiny blocks get parts one by one, so they are never said to be alike.
+void
+gh_set_objmeta_slow(gh_mspan *s, unsigned index, gh_objmeta m)
+{
+    GH_ASSERT(s->meta_mode == GH_META_ONE);
+    if (s->alloc_count == 1 && m.type != GH_TYPE_TINY_BLOCK) {
+        s->one = m;
+        return;
+    }
+    for (unsigned i = 0; i < s->nelems; i++) {
+        s->meta[i] = s->one;
+    }
+    s->meta[index] = m;
+    // Who reads of another object meanwhile finds it in either place.
+    __atomic_store_n(&s->meta_mode, GH_META_EACH, __ATOMIC_RELEASE);
+}
+
 // next_free_slow is next_free when a look at alloc_cache isn't enough.
 static __attribute__((noinline)) gh_status
 next_free_slow(gh_p *p, uint8_t spc, unsigned *index)

@@ -48,13 +48,49 @@ gh_next_free_fast(gh_mspan *s, unsigned *index)
     return 0;
 }
 
-// gh_set_objmeta notes type and length, where that is kept.
+// gh_objmeta_fits says whether the span can take an object of that type and length
+// without a change of what it says of all.
+static inline bool
+gh_objmeta_fits(const gh_mspan *s, uint32_t type, uint64_t count)
+{
+    return s->meta_mode != GH_META_ONE
+           || (s->one.type == type && s->one.count == (uint32_t)count);
+}
+
+// gh_note_objmeta notes type and length of an object that fits.
+static inline void
+gh_note_objmeta(gh_mspan *s, unsigned index, uint32_t type, uint64_t count)
+{
+    if (s->meta_mode == GH_META_EACH) {
+        s->meta[index] = (gh_objmeta){type, (uint32_t)count};
+    }
+}
+
+// gh_set_objmeta notes type and length of a new object, which has been counted,
+// where that is kept.
+void gh_set_objmeta_slow(gh_mspan *s, unsigned index, gh_objmeta m);
+
 static inline void
 gh_set_objmeta(gh_mspan *s, unsigned index, uint32_t type, uint64_t count)
 {
-    if (s->meta != NULL) {
-        s->meta[index] = (gh_objmeta){type, (uint32_t)count};
+    if (GH_LIKELY(gh_objmeta_fits(s, type, count))) {
+        gh_note_objmeta(s, index, type, count);
+    } else {
+        gh_set_objmeta_slow(s, index, (gh_objmeta){type, (uint32_t)count});
     }
+}
+
+// gh_objmeta_of is what is kept of object index of s; type GH_TYPE_UNKNOWN: nothing.
+static inline gh_objmeta
+gh_objmeta_of(const gh_mspan *s, unsigned index)
+{
+    const uint8_t mode = __atomic_load_n(&s->meta_mode, __ATOMIC_ACQUIRE);
+    if (mode != GH_META_EACH) {
+        return mode == GH_META_ONE ? s->one : (gh_objmeta){GH_TYPE_UNKNOWN, 0};
+    }
+    // Of a tiny block its P may be adding parts.
+    return (gh_objmeta){s->meta[index].type,
+                        __atomic_load_n(&s->meta[index].count, __ATOMIC_RELAXED)};
 }
 
 // gh_tiny_align is where a part of that size may begin in a tiny block, from off on.
@@ -140,6 +176,9 @@ gh_alloc_fast(gh_p *p, gh_slot *slot, uint64_t size)
         return false;
     }
     gh_mspan *s = p->mcache.alloc[gh_size_to_class8[(size + 7) / 8] << 1 | 1];
+    if (GH_UNLIKELY(!gh_objmeta_fits(s, GH_TYPE_BYTES, size))) {
+        return false;
+    }
     unsigned index;
     const uintptr_t v = gh_next_free_fast(s, &index);
     if (GH_UNLIKELY(v == 0)) {
@@ -148,7 +187,7 @@ gh_alloc_fast(gh_p *p, gh_slot *slot, uint64_t size)
     if (GH_UNLIKELY(!s->clean)) {
         memset((void *)v, 0, s->elemsize);
     }
-    gh_set_objmeta(s, index, GH_TYPE_BYTES, size);
+    gh_note_objmeta(s, index, GH_TYPE_BYTES, size);
     gh_word_put(&slot->word, v);
     return true;
 }
@@ -165,7 +204,8 @@ gh_new_fast(gh_p *p, gh_slot *slot, const gh_type *t, uint64_t n,
         return false;
     }
     gh_mspan *s = p->mcache.alloc[spc];
-    if (GH_UNLIKELY(!s->clean || (!any_mask && s->mask != t->mask0))) {
+    if (GH_UNLIKELY(!s->clean || !gh_objmeta_fits(s, t->id, 1)
+                    || (!any_mask && s->mask != t->mask0))) {
         return false;
     }
     unsigned index;
@@ -177,7 +217,7 @@ gh_new_fast(gh_p *p, gh_slot *slot, const gh_type *t, uint64_t n,
         gh_obj_ptr_bits_set(&p->heap->bm, s, v, t->mask0);
     }
     p->mcache.scan_alloc += t->ptrdata;
-    gh_set_objmeta(s, index, t->id, 1);
+    gh_note_objmeta(s, index, t->id, 1);
     gh_word_put(&slot->word, v);
     return true;
 }

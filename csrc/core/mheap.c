@@ -392,6 +392,7 @@ init_span(gh_heap *h, gh_mspan *s, uintptr_t base, uint64_t npages,
     s->limit = base + s->elemsize * s->nelems;
     if (h->bm.meta != NULL && cls != 0) {
         s->meta = h->bm.meta + (size_t)bits * 64;
+        s->meta_mode = GH_META_ONE;
     }
     memset(gh_page_mask_at(&h->bm, base), 0, npages * sizeof(uint64_t));
 }

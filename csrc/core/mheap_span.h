@@ -38,6 +38,15 @@ typedef struct gh_objmeta {
     uint32_t count;  // elements; bytes of a block
 } gh_objmeta;
 
+// Where a span has it. Mostly its objects are all alike, and the span says it once;
+// the entries of `meta` are not even memory then. The first one that differs turns
+// ONE to EACH, a sweep that leaves nothing turns it back [inv:span.meta].
+typedef enum gh_meta_mode {
+    GH_META_NONE = 0,  // not kept
+    GH_META_ONE = 1,   // `one` is that of every object
+    GH_META_EACH = 2,  // meta[i] is that of object i
+} gh_meta_mode;
+
 typedef struct gh_special gh_special;  // special.h
 
 typedef struct gh_mspan {
@@ -47,11 +56,11 @@ typedef struct gh_mspan {
     uint64_t elemsize;
     gh_objmeta *meta;              // nelems entries; NULL: not kept
     uint64_t mask;                 // page_mask of its pages: see mbitmap.h
+    gh_objmeta one;
     uint16_t free_index;
     uint16_t nelems;
     uint16_t alloc_count;
-    uint16_t alloc_count_before_cache;
-    uint16_t free_index_for_scan;
+    uint8_t meta_mode;             // gh_meta_mode
     uint8_t spanclass;
     uint8_t state;                 // gh_span_state
     bool needzero;                 // slots may hold old bytes, Go's account of it
@@ -59,6 +68,8 @@ typedef struct gh_mspan {
     uint8_t alloc_area;            // 0 or 1: which bit area holds alloc bits
     bool page_marked;              // scanned as a whole, or with new objects:
                                    // for the page reclaimer
+    uint16_t alloc_count_before_cache;
+    uint16_t free_index_for_scan;
     uint32_t sweepgen;
 
     uint32_t div_mul;              // 0 for large: any offset is object 0

@@ -579,10 +579,81 @@ test_refusals(void)
     CHECK(refused > 10);
 }
 
+static void
+check_object(fixture *f, size_t i, uint32_t type, uint64_t count)
+{
+    gh_object o;
+    CHECK(gh_object_at(f->h, slot(f, i), &o) == GH_OK);
+    CHECK_EQ(o.type_id, type);
+    CHECK_EQ(o.count, count);
+}
+
+// [inv:span.meta] Objects that are alike are noted once, others one by one, whatever
+// was noted of a slot or a span before.
+static void
+test_noted_once(void)
+{
+    fixture f;
+    setup(&f, NULL);
+    const gh_type *other = new_type(f.m, 16, 8);
+    const uint32_t pair = gh_type_id(f.pair), that = gh_type_id(other);
+    for (size_t i = 0; i < 100; i++) {
+        CHECK(gh_new(f.m, slot(&f, i), f.pair, 1) == GH_OK);
+    }
+    gh_mspan *s = gh_span_of(f.h, slot(&f, 0)->word);
+    CHECK_EQ(s->meta_mode, GH_META_ONE);
+    CHECK(gh_new(f.m, slot(&f, 100), other, 1) == GH_OK);
+    CHECK(gh_new(f.m, slot(&f, 101), f.pair, 1) == GH_OK);
+    CHECK(gh_new(f.m, slot(&f, 102), f.ptr, 2) == GH_OK);
+    CHECK(gh_span_of(f.h, slot(&f, 102)->word) == s);
+    CHECK_EQ(s->meta_mode, GH_META_EACH);
+    for (size_t i = 0; i < 100; i++) {
+        check_object(&f, i, pair, 1);
+    }
+    check_object(&f, 100, that, 1);
+    check_object(&f, 101, pair, 1);
+    check_object(&f, 102, gh_type_id(f.ptr), 2);
+    // Of the two that are left and what takes the others' places.
+    for (size_t i = 1; i < 103; i++) {
+        if (i != 100) {
+            gh_clear(f.m, slot(&f, i));
+        }
+    }
+    CHECK(gh_gc(f.m) == GH_OK);
+    CHECK(gh_new(f.m, slot(&f, 1), other, 1) == GH_OK);
+    CHECK(gh_span_of(f.h, slot(&f, 1)->word) == s);
+    check_object(&f, 0, pair, 1);
+    check_object(&f, 1, that, 1);
+    check_object(&f, 100, that, 1);
+    // A span that a sweep for its P leaves empty begins anew.
+    gh_clear(f.m, slot(&f, 0));
+    gh_clear(f.m, slot(&f, 1));
+    gh_clear(f.m, slot(&f, 100));
+    CHECK(gh_gc(f.m) == GH_OK);
+    CHECK(gh_new(f.m, slot(&f, 0), other, 1) == GH_OK);
+    CHECK_EQ(gh_span_of(f.h, slot(&f, 0)->word)->meta_mode, GH_META_ONE);
+    check_object(&f, 0, that, 1);
+    // The same for blocks; and 16 bytes are no tiny block's, 15 are.
+    CHECK(gh_alloc(f.m, slot(&f, 2), 40) == GH_OK);
+    CHECK(gh_alloc(f.m, slot(&f, 3), 48) == GH_OK);
+    CHECK(gh_alloc(f.m, slot(&f, 4), 48) == GH_OK);
+    check_object(&f, 2, GH_TYPE_BYTES, 40);
+    check_object(&f, 3, GH_TYPE_BYTES, 48);
+    check_object(&f, 4, GH_TYPE_BYTES, 48);
+    CHECK(gh_alloc(f.m, slot(&f, 5), 16) == GH_OK);
+    CHECK(gh_alloc(f.m, slot(&f, 6), 9) == GH_OK);
+    CHECK(gh_alloc(f.m, slot(&f, 7), 5) == GH_OK);
+    check_object(&f, 5, GH_TYPE_BYTES, 16);
+    check_object(&f, 6, GH_TYPE_BYTES, 9);
+    check_object(&f, 7, GH_TYPE_BYTES, 5);
+    teardown(&f);
+}
+
 int
 main(void)
 {
     test_paths();
+    test_noted_once();
     test_span_limits();
     test_class_67();
     test_zero_size();
