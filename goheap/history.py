@@ -64,6 +64,12 @@ PROFILE = 179999 * 8
 WORKERS = 512 << 10
 PER_HEAP = 20
 
+# Of Go's pacer: the least distance from the marked heap to the goal, and the least goal at
+# GOGC=100. A goal says its inputs to some KiB.
+LEAST_RUNWAY = 1 << 20
+LEAST_HEAP = 4 << 20
+STACKS_NOISE = 64 << 10
+
 Watch = Callable[[_core.ReplayEngine], object]  # called between steps
 
 
@@ -137,6 +143,7 @@ class History:
         self.facts: dict[str, Any] = self.survey.facts()
         self.cycles = tuple(RecordedCycle(*c) for c in self.facts["cycles"])
         self.automatic = sum(not c.forced for c in self.cycles)
+        self.stacks = self._stacks()
 
     def __del__(self) -> None:
         if hasattr(self, "trace"):
@@ -173,6 +180,7 @@ class History:
             follow_procs=follow_procs, deaths=deaths, seed=seed & ((1 << 64) - 1),
             globals_scan=t.run_number("Metrics", "/gc/scan/globals:bytes"),
             stack_scan=t.run_number("Metrics", "/gc/scan/stack:bytes"),
+            stacks=array("Q", self.stacks).tobytes(),
             mode=int(virtual),
             # A stopped world cannot run past its limit, as Go's programs do.
             non_heap=model.non_heap if virtual else 0,
@@ -244,6 +252,34 @@ class History:
         grown = max(0, number("End", "StackInuse") - stacks)
         heap = max((c.heap_start for c in self.cycles), default=0)
         return min(end, start + grown + WORKERS + heap // PER_HEAP)
+
+    def _stacks(self) -> list[int]:
+        """Bytes of stacks that each recorded collection scanned, as the goals say that it set:
+        marked heap, stacks and globals, times GOGC. Goals that the least distance decided
+        have only an upper bound; there it is what the nearest collection had. Empty: no goal
+        says it."""
+        if self.gogc <= 0 or self.limit != LIMIT_OFF or len(self.cycles) < 2:
+            return []
+        globals_ = self.trace.run_number("Metrics", "/gc/scan/globals:bytes")
+        known: list[int | None] = []
+        most = []
+        for c, after in zip(self.cycles, self.cycles[1:]):
+            runway = after.heap_goal - c.heap_marked
+            stacks = runway * 100 // self.gogc - c.heap_marked - globals_
+            most.append(max(0, stacks))
+            if stacks < -STACKS_NOISE:  # another GOGC than the one it began with
+                return []
+            decided = runway <= LEAST_RUNWAY or after.heap_goal <= LEAST_HEAP * self.gogc // 100
+            known.append(None if decided else most[-1])
+        places = [i for i, n in enumerate(known) if n is not None]
+        if not places:
+            return []
+        found, at = [], 0
+        for i, bound in enumerate(most):
+            while at + 1 < len(places) and abs(places[at + 1] - i) <= abs(places[at] - i):
+                at += 1
+            found.append(min(bound, known[places[at]] or 0))
+        return [*found, found[-1]]
 
     @property
     def recorder(self) -> int:

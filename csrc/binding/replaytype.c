@@ -158,8 +158,9 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         "globals_scan", "stack_scan", "series_ns", "mode", "non_heap",
         "policy", "costs", "event_ns", "gc_share", "keep_recorder",
         "busy_ns", "cycle_delay_ns", "profile_rate", "forced", "spill_dir",
-        "spill_keep", "series_objects", "series_cycles", NULL};
-    PyObject *ops, *columns, *types, *classes, *base = Py_None, *forced = NULL;
+        "spill_keep", "series_objects", "series_cycles", "stacks", NULL};
+    PyObject *ops, *columns, *types, *classes, *base = Py_None, *forced = NULL,
+             *stacks = NULL;
     unsigned long long num_forced = 0, seed = 0, globals_scan = 0,
                        stack_scan = 0, series_ns = 0, series_objects = 0, non_heap = 0;
     PyObject *policy = NULL, *costs = NULL;
@@ -170,14 +171,14 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     const char *spill_dir = NULL;
     Py_ssize_t spill_keep = 0;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!O!O!O!K|O$iLipiKKKKiKOOddpddLO!znKp:ReplayEngine", names,
+            args, kwargs, "O!O!O!O!K|O$iLipiKKKKiKOOddpddLO!znKpO!:ReplayEngine", names,
             &PyTuple_Type, &ops, &PyTuple_Type, &columns, &PyTuple_Type, &types,
             &PyTuple_Type, &classes, &num_forced, &base, &gogc, &memory_limit,
             &procs, &follow_procs, &deaths, &seed, &globals_scan, &stack_scan,
             &series_ns, &mode, &non_heap, &policy, &costs, &event_ns, &gc_share,
             &keep_recorder, &busy_ns, &cycle_delay_ns,
             &profile_rate, &PyBytes_Type, &forced, &spill_dir, &spill_keep,
-            &series_objects, &series_cycles)) {
+            &series_objects, &series_cycles, &PyBytes_Type, &stacks)) {
         return NULL;
     }
     if (deaths < GH_DEATHS_EARLY || deaths > GH_DEATHS_LATE) {
@@ -194,6 +195,10 @@ replay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (forced != NULL) {  // 32-bit numbers of the machine
         cfg.forced = (const uint32_t *)(const void *)PyBytes_AS_STRING(forced);
         cfg.nforced = (size_t)PyBytes_GET_SIZE(forced) / sizeof(uint32_t);
+    }
+    if (stacks != NULL) {  // 64-bit ones
+        cfg.stacks = (const uint64_t *)(const void *)PyBytes_AS_STRING(stacks);
+        cfg.nstacks = (size_t)PyBytes_GET_SIZE(stacks) / sizeof(uint64_t);
     }
     cfg.spill_dir = spill_dir;
     cfg.spill_keep = spill_keep > 0 ? (size_t)spill_keep : 0;

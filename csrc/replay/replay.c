@@ -200,6 +200,9 @@ struct gh_replay {
     uint64_t num_forced;
     uint32_t *forced;  // which ones; NULL: not known. Owned
     size_t nforced;
+    uint64_t globals_scan;
+    uint64_t *stacks;  // by recorded collection. Owned
+    size_t nstacks;
 
     uint64_t events;  // done
     uint32_t nobj;    // objects so far, with those left out
@@ -487,7 +490,7 @@ start_replay(gh_replay *r, const gh_replay_config *cfg, gh_replay_error *err)
     opt.gogc = -1;
     opt.procs = cfg->procs;
     opt.globals_scan = cfg->globals_scan;
-    opt.stack_scan = cfg->stack_scan;
+    opt.stack_scan = cfg->nstacks > 0 ? cfg->stacks[0] : cfg->stack_scan;
     opt.non_heap = cfg->non_heap;
     opt.costs = cfg->costs;
     opt.cycle_delay_ns = cfg->cycle_delay_ns;
@@ -612,6 +615,16 @@ gh_replay_new(const gh_replay_config *cfg, gh_replay **out,
             memcpy(r->forced, cfg->forced, r->nforced * sizeof(*r->forced));
         }
     }
+    r->globals_scan = cfg->globals_scan;
+    if (cfg->nstacks > 0) {
+        r->stacks = malloc(cfg->nstacks * sizeof(*r->stacks));
+        if (r->stacks == NULL) {
+            gh_replay_free(r);
+            return GH_ERR_NOMEM;
+        }
+        memcpy(r->stacks, cfg->stacks, cfg->nstacks * sizeof(*r->stacks));
+        r->nstacks = cfg->nstacks;
+    }
     gh_status st = read_tables(r, cfg, err);
     if (st == GH_OK && r->is_survey) {
         st = survey_init(r, cfg);
@@ -649,6 +662,7 @@ gh_replay_free(gh_replay *r)
     }
     survey_fini(r->sv);
     free(r->forced);
+    free(r->stacks);
     if (r->is_survey) {
         gh_spill_fini(&r->life.freed);
         free(r->life.spill_dir);
@@ -1734,6 +1748,9 @@ replay_gc_begin(gh_replay *r)
     r->marking = true;
     if (k >= r->lt->ncycles) {
         return bad(r, COL_OP, "more collections than the survey counted");
+    }
+    if (k < r->nstacks) {
+        gh_set_root_scan(r->m, r->globals_scan, r->stacks[k]);
     }
     if (!r->lt->cycle[k].forced) {
         return GH_REPLAY_DONE;

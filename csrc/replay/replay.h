@@ -97,6 +97,10 @@ typedef struct gh_replay_config {
     gh_deaths deaths;
     uint64_t seed;
     uint64_t globals_scan, stack_scan;
+    // Bytes of stacks that each recorded collection scanned, from its begin on; NULL:
+    // stack_scan throughout.
+    const uint64_t *stacks;
+    size_t nstacks;
     uint64_t non_heap;   // what the recorded process had mapped beside its heap,
                          // for the limit; 0: what this heap has
     gh_policy policy;    // eager_sweep is off by default, as in a Go program

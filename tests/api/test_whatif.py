@@ -96,6 +96,50 @@ def test_facts_of_the_recording():
     assert sum(s for _, s in f["gaps"]) <= 2 * f["duration_ns"]
 
 
+def goals(stacks, gogc=100, globals_=0, marked=8 << 20):
+    """A history whose goals say that its collections scanned these stacks."""
+    h = History(GOGC=str(gogc), GOMAXPROCS=1,
+                Metrics={"/gc/scan/globals:bytes": globals_, "/gc/scan/stack:bytes": 77})
+    h.header["forced_cycles"] = list(range(len(stacks) + 1))
+    for s in stacks:
+        h.object()
+        h.event("gc_begin").event("heap_live", val=marked).event("gc_end")
+        h.event("heap_live", val=marked)
+        h.event("heap_goal", val=max(marked + (1 << 20), marked + (marked + s + globals_)
+                                     * gogc // 100))
+    return h.mark()
+
+
+@pytest.mark.parametrize("mode", ["stw", "virtual"])
+def test_stacks_over_time_are_what_the_goals_say(written, mode):
+    path = written(goals([3 << 20, 1 << 20, 1 << 12], globals_=1 << 16))
+    h, _ = history.opened(path)
+    assert h.stacks == [3 << 20, 1 << 20, 1 << 12, 1 << 12]
+    r = goheap.replay(path, mode=mode)
+    assert [c.stack_scan for c in r.cycles] == h.stacks
+    assert {c.globals_scan for c in r.cycles} == {1 << 16}
+
+
+@pytest.mark.parametrize("stacks, marked, want", [
+    ([1 << 20, 0, 1 << 21], 4 << 20, [1 << 20, 0, 1 << 21, 1 << 21]),
+    # The least distance to the goal decides: as much as the nearest, and no more than it allows.
+    ([1 << 17] * 3, 4 << 20, []),
+    ([0, (1 << 21) + 4, 0], (5 << 20) - 4096, [4096, (1 << 21) + 4, 4096, 4096]),
+])
+def test_goals_that_say_little_of_stacks(written, stacks, marked, want):
+    gogc = 100 if want and marked == 4 << 20 else 20
+    h, _ = history.opened(written(goals(stacks, gogc, marked=marked)))
+    assert h.stacks == want
+
+
+def test_goals_that_another_gogc_set(written):
+    data = goals([1 << 20] * 3)
+    data.header["run"]["GOGC"] = "200"
+    h, _ = history.opened(written(data))
+    assert h.stacks == []
+    assert {c.stack_scan for c in goheap.replay(written(data), mode="stw").cycles} == {77}
+
+
 def test_near_real_go(grid):
     # Nothing of the truth is in the model.
     for row in truth():
