@@ -101,6 +101,8 @@ ROWS = [
     Row("stop", "1 GiB live, two threads allocate: longest stop", at_most=1.0),
     Row("batch", "the same: p99.9 of 16 allocations", at_most=1.0),
     Row("stall", "the same: longest stall", at_most=1.2),
+    Row("marking", "the same: marking of a cycle"),
+    Row("marking-two", "1 GiB, collected beside who waits: two workers against one"),
     Row("growth", "mark time an object, growth from 1e6 to 2e7 beside Go's",
         at_most=1.15),
     Row("call", "heap.alloc(64) beside object(), from Python", at_most=1.2),
@@ -244,11 +246,23 @@ def concurrent(cut: int) -> list[Case]:
              for row, key in (("idle", "idle_ns"), ("mark", "marking_ns"))]
     pauses = ("pauses", 1024 // cut, 3, 2, 25)
     mine, real = (f("concurrent", *pauses, cores=2) for f in (goheap, go))
-    return cases + [
+    cases += [
         Case(row, f"{1024 // cut} MiB, GOGC=25, 3 cycles", "us", of(mine, key),
              of(real, key), memory=False)
         for row, key in (("stop", "stop_max_us"), ("batch", "p999_us"),
                          ("stall", "stall_us"))]
+    cases += [
+        Case("marking", f"{1024 // cut} MiB, GOGC=25, {what}", "ms", of(mine, key, 1e3),
+             of(real, key, 1e3), memory=False)
+        for what, key in (("from begin to end", "mark_s"), ("CPU", "mark_cpu_s"))]
+    n = (1 << 30) // 64 // cut
+    one, two = (goheap("mark", n, 2, "graph", beside, cores=cores)
+                for beside, cores in (("beside", 1), ("beside2", 2)))
+    g1, g2 = (go("mark", n, 2, "graph", cores=cores) for cores in (1, 2))
+    return [*cases, Case(
+        "marking-two", f"{n / 1e6:.3g}e6 x 64 B", "/s", marks_a_second(two),
+        marks_a_second(one), "one worker",
+        {"Go, two": marks_a_second(g2), "Go, one": marks_a_second(g1)}, memory=False)]
 
 
 def marks_a_second(command: Command) -> Figure:
