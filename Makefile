@@ -234,7 +234,7 @@ free-threaded:
 	    $(FT)/bin/python -m pip install -q --disable-pip-version-check \
 	    "setuptools>=68" wheel "pytest>=7" "hypothesis>=6,<6.140"
 	@rm -rf $(FT)/src && mkdir $(FT)/src && \
-	    cp -r csrc goheap tests setup.py pyproject.toml README.md LICENSE MANIFEST.in $(FT)/src && \
+	    cp -r csrc goheap tests docs benchmarks setup.py pyproject.toml README.md LICENSE MANIFEST.in $(FT)/src && \
 	    rm -rf $(FT)/src/goheap/*.so $(FT)/src/csrc/build
 	@cd $(FT)/src && ../bin/python -m pip install -q --disable-pip-version-check \
 	    --no-build-isolation --no-deps -e .
