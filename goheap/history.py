@@ -22,8 +22,8 @@ from nothing else, the model is made:
     rss_offset      resident bytes beside the heap: the recorded peak less the replay's, and
                     less what the recorder held
 
-The replay at the recorded setting has the recorder's own objects in its heap, because the
-goals of the recorded program had them; every other replay leaves them out.
+The replay at the recorded setting has the recorder's own objects in its heap and pays for
+its events, because the recorded program did; every other replay leaves them out.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lifetime.h"
 #include "spill.h"
 #include "trace.h"
 
@@ -31,6 +32,8 @@
 #define MAX_MASK_BYTES   ((uint64_t)1 << 20)  // of ptrdata, for a type's mask
 // The recorder holds noscan buffers of this size from before the first event.
 #define RECORDER_BUFFER  ((uint64_t)1 << 20)
+// And beside each of them so many labels, of type unsafe.Pointer.
+#define RECORDER_TAGS    ((uint64_t)8 << 14)
 // Time stamps reach the heap's clock every so many events.
 #define CLOCK_EVERY      64u
 // Two frees that are further apart say nothing of the recorder's price.
@@ -113,6 +116,13 @@ typedef struct pool {
     uint32_t *last;  // [k]: number of the last one born before mark k began, + 1
 } pool;
 
+// common is a kind of objects with an age curve of its own.
+typedef struct common {
+    uint32_t type;
+    uint8_t spanclass;
+    uint16_t curve;  // in gh_lifetimes.ages; 0: an empty place
+} common;
+
 struct gh_lifetimes {
     uint32_t nobj;
     gh_spill freed;     // uint32_t of each object: number of mark begins before
@@ -129,14 +139,12 @@ struct gh_lifetimes {
     uint64_t recorder_bytes;
     uint64_t gaps[GH_GAP_BUCKETS], gap_ns[GH_GAP_BUCKETS];
     uint32_t ps;
-    // Share of the bytes born between the last two mark begins that were found
-    // dead after the last one, times 2^32.
-    uint32_t tail_dead[NUM_SPAN_CLASSES];
+    // How long objects live: those of a span class, and those of a kind of
+    // which there were many. NULL: nothing is known of it.
+    gh_age_curve *ages;  // NUM_SPAN_CLASSES and ncommon of them
+    common *common;      // open addressing: COMMON_SLOTS of them
+    uint32_t ncommon;
 };
-
-typedef struct large_object {
-    uint32_t obj, pages;
-} large_object;
 
 // kind is what a survey counts of the objects of one type and span class.
 typedef struct kind {
@@ -145,6 +153,13 @@ typedef struct kind {
     uint32_t born;
     uint32_t dead[4];  // by the marks that they survived: 0, 1, 2, more
 } kind;
+
+// A kind has a curve of its own if there are so many objects of it; and how many of
+// its span class's, and of all, are mixed in.
+#define MIN_COMMON   1000u
+#define MAX_COMMON   255u
+#define COMMON_SLOTS 1024u
+#define MIXED_IN     50.0
 
 #define MAX_KINDS   4096u
 #define KIND_SLOTS  (4 * MAX_KINDS)
@@ -162,8 +177,6 @@ typedef struct survey_state {
     kind *kind;          // nkinds of them; number 0 stands for those too many
     uint32_t nkinds;
     uint32_t *kind_at;   // open addressing, by type and span class
-    gh_spill large;      // large_object, by number
-    size_t nlarge_kept;
     size_t cycle_cap, recorded_cap;
     uint64_t heap_live, heap_before, heap_goal, heap_marked;
     bool marking;
@@ -172,11 +185,6 @@ typedef struct survey_state {
     int64_t p_t[NO_P];  // stamp of each P's last event
     uint64_t gaps[GH_GAP_BUCKETS], gap_ns[GH_GAP_BUCKETS];
     bool p_seen[NO_P];
-    // Bytes born since the last mark began, and between the last two; of the
-    // latter, how many were freed since.
-    uint64_t new_bytes[NUM_SPAN_CLASSES], born_before[NUM_SPAN_CLASSES],
-        dead_before[NUM_SPAN_CLASSES];
-    uint32_t window, window_before;  // number of the first object of each
 } survey_state;
 
 typedef struct next_slot {
@@ -197,6 +205,7 @@ struct gh_replay {
     uint64_t count[NUM_COLS];
     uint8_t op_of[256];
     uint32_t size_of[NUM_SPAN_CLASSES];  // 0: large
+    uint64_t pointer_type;  // number of unsafe.Pointer; UINT64_MAX: not there
     uint64_t num_forced;
     uint32_t *forced;  // which ones; NULL: not known. Owned
     size_t nforced;
@@ -396,6 +405,14 @@ read_tables(gh_replay *r, const gh_replay_config *cfg, gh_replay_error *err)
         r->size_of[2 * i] = r->size_of[2 * i + 1] = size;
     }
 
+    r->pointer_type = UINT64_MAX;
+    for (size_t i = 0; i < cfg->ntypes; i++) {
+        if (strcmp(cfg->types[i].name, "unsafe.Pointer") == 0) {
+            r->pointer_type = i;
+            break;
+        }
+    }
+
     for (int c = 0; c < NUM_COLS; c++) {
         r->index[c] = -1;
         size_t i = 0;
@@ -525,7 +542,7 @@ start_replay(gh_replay *r, const gh_replay_config *cfg, gh_replay_error *err)
     r->keep_recorder = cfg->keep_recorder;
     r->gogc = cfg->gogc < 0 ? -1 : cfg->gogc;
     r->memory_limit = cfg->memory_limit;
-    r->event_ns = cfg->event_ns;
+    r->event_ns = cfg->keep_recorder ? 0 : cfg->event_ns;
     r->gc_share = cfg->gc_share;
     r->ntypes = cfg->ntypes;
     r->soon = calloc(SOON, sizeof(*r->soon));
@@ -584,7 +601,6 @@ survey_init(gh_replay *r, const gh_replay_config *cfg)
         return GH_ERR_NOMEM;
     }
     gh_spill_init(&r->sv->born, keep, r->life.spill_dir);
-    gh_spill_init(&r->sv->large, keep, r->life.spill_dir);
     r->sv->kind = calloc(MAX_KINDS, sizeof(*r->sv->kind));
     r->sv->kind_at = calloc(KIND_SLOTS, sizeof(*r->sv->kind_at));
     r->sv->nkinds = 1;
@@ -644,7 +660,6 @@ survey_fini(survey_state *sv)
 {
     if (sv != NULL) {
         gh_spill_fini(&sv->born);
-        gh_spill_fini(&sv->large);
         free(sv->kind);
         free(sv->kind_at);
         free(sv);
@@ -673,6 +688,8 @@ gh_replay_free(gh_replay *r)
         free(r->life.pool[i].last);
     }
     free(r->life.pool);
+    free(r->life.ages);
+    free(r->life.common);
     free(r->pools);
     free(r->type_pooled);
     for (size_t i = 0; i < r->nblocks; i++) {
@@ -760,23 +777,34 @@ take_object(gh_replay *r, uint8_t *spanclass, uint64_t *size)
     return GH_REPLAY_DONE;
 }
 
-// recorder_buffer is the size of the next object if that is one of the
-// recorder's buffers, else 0. Nothing is taken.
+// look decodes the next number of a column and leaves it there.
+static bool
+look(const gh_column *c, uint64_t *out)
+{
+    gh_column at = *c;
+    return gh_column_uvarint(&at, out) && !gh_column_overrun(&at);
+}
+
+// recorder_buffer is the size of the next object, which was there when recording
+// began, if that is one of the recorder's buffers for CPU samples, else 0. Nothing is
+// taken. Go: traceInitReadCPU, newProfBuf.
 static uint64_t
-recorder_buffer(gh_replay *r)
+recorder_buffer(const gh_replay *r)
 {
     const gh_column *c = &r->col[COL_SPANCLASS];
-    if (c->p >= c->end || *c->p != 1) {
+    if (c->p >= c->end || *c->p > 1) {
         return 0;
     }
-    gh_column *pages = &r->col[COL_PAGES];
-    const uint8_t *at = pages->p;
-    uint64_t n;
-    const bool there = gh_column_uvarint(pages, &n) && !gh_column_overrun(pages);
-    pages->p = at;
-    return there && n >= RECORDER_BUFFER / PAGE_BYTES && n <= MAX_PAGES
-               ? n * PAGE_BYTES
-               : 0;
+    uint64_t n, type;
+    if (!look(&r->col[COL_PAGES], &n)) {
+        return 0;
+    }
+    const bool is_data = *c->p == 1 && n >= RECORDER_BUFFER / PAGE_BYTES
+                         && n <= MAX_PAGES;
+    const bool is_tags = *c->p == 0 && n == RECORDER_TAGS / PAGE_BYTES
+                         && look(&r->col[COL_TYPE], &type)
+                         && type == r->pointer_type;
+    return is_data || is_tags ? n * PAGE_BYTES : 0;
 }
 
 static gh_replay_result
@@ -794,36 +822,10 @@ born_at(survey_state *sv, uint32_t obj)
     return gh_spill_touch(&sv->born, (size_t)obj * sizeof(birth));
 }
 
-static large_object *
-large_at(survey_state *sv, size_t i)
-{
-    return gh_spill_touch(&sv->large, i * sizeof(large_object));
-}
-
 static inline uint32_t *
 freed_at(gh_replay *r, uint32_t obj)
 {
     return gh_spill_touch(&r->life.freed, (size_t)obj * sizeof(uint32_t));
-}
-
-static uint64_t
-survey_size(gh_replay *r, uint32_t obj, uint8_t spanclass)
-{
-    survey_state *sv = r->sv;
-    const uint32_t size = r->size_of[spanclass];
-    if (size != 0) {
-        return size;
-    }
-    size_t lo = 0, hi = sv->nlarge_kept;
-    while (lo < hi) {
-        const size_t mid = lo + (hi - lo) / 2;
-        if (large_at(sv, mid)->obj < obj) {
-            lo = mid + 1;
-        } else {
-            hi = mid;
-        }
-    }
-    return (uint64_t)large_at(sv, lo)->pages * PAGE_BYTES;
 }
 
 // kind_of finds or makes the number of a kind.
@@ -930,6 +932,102 @@ find_pools(gh_replay *r)
     return true;
 }
 
+// common_slot is the place of a kind in the table, or the empty one that it may have.
+static inline common *
+common_slot(const gh_lifetimes *life, uint64_t type, uint8_t sc)
+{
+    uint32_t i = (uint32_t)((type * NUM_SPAN_CLASSES + sc) * 0x9e3779b1u) >> 8;
+    for (;; i++) {
+        common *c = &life->common[i & (COMMON_SLOTS - 1)];
+        if (c->curve == 0 || (c->type == type && c->spanclass == sc)) {
+            return c;
+        }
+    }
+}
+
+// count_ages counts between which ages the objects died, by curve.
+static void
+count_ages(gh_replay *r, const uint16_t *curve_of, gh_age_counts *counts)
+{
+    survey_state *sv = r->sv;
+    const gh_lifetimes *life = &r->life;
+    for (uint32_t obj = 0; obj < r->nobj; obj++) {
+        const uint32_t freed = *freed_at(r, obj);
+        if (freed >= EXACT || freed == 1) {
+            continue;
+        }
+        // Of the last mark's dead not all need have been swept.
+        const uint32_t end = freed != 0 ? freed - 2 : life->ncycles - 1;
+        const uint32_t found = life->cycle[end].begin;
+        const uint32_t before = end == 0 ? 0 : life->cycle[end - 1].begin;
+        if (found <= obj) {
+            continue;
+        }
+        const birth *b = born_at(sv, obj);
+        const uint32_t alive = before > obj ? before - obj : 0;
+        const uint32_t dead = freed != 0 ? found - obj : 0;
+        gh_age_note(&counts[b->spanclass], alive, dead);
+        if (curve_of[b->kind] != 0) {
+            gh_age_note(&counts[curve_of[b->kind]], alive, dead);
+        }
+    }
+}
+
+// find_ages estimates how long the objects of each kind live.
+static bool
+find_ages(gh_replay *r)
+{
+    survey_state *sv = r->sv;
+    gh_lifetimes *life = &r->life;
+    if (life->ncycles == 0) {
+        return true;
+    }
+    uint16_t *curve_of = calloc(sv->nkinds, sizeof(*curve_of));
+    life->common = calloc(COMMON_SLOTS, sizeof(*life->common));
+    if (curve_of == NULL || life->common == NULL) {
+        free(curve_of);
+        return false;
+    }
+    for (uint32_t k = 1; k < sv->nkinds && life->ncommon < MAX_COMMON; k++) {
+        if (sv->kind[k].born >= MIN_COMMON) {
+            curve_of[k] = (uint16_t)(NUM_SPAN_CLASSES + life->ncommon++);
+            common *c = common_slot(life, sv->kind[k].type, sv->kind[k].spanclass);
+            *c = (common){.type = sv->kind[k].type,
+                          .spanclass = sv->kind[k].spanclass,
+                          .curve = curve_of[k]};
+        }
+    }
+    const size_t n = NUM_SPAN_CLASSES + life->ncommon;
+    gh_age_counts *counts = calloc(n + 1, sizeof(*counts));
+    life->ages = calloc(n, sizeof(*life->ages));
+    if (counts == NULL || life->ages == NULL) {
+        free(counts);
+        free(curve_of);
+        return false;
+    }
+    count_ages(r, curve_of, counts);
+    gh_age_counts *all = &counts[n];
+    for (size_t i = 0; i < NUM_SPAN_CLASSES; i++) {
+        for (size_t j = 0; j < (GH_AGE_BINS + 1) * (GH_AGE_BINS + 1); j++) {
+            (&all->n[0][0])[j] += (&counts[i].n[0][0])[j];
+        }
+    }
+    gh_age_curve any;
+    gh_age_estimate(all, NULL, 0, &any);
+    for (size_t i = 0; i < NUM_SPAN_CLASSES; i++) {
+        gh_age_estimate(&counts[i], &any, MIXED_IN, &life->ages[i]);
+    }
+    for (uint32_t k = 1; k < sv->nkinds; k++) {
+        if (curve_of[k] != 0) {
+            gh_age_estimate(&counts[curve_of[k]], &life->ages[sv->kind[k].spanclass],
+                            MIXED_IN, &life->ages[curve_of[k]]);
+        }
+    }
+    free(counts);
+    free(curve_of);
+    return true;
+}
+
 static gh_replay_result
 survey_object(gh_replay *r)
 {
@@ -959,18 +1057,9 @@ survey_object(gh_replay *r)
                      b = r->life.freed.bytes / sizeof(uint32_t);
         sv->obj_cap = a < b ? a : b;
     }
-    if (r->size_of[sc] == 0) {
-        if (gh_spill_reserve(&sv->large, (sv->nlarge_kept + 1) * sizeof(large_object))
-            != GH_OK) {
-            return no_memory(r);
-        }
-        *large_at(sv, sv->nlarge_kept++) = (large_object){
-            .obj = n, .pages = (uint32_t)(size / PAGE_BYTES)};
-    }
     const uint16_t k = kind_of(sv, type, sc);
     *born_at(sv, n) = (birth){.kind = k, .spanclass = sc};
     sv->kind[k].born++;
-    sv->new_bytes[sc] += size;
     r->nobj = n + 1;
     return GH_REPLAY_DONE;
 }
@@ -1007,9 +1096,6 @@ survey_free(gh_replay *r, bool exact)
                                   ? r->life.ncycles - begun - 1 : 0;
     const birth *b = born_at(sv, obj);
     sv->kind[b->kind].dead[survived < 3 ? survived : 3]++;
-    if (obj >= sv->window_before && obj < sv->window) {
-        sv->dead_before[b->spanclass] += survey_size(r, obj, b->spanclass);
-    }
     return GH_REPLAY_DONE;
 }
 
@@ -1043,11 +1129,6 @@ survey_gc_begin(gh_replay *r)
     life->cycle[life->ncycles++] = (cycle_mark){
         .begin = r->nobj, .end = r->nobj, .distance = distance};
     sv->marking = true;
-    memcpy(sv->born_before, sv->new_bytes, sizeof(sv->new_bytes));
-    memset(sv->new_bytes, 0, sizeof(sv->new_bytes));
-    memset(sv->dead_before, 0, sizeof(sv->dead_before));
-    sv->window_before = sv->window;
-    sv->window = r->nobj;
     return GH_REPLAY_DONE;
 }
 
@@ -1199,26 +1280,10 @@ survey_finish(gh_replay *r)
         }
         free(order);
     }
-    if (!find_pools(r)) {
+    if (!find_pools(r) || !find_ages(r)) {
         return no_memory(r);
     }
     gh_spill_release(&life->freed, 0, life->freed.bytes);
-    const survey_state *sv = r->sv;
-    double born = 0, dead = 0;
-    for (unsigned i = 0; i < NUM_SPAN_CLASSES; i++) {
-        born += (double)sv->born_before[i];
-        dead += (double)sv->dead_before[i];
-    }
-    for (unsigned i = 0; i < NUM_SPAN_CLASSES; i++) {
-        double share = born > 0 ? dead / born : 0;
-        if (sv->born_before[i] > 0) {
-            share = (double)sv->dead_before[i] / (double)sv->born_before[i];
-        }
-        if (life->ncycles == 0) {
-            share = 0;
-        }
-        life->tail_dead[i] = (uint32_t)(share * (double)UINT32_MAX);
-    }
     survey_fini(r->sv);
     r->sv = NULL;
     return GH_REPLAY_DONE;
@@ -1251,20 +1316,28 @@ freed_of(const gh_lifetimes *lt, uint32_t obj)
     return ((const uint32_t *)(const void *)lt->freed.at)[obj];
 }
 
+static inline const gh_age_curve *
+curve_of(const gh_lifetimes *lt, uint64_t type, uint8_t sc)
+{
+    const uint32_t curve = common_slot(lt, type, sc)->curve;
+    return &lt->ages[curve != 0 ? curve : sc];
+}
+
 // death_of returns before which object number obj, just born, is to be dropped.
 static inline uint32_t
-death_of(const gh_replay *r, uint32_t obj, uint8_t spanclass)
+death_of(const gh_replay *r, uint32_t obj, uint64_t type, uint8_t spanclass)
 {
     const gh_lifetimes *lt = r->lt;
     const uint32_t freed = freed_of(lt, obj);
     uint32_t lo = obj + 1, hi = lt->nobj;
     if (freed == 0) {
         if (r->deaths != GH_DEATHS_DRAWN || lt->ncycles == 0
-            || obj < lt->cycle[lt->ncycles - 1].begin
-            || draw(r, obj, 1) >= lt->tail_dead[spanclass]) {
+            || obj < lt->cycle[lt->ncycles - 1].begin) {
             return NEVER;
         }
-        return between(lo, hi, draw(r, obj, 0));
+        const uint32_t age = gh_age_draw(curve_of(lt, type, spanclass), 1, UINT32_MAX,
+                                         draw(r, obj, 0));
+        return age < hi - obj ? obj + age : NEVER;
     }
     if (freed >= EXACT) {
         return freed & ~EXACT;
@@ -1285,7 +1358,11 @@ death_of(const gh_replay *r, uint32_t obj, uint8_t spanclass)
     if (hi <= lo) {
         return lo;
     }
-    return r->deaths == GH_DEATHS_LATE ? hi : between(lo, hi, draw(r, obj, 0));
+    if (r->deaths == GH_DEATHS_LATE) {
+        return hi;
+    }
+    return obj + gh_age_draw(curve_of(lt, type, spanclass), lo - obj, hi - obj,
+                             draw(r, obj, 0));
 }
 
 // pooled_death returns before which object number obj goes back to its pool for
@@ -1711,7 +1788,7 @@ replay_object(gh_replay *r)
         *in_pool = (uint16_t)pooled;
     }
     die_at(r, i, pooled != 0 ? pooled_death(r, n, pooled - 1)
-                             : death_of(r, n, sc));
+                             : death_of(r, n, type, sc));
     return GH_REPLAY_DONE;
 }
 

@@ -20,10 +20,10 @@
 // When an object died. Found dead by the sweep after mark k, it died before
 // mark k ended, and after mark k-1 began or after its own birth. Time is counted
 // in objects allocated. GH_DEATHS_EARLY takes the first moment, _LATE the last
-// one, _DRAWN one in between, before mark k began, by the cube of a uniform
-// number: most objects die young. An object that was never freed lives for ever,
-// but with _DRAWN those born after the last mark began die as often as those of
-// the window before did, by span class.
+// one, _DRAWN one in between, before mark k began, as likely as objects of the kind
+// die at that age (lifetime.h): most die young. An object that was never freed lives
+// for ever, but with _DRAWN those born after the last mark began die as others of
+// their kind did.
 //
 // What is left out or guessed: pointers between objects (none are recorded, so
 // every object is a leaf that a root holds); objects of the recorder's own;
@@ -118,8 +118,9 @@ typedef struct gh_replay_config {
     // NULL: nowhere. spill_keep: bytes of each array that stay, 0: 8 MiB.
     const char *spill_dir;
     size_t spill_keep;
-    bool keep_recorder;  // the recorder's objects are allocated too: for the
-                         // recorded setting, whose goals they entered
+    bool keep_recorder;  // the recorder's objects are allocated too, and its
+                         // events take their time: for the recorded setting, whose
+                         // goals they entered and whose program they slowed down
     const gh_mem_ops *mem_ops;  // NULL: Linux
     void *mem_ctx;
 } gh_replay_config;

@@ -31,10 +31,10 @@ static const gh_replay_column columns[NUM_COLUMNS] = {
     {"free.back", "uvarint", 0}, {"val", "uvarint", 0},
 };
 
-// Type 3 is the recorder's.
+// Type 3 is the recorder's, type 4 that of its labels.
 static const gh_replay_type types[] = {
     {"", 0, 0, false}, {"node", 64, 16, false}, {"odd", 4096, 4096, false},
-    {"runtime.traceFrame", 64, 8, true},
+    {"runtime.traceFrame", 64, 8, true}, {"unsafe.Pointer", 8, 8, false},
 };
 
 #define NOSCAN64  13  // size class 6: 64 bytes
@@ -303,6 +303,37 @@ test_known_deaths(void)
                  + cycle(r, 1).end_ns - cycle(r, 1).start_ns);
         gh_replay_free(r);
     }
+    gh_replay_free(survey);
+    history_free(&h);
+}
+
+// The recorder's buffers are what was there when it began, of their sizes and types;
+// the same of the program's own stays.
+static void
+test_recorder_buffers(void)
+{
+    history h = {0};
+    object(&h, EXIST, NO_SCAN_LARGE, 128, 0);
+    object(&h, EXIST, LARGE, 16, 4);
+    object(&h, EXIST, LARGE, 16, 1);
+    object(&h, EXIST, LARGE, 17, 4);
+    object(&h, EXIST, NO_SCAN_LARGE, 127, 0);
+    object(&h, EXIST, SCAN64, 0, 4);
+    object(&h, ALLOC, LARGE, 16, 4);
+    object(&h, ALLOC, NO_SCAN_LARGE, 128, 0);
+    setup s;
+    setup_init(&s, &h);
+    gh_replay *survey = surveyed(&s, &h);
+    gh_survey_facts f;
+    CHECK(gh_replay_facts(survey, &f));
+    CHECK_EQ(f.recorder_bytes, (128 + 16) * 8192);
+    gh_replay *r = replayed(&s, &h, SIZE_MAX, UINT64_MAX);
+    gh_replay_summary sum;
+    gh_replay_summary_get(r, &sum);
+    CHECK_EQ(sum.left_out, 2);
+    CHECK_EQ(sum.left_out_bytes, (128 + 16) * 8192);
+    CHECK_EQ(sum.objects, 6);
+    gh_replay_free(r);
     gh_replay_free(survey);
     history_free(&h);
 }
@@ -599,7 +630,7 @@ test_bad_events(void)
         object(&h, ALLOC, LARGE, UINT64_MAX, 0));
     BAD(PAGES, "pages is impossible",
         object(&h, EXIST, NO_SCAN_LARGE, UINT64_MAX, 0));
-    BAD(TYPE, "has type 4 of 4", object(&h, ALLOC, SCAN64, 0, 4));
+    BAD(TYPE, "has type 5 of 5", object(&h, ALLOC, SCAN64, 0, 5));
     BAD(TINY_BACK, "2 objects back, of 2", with_value(&h, TINY, TINY_BACK, 2));
     BAD(VAL, "GOMAXPROCS of 0", with_value(&h, PROCS, VAL, 0));
     BAD(VAL, "GOMAXPROCS of 4294967297",
@@ -849,6 +880,7 @@ int
 main(void)
 {
     test_known_deaths();
+    test_recorder_buffers();
     test_forced();
     test_automatic();
     test_pieces();
