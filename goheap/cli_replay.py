@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from .cli_source import add_recorded, source
 from .errors import HeapError
 from .settings import Costs
 from .replay import DEATHS, MODES, Replay, replay
-from .whatif import Interval, Prediction, what_if
+from .whatif import Interval, what_if
 
 COSTS: dict[str, Callable[[], Any]] = {
     "fitted": lambda: "fitted", "shipped": Costs, "measured": Costs.measured}
@@ -88,33 +87,46 @@ def _mib(n: int | None) -> str:
 
 
 SEEDS = 3  # for the intervals
-
-
-def _predicted(args: argparse.Namespace, of: Any, r: Replay) -> Prediction:
-    """The same setting with its intervals, wide enough for this run."""
-    p = what_if(of, gogc=[r.gogc], memory_limit=[r.memory_limit], procs=[args.procs],
-                seeds=SEEDS)[0]
-    wide: dict[str, Any] = {}
-    for name in ENDS:
-        i, value = getattr(p, name), getattr(r, name)
-        if i is not None:
-            wide[name] = Interval(value, min(value, i.low), max(value, i.high))
-    return dataclasses.replace(p, **wide)
-
-
 ENDS = ("automatic_gc", "peak_heap_bytes", "peak_rss_bytes", "gc_cpu_fraction")
+Ends = dict[str, Interval | None]
 
 
-def _ends(p: Prediction | None) -> dict[str, Any]:
-    if p is None:  # one run says nothing of others
-        return {name + end: None for name in ENDS for end in ("_low", "_high")}
-    d = p.to_dict()
-    return {name + end: d[name + end] for name in ENDS for end in ("_low", "_high")}
+def _intervals(args: argparse.Namespace, of: Any, r: Replay) -> Ends:
+    """Between what the figures of this run lie. With fitted costs: as what_if has it, the
+    model's error in it. Else the model has no known error: the earliest and the latest deaths,
+    and other seeds."""
+    others: Ends = {}
+    if args.mode == "virtual" and args.costs == "fitted":
+        p = what_if(of, gogc=[r.gogc], memory_limit=[r.memory_limit], procs=[args.procs],
+                    seeds=SEEDS)[0]
+        others = {name: getattr(p, name) for name in ENDS}
+    else:
+        ways = [("early", 0), ("late", 0), *(("drawn", seed) for seed in range(SEEDS))]
+        runs = [replay(of, gogc=args.gogc, memory_limit=args.memory_limit, procs=args.procs,
+                       mode=args.mode, costs=r.costs, deaths=deaths, seed=seed,  # type: ignore[arg-type]
+                       series="none") for deaths, seed in ways]
+        for name in ENDS:
+            values = [getattr(x, name) for x in runs]
+            others[name] = None if None in values else Interval(0, min(values), max(values))
+    found: Ends = {}
+    for name, i in others.items():
+        value = getattr(r, name)
+        found[name] = None if i is None or value is None else Interval(
+            value, min(value, i.low), max(value, i.high))
+    return found
 
 
-def _text(r: Replay, p: Prediction | None) -> str:
+def _ends(intervals: Ends) -> dict[str, Any]:
+    def plain(name: str, value: float) -> float:
+        return value if name.endswith("fraction") else round(value)
+
+    return {name + end: None if i is None else plain(name, getattr(i, end[1:]))
+            for name, i in intervals.items() for end in ("_low", "_high")}
+
+
+def _text(r: Replay, intervals: Ends) -> str:
     def ends(name: str, scale: float, unit: str) -> str:
-        i = None if p is None else getattr(p, name)
+        i = intervals[name]
         return "" if i is None else ", %.0f to %.0f%s" % (i.low / scale, i.high / scale, unit)
 
     off = "off"
@@ -143,8 +155,7 @@ def run_replay(args: argparse.Namespace) -> int:
         r = replay(of, gogc=args.gogc, memory_limit=args.memory_limit,
                    procs=args.procs, mode=args.mode, deaths=args.deaths, seed=args.seed,
                    costs=COSTS[args.costs]())
-        fitted = args.mode == "virtual" and args.costs == "fitted"
-        p = _predicted(args, of, r) if fitted else None
+        intervals = _intervals(args, of, r)
         if args.perfetto is not None:
             r.to_perfetto(args.perfetto)
     except (HeapError, OSError, ValueError, TypeError, MemoryError) as e:
@@ -158,8 +169,8 @@ def run_replay(args: argparse.Namespace) -> int:
         # Beside JSON the lines go where Go's runtime writes them.
         (sys.stderr if args.json else sys.stdout).write(r.gctrace(*kinds))
     if args.json:
-        json.dump({**r.to_dict(), **_ends(p)}, sys.stdout)
+        json.dump({**r.to_dict(), **_ends(intervals)}, sys.stdout)
         sys.stdout.write("\n")
     else:
-        sys.stdout.write(_text(r, p))
+        sys.stdout.write(_text(r, intervals))
     return 0

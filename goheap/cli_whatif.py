@@ -81,13 +81,15 @@ def add_whatif_parsers(subparsers: Any) -> None:
                     "pessimistic end of each interval.")
     _common(p)
     p.add_argument("--limit", type=_limit, metavar="L",
-                   help="the most memory that the process may have, e.g. 4GiB")
+                   help="the most memory that the process may have, e.g. 4GiB; without it the "
+                        "least memory within --max-gc-cpu is looked for")
     p.add_argument("--max-gc-cpu", type=_share, metavar="X",
                    help="the most GC CPU, e.g. 10%%")
     p.add_argument("--gogc", type=_several(_percent), metavar="N,...",
                    help="what to try; default 50 to 400, and off and 100 with a limit")
     p.add_argument("--memory-limit", type=_several(_limit), metavar="L,...",
-                   help="what to try; default off, and shares of --limit")
+                   help="what to try; default off, and shares of --limit (without it: of what "
+                        "GOGC=100 takes); off alone: the largest GOGC that fits")
     p.set_defaults(function=run_advise)
 
 
@@ -146,7 +148,11 @@ def _advised(args: argparse.Namespace, bar: _Bar) -> WhatIf:
     w = _grid(args, bar, gogc=args.gogc or ADVISE_GOGC, memory_limit=["off"])
     most = size(args.limit)
     if most == LIMIT_OFF:
-        return w
+        if args.max_gc_cpu is None:
+            return w
+        # The least memory is asked for: from what Go's default takes downwards.
+        p = min(w, key=lambda p: abs((p.gogc or 0) - 100))
+        most = int((p.peak_rss_bytes or p.peak_heap_bytes).value)
     limits = [max(1 << 20, int(most * s)) >> 20 << 20 for s in ADVISE_SHARES]
     more = _grid(args, bar, gogc=args.gogc or ADVISE_WITH_LIMIT, memory_limit=limits)
     return WhatIf(w.source, w.calibration, [*w, *more], w.costs, w.seeds)

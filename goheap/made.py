@@ -98,8 +98,13 @@ def _write(engine: _core.History, source: str, run: Mapping[str, Any],
 
 
 def from_columns(size: Any, birth_ns: Any, death_ns: Any, scan: Any, type_id: Any,
-                 p: Any) -> int:
+                 p: Any, stacks: Size, globals_: Size) -> int:
     """See Trace.from_columns; a descriptor of the file."""
+    roots: dict[str, int] = {}
+    for k, v in (("stacks", stacks), ("globals", globals_)):
+        roots[k] = _core.size(v, f"from_columns: {k}")
+        if not 0 <= roots[k] < 1 << 47:
+            raise ValueError(f"from_columns: {k} {roots[k]} is not in 0..2**47")
     given = {"size": size, "birth_ns": birth_ns, "death_ns": death_ns, "scan": scan,
              "type_id": type_id, "p": p}
     columns = {k: _numbers(v, k) if v is not None else array("q") for k, v in given.items()}
@@ -132,7 +137,9 @@ def from_columns(size: Any, birth_ns: Any, death_ns: Any, scan: Any, type_id: An
             yield
         yield
 
-    return _write(engine, "columns", {}, steps())
+    run = {"Metrics": {"/gc/scan/globals:bytes": roots["globals"],
+                       "/gc/scan/stack:bytes": roots["stacks"]}}
+    return _write(engine, "columns", run, steps())
 
 
 # ---- a workload ---------------------------------------------------------------------

@@ -20,7 +20,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, NamedTuple, Self
 
 from . import _core, gotrace, made, tracewrite
-from .aliases import Path, Progress
+from .aliases import Path, Progress, Size
 from .errors import TraceError
 from .table import Column as TableColumn
 from .table import Table
@@ -391,11 +391,13 @@ class Trace:
 
     @classmethod
     def from_columns(cls, *, size: Any, birth_ns: Any, death_ns: Any, scan: Any = None,
-                     type_id: Any = None, p: Any = None) -> Self:
+                     type_id: Any = None, p: Any = None, stacks: Size = 0,
+                     globals: Size = 0) -> Self:
         """A history of your own, one row an object, in any order: bytes asked for, time of
         birth, time of death (-1: never), bytes up to the end of the last pointer (0, as
         without scan: none), the number of its type, the P it is made on. Each column is
-        read through the buffer protocol (an array, numpy) or from a sequence.
+        read through the buffer protocol (an array, numpy) or from a sequence. stacks and
+        globals are what each collection scans beside the heap: bytes, or "1MiB".
 
         Slots and tiny blocks are what Go's allocator would give. Deaths are exact here,
         where those of a recording are known between two collections. It is held in a
@@ -406,7 +408,7 @@ class Trace:
         ...     t.info["counts"]
         {'alloc': 2, 'tiny': 0, 'dead': 1}
         """
-        fd = made.from_columns(size, birth_ns, death_ns, scan, type_id, p)
+        fd = made.from_columns(size, birth_ns, death_ns, scan, type_id, p, stacks, globals)
         return cls._of(TraceFile("columns", fd=fd), None)
 
     def _say(self, run: Mapping[str, Any]) -> None:

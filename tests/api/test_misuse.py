@@ -408,6 +408,7 @@ PARAMETERS = {
         "size", "birth_ns", "death_ns")},
     **{f"Trace.from_columns {c}": ("rows or None", lambda env: [0]) for c in (
         "scan", "type_id", "p")},
+    **{f"Trace.from_columns {c}": ("bytes size", lambda env: 64) for c in ("stacks", "globals")},
     "Workload.from_gctrace path": ("path", lambda env: gctrace_path()),
     "Workload live": ("bytes size", lambda env: "1MiB"),
     **{f"Workload {c}": ("bytes size", lambda env: 64) for c in (

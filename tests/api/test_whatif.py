@@ -501,7 +501,17 @@ def test_json_has_the_fields_that_are_promised(capsys, args):
         assert (d["peak_rss_bytes"] is None) == (RAW in args)
         for name in ("automatic_gc", "peak_heap_bytes"):
             low, high = d[name + "_low"], d[name + "_high"]
-            assert "stw" in args and low is high is None or low <= d[name] <= high
+            assert low <= d[name] <= high and low < high + (RAW in args)
+
+
+def test_advise_for_the_least_memory(capsys):
+    assert cli.main(["advise", PACKAGED, "--max-gc-cpu", "30%", "--seeds", "1", "--json"]) == 0
+    d = json.loads(capsys.readouterr().out)
+    assert d["memory_limit"] is not None and d["cliff"] < d["memory_limit"]
+    assert d["gc_cpu_fraction_low"] <= d["gc_cpu_fraction"] <= d["gc_cpu_fraction_high"] <= 0.3
+    assert cli.main(["advise", PACKAGED, "--limit", "80MiB", "--memory-limit", "off", "--gogc",
+                     "20,30,50,400", "--seeds", "1"]) == 0
+    assert capsys.readouterr().out.startswith("Set GOGC=50. That keeps the peak under 80MiB")
 
 
 def test_what_a_bare_trace_does_not_say(capsys, tmp_path):

@@ -173,6 +173,19 @@ def test_deaths_are_exact(deaths):
     assert {c.heap_marked for c in r.cycles} <= {2 << 20, 3 << 20}
 
 
+def test_stacks_and_globals_of_ones_own():
+    n = 200_000
+    with Trace.from_columns(size=[64] * n, birth_ns=range(0, n * 1000, 1000),
+                            death_ns=range(10 ** 6, 10 ** 6 + n * 1000, 1000), stacks="1MiB",
+                            globals=4096) as t:
+        r = goheap.replay(t, mode="stw")
+    assert {(c.stack_scan, c.globals_scan) for c in r.cycles} == {(1 << 20, 4096)}
+    for bad, error, words in ((-1, ValueError, "-1"), ("1X", ValueError, "1X"),
+                              (None, TypeError, "stacks")):
+        with pytest.raises(error, match=words):
+            Trace.from_columns(size=[8], birth_ns=[0], death_ns=[-1], stacks=bad)
+
+
 def test_which_collections_were_forced_is_known():
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "go1.26.trace.gz")
     with Trace.open(path) as t:
