@@ -50,6 +50,7 @@ class Case:
     against: str = "Go"
     beside: dict[str, Figure] = field(default_factory=dict)  # for the reader
     memory: bool = True  # its answers' peak and rss count too
+    like: Command | None = None  # theirs again, but as ours does it: for the memory
 
 
 def goheap(name: str, *args: object, cores: int = 1) -> Command:
@@ -58,6 +59,12 @@ def goheap(name: str, *args: object, cores: int = 1) -> Command:
 
 def go(name: str, *args: object, cores: int = 1, **env: str) -> Command:
     return Command("go", name, tuple(map(str, args)), cores, tuple(env.items()))
+
+
+def stopped(name: str, *args: object) -> Command:
+    """Real Go with the world stopped while it marks, as goheap's does it on one core:
+    no heap grows meanwhile, so its memory can be held against ours."""
+    return go(name, *args, GODEBUG="gcstoptheworld=1")
 
 
 def python(name: str, *args: object) -> Command:
@@ -110,6 +117,8 @@ ROWS = [
     Row("many-core", "new_many beside the core's own loop", at_most=1.5),
     Row("history", "recorded allocations and deaths"),
     Row("replay", "replay of the recording"),
+    Row("replay-growth", "replay time an event, growth from 1e6 to 1e7 events",
+        at_most=1.2),
     Row("peak", "peak of HeapInuse + HeapIdle - HeapReleased", at_most=1.05,
         at_least=0.95),
     Row("rss", "resident memory of the process", at_most=1.05),
@@ -127,7 +136,8 @@ def allocations(cut: int) -> list[Case]:
             cases.append(Case(
                 row, f"{size_name(size)}, {kind}", "ns",
                 of(goheap("alloc", size, pointers, n), "cpu_s", 1e9 / n),
-                of(go("alloc", size, pointers, n), "cpu_s", 1e9 / n)))
+                of(go("alloc", size, pointers, n), "cpu_s", 1e9 / n),
+                like=stopped("alloc", size, pointers, n)))
     return cases
 
 
@@ -161,21 +171,25 @@ def programs(cut: int) -> list[Case]:
                 of(go("trees", depth, threads, cores=threads), "cpu_s"),
                 beside={"mimalloc": of(peer("mimalloc", "trees", depth), "cpu_s"),
                         "libgc": of(peer("libgc", "trees", depth), "cpu_s")}
-                if threads == 1 else {}))
+                if threads == 1 else {},
+                like=stopped("trees", depth, threads) if threads == 1 else None))
     cases.append(Case(
         "gcbench", "GCBench", "s", of(goheap("gcbench"), "cpu_s"),
         of(go("gcbench"), "cpu_s"),
         beside={"mimalloc": of(peer("mimalloc", "gcbench"), "cpu_s"),
-                "libgc": of(peer("libgc", "gcbench"), "cpu_s")}))
+                "libgc": of(peer("libgc", "gcbench"), "cpu_s")},
+        like=stopped("gcbench")))
     n = 4_000_000 // cut
     cases.append(Case(
         "half", f"{n / 1e6:g}e6 x 64 B", "ns/object",
-        of(goheap("half", n), "cpu_s", 2e9 / n), of(go("half", n), "cpu_s", 2e9 / n)))
+        of(goheap("half", n), "cpu_s", 2e9 / n), of(go("half", n), "cpu_s", 2e9 / n),
+        like=stopped("half", n)))
     times = 10 if cut == 1 else 1
     cases.append(Case(
         "limit", f"churn x {times}", "s",
         of(goheap("churn", 200, times, 300), "cpu_s"),
-        of(go("churn", 200, times, 300), "cpu_s")))
+        of(go("churn", 200, times, 300), "cpu_s"),
+        like=stopped("churn", 200, times, 300)))
     return cases
 
 
@@ -287,21 +301,31 @@ def calls() -> list[Case]:
     ]
 
 
-def recordings() -> list[Case]:
+def recordings(cut: int) -> list[Case]:
     return [
         Case("history", "1.2e6 objects", "ms",
              of(goheap("history", HISTORY), "cpu_s", 1e3),
-             of(go("history", HISTORY), "cpu_s", 1e3)),
+             of(go("history", HISTORY), "cpu_s", 1e3),
+             like=stopped("history", HISTORY)),
         *(Case("replay", f"{mode}, {what}, 2.3e6 events", "ns/event",
                Figure((python("replay_events", TRACE, mode),),
                       lambda a, key=key: a[key] / a["events"] * 1e9), None, memory=False)
           for mode in ("stw", "virtual")
           for key, what in (("cpu_s", "first, with the survey"), ("again_s", "again"))),
+        replay_growth(1_000_000 // cut, 10_000_000 // cut),
     ]
+
+
+def replay_growth(few: int, many: int) -> Case:
+    """The time of an event in a long history beside that in a short one."""
+    ours, theirs = (python("replay_growth", n) for n in (many, few))
+    return Case("replay-growth", f"{few / 1e6:g}e6 to {many / 1e6:g}e6", "ns/event",
+                of(ours, "again_s", 1e9 / many), of(theirs, "again_s", 1e9 / few),
+                "the short one", memory=False)
 
 
 def cases(quick: bool) -> list[Case]:
     cut = 10 if quick else 1
     return [*allocations(cut), *rings(cut), *programs(cut), *marks(cut),
             *two_threads(cut),
-            *concurrent(cut), *calls(), *recordings()]
+            *concurrent(cut), *calls(), *recordings(cut)]

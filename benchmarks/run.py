@@ -27,7 +27,8 @@ MEMORY = ("peak", "rss")  # rows that are taken from the other rows' runs
 
 def commands_of(case: Case) -> list[Command]:
     figures = [case.ours, case.theirs, *case.beside.values()]
-    return [c for f in figures if f is not None for c in f.commands]
+    like = [] if case.like is None else [case.like]
+    return [c for f in figures if f is not None for c in f.commands] + like
 
 
 def wanted(case: Case, words: list[str]) -> bool:
@@ -78,7 +79,7 @@ def memory_cases(todo: list[Case], rounds: list[dict[Command, dict]]) -> list[Ca
         for case in todo:
             if not case.memory or case.against != "Go" or case.theirs is None:
                 continue
-            pair = case.ours.commands[0], case.theirs.commands[0]
+            pair = case.ours.commands[0], case.like or case.theirs.commands[0]
             if all(r.get(c, {}).get(key) for r in rounds for c in pair):
                 ours, theirs = (Figure((c,), lambda a, key=key: a[key] / 2**20)
                                 for c in pair)

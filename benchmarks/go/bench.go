@@ -63,14 +63,25 @@ var heapParts = []metrics.Sample{
 	{Name: "/memory/classes/heap/free:bytes"},
 }
 
-// look notes how much memory of the OS the heap has at this moment.
-func (r *measurement) look() {
+// heapMemory is how much memory of the OS the heap has.
+func heapMemory() uint64 {
 	metrics.Read(heapParts)
 	now := uint64(0)
 	for _, s := range heapParts {
 		now += s.Value.Uint64()
 	}
-	r.peak = max(r.peak, now)
+	return now
+}
+
+// What the runtime has for itself before the program begins: half a megabyte, of
+// which goheap's heap has nothing.
+var own = heapMemory()
+
+// look notes how much of it there is at this moment, the runtime's own left out.
+func (r *measurement) look() {
+	if now := heapMemory(); now > own {
+		r.peak = max(r.peak, now-own)
+	}
 }
 
 func begin() *measurement {
