@@ -52,7 +52,7 @@ LIMIT_OFF = (1 << 63) - 1
 UNPACKED = 24 << 20  # bytes of columns that are kept unzipped between passes
 FIT_ROUNDS = 4  # of two replays, at most
 BESIDE = 4_000_000  # events: of longer histories one replay runs at a time
-FIT_CLOSE = 0.01  # cycles at the recorded setting, of the recorded number
+FIT_CLOSE = 0.01  # cycles at the recorded setting, of the recorded number; or one cycle
 
 # What a Go process maps beside its heap, bytes. START: what it has before main, stacks and
 # memory profile apart, at least. PROFILE: the hash table of the memory profile
@@ -369,7 +369,8 @@ class History:
             if i > 0 or costs is not None:
                 tried += found
                 known |= errors
-                if min(map(abs, known.values())) <= FIT_CLOSE or known.get(0.0, 1.0) <= 0:
+                close = max(FIT_CLOSE, 1 / self.automatic)
+                if min(map(abs, known.values())) <= close or known.get(0.0, 1.0) <= 0:
                     break
             if costs is None:
                 nearest, got = min(zip(found, both), key=lambda x: abs(x[0].cycles_error))
