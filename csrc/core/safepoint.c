@@ -476,7 +476,9 @@ look(gh_p *p, bool may_give_way)
     gh_lock(&h->lock);
     stand(p);
     hand_on(p);
-    const bool away = may_give_way && give_way(p);
+    // Who has stopped the world keeps its P, and heap_lock with it, which a worker
+    // that took the P would wait for.
+    const bool away = may_give_way && !gh_is_stopper(p) && give_way(p);
     if (away) {
         stand(p);
     }
