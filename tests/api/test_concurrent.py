@@ -406,6 +406,8 @@ def test_fork_while_another_thread_is_inside():
 CHILD = """
 import os, random, signal, sys, threading, time
 import goheap as gh
+# A suite that runs in the background of a shell has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 seed, how = int(sys.argv[1]), sys.argv[2]
 rng = random.Random(seed)
 class Node(gh.Struct):
