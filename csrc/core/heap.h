@@ -186,6 +186,7 @@ typedef struct gh_pconc {
     // Under the heap's lock:
     bool stopped_held;        // STOPPED, and then its holder goes on
     bool flush_wanted;        // its holder is to hand on what it has marked
+    // Written under it, read at every poll:
     _Atomic uint32_t wanted;  // mutators that wait for it and no other
     // The holder's:
     int64_t polled_ns;        // the first poll at which somebody waited, or 0
@@ -221,7 +222,7 @@ typedef struct gh_conc {
     int64_t stood_ns;         // when all stood
     uint32_t mutators_waiting;  // atomic too: read by workers
     uint32_t any_waiting;     // of them, who takes any P
-    _Atomic uint32_t lookers;  // reasons for every holder to look
+    _Atomic uint32_t lookers;  // reasons for every holder to look; likewise
     gh_claim *claims;
     bool flushed;             // a holder had something to hand on
     // Grey objects that no P has, and roots not yet looked at [lock:work].

@@ -7,7 +7,7 @@
 #define ROUNDS       1000
 #define ROUNDS_PRIOR 60
 
-// Twice the logarithm of the edges: edge[i] is 2^(i/2), in 1/2^16.
+// edge_fixed is where bin i begins, 2^(i/2), in 1/2^16.
 static uint64_t
 edge_fixed(unsigned i)
 {

@@ -19,7 +19,7 @@
 
 #define GH_AGE_BINS 64
 
-// gh_age_curve[i] is the share of objects that die before age 2^(i/2), times
+// dead[i] is the share of objects that die before age 2^(i/2), times
 // UINT32_MAX; it never falls. What is missing at the end lives for ever.
 typedef struct gh_age_curve {
     uint32_t dead[GH_AGE_BINS + 1];

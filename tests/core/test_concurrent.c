@@ -19,6 +19,7 @@
 #include "goheap.h"
 #include "heap.h"
 #include "mbarrier.h"
+#include "safepoint.h"
 
 enum { THREADS = 4, SLOTS = 64, SHARED = 128 };
 
@@ -788,6 +789,53 @@ test_stops_exclude(void)
     gh_heap_free(p.h);
 }
 
+static bool
+is_claimed(gh_heap *h)
+{
+    gh_lock(&h->lock);
+    const bool claimed = h->conc.claims != NULL;
+    gh_unlock(&h->lock);
+    return claimed;
+}
+
+// A worker that claims the only P while its holder stops the world waits until the world
+// goes on, whatever the holder allocates meanwhile: it wants heap_lock, as the stop does.
+static void
+test_stopper_keeps_its_p(void)
+{
+    gh_mut *m;
+    world w = {.h = new_heap(1, 20, GH_BARRIER_HYBRID, 0, &m)};
+    w.h->conc.watch_ns = 20000000000;
+    CHECK(gh_type_new(m, &node_desc, &w.node) == GH_OK);
+    CHECK(gh_slots_new(w.h, 20001, &w.shared) == GH_OK);
+    gh_slot *extra = gh_slots_at(w.shared, 20000);
+    for (size_t i = 0; i < 20000; i++) {
+        make_node(m, w.node, gh_slots_at(w.shared, i), i);
+    }
+    for (int i = 0; i < 20; i++) {
+        while (w.h->phase != GH_PHASE_MARK) {
+            make_node(m, w.node, extra, 1);
+        }
+        while (w.h->phase == GH_PHASE_MARK && !is_claimed(w.h)) {
+            gh_sleep(0);  // no poll, so the claim stays
+        }
+        gh_stop_world(m);
+        const uint32_t turn = atomic_load(&m->conc->turn);
+        for (int k = 0; k < 100; k++) {
+            CHECK(gh_alloc(m, extra, 16) == GH_OK);
+        }
+        CHECK_EQ(atomic_load(&m->conc->turn), turn);
+        CHECK(gh_is_stopper(m));
+        gh_start_world(m);
+        while (w.h->phase == GH_PHASE_MARK) {
+            (void)gh_poll(m);
+        }
+    }
+    gh_slots_free(w.shared);
+    gh_leave(m);
+    gh_heap_free(w.h);
+}
+
 // ---- the watchdog ---------------------------------------------------------------------
 
 typedef enum hang { DEAF, ENDLESS } hang;
@@ -910,6 +958,7 @@ main(int argc, char **argv)
     }
     test_refused();
     test_stops_exclude();
+    test_stopper_keeps_its_p();
     test_end_in_a_cycle();
     test_ends_without_buffers();
     test_threads_end(0);
