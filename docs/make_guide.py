@@ -56,6 +56,8 @@ def draw(page: str, path: str) -> None:
     figure.legend(handles=axes[1].get_legend_handles_labels()[0], loc="lower center", ncol=7,
                   fontsize=9, frameon=False)
     axes[1].set_ylabel("")
+    # Both limits are to be seen.
+    axes[0].set_ylim(0, 1.07 * max(names[k].memory_limit for k in ("roomy", "tight")) / 2**20)
     figure.tight_layout(rect=(0, 0.08, 1, 1))
     figure.savefig(path, dpi=100, metadata={"Software": None})
     pyplot.close(figure)

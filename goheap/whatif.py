@@ -238,7 +238,7 @@ class Advice:
         parts.append(
             f"How sure: at the recorded setting the model makes {c['cycles_replayed']:.0f} "
             f"collections, the program made {c['cycles_recorded']:.0f}; its largest heap is off "
-            f"by {100 * c['peak_heap_error']:+.0f} %.")
+            f"by {round(100 * c['peak_heap_error']):+d} %.")
         if p.extrapolated:
             parts.append("GOMAXPROCS was not recorded like this: that is extrapolated.")
         return " ".join(parts)
