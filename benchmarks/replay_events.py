@@ -1,7 +1,8 @@
 """goheap.replay of a recording at GOGC=100: replay_events.py PATH [MODE].
 
 The first replay of a file surveys it too; again_s is the quickest of five others,
-which know its survey, as all but the first setting of a what-if do. Both unpack it.
+which know its survey, as all but the first setting of a what-if do, and with the world
+stopped read the digest that the first one left in place of the file.
 """
 import json
 import os

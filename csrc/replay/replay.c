@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "digest.h"
 #include "lifetime.h"
 #include "spill.h"
 #include "trace.h"
@@ -35,7 +36,7 @@
 // And beside each of them so many labels, of type unsafe.Pointer.
 #define RECORDER_TAGS    ((uint64_t)8 << 14)
 // Time stamps reach the heap's clock every so many events.
-#define CLOCK_EVERY      64u
+#define CLOCK_EVERY      GH_DIGEST_BLOCK
 // Two frees that are further apart say nothing of the recorder's price.
 // Fewer objects of one kind say nothing of a pool.
 #define MIN_POOLED       64
@@ -123,8 +124,25 @@ typedef struct common {
     uint16_t curve;  // in gh_lifetimes.ages; 0: an empty place
 } common;
 
+// memo is what the first replays leave to the later ones. Each part is made by one
+// replay while others do without it, and never changes once it is ready: the states
+// are read and written with acquire and release [inv:replay.memo].
+typedef enum memo_state {
+    MEMO_NONE, MEMO_MAKING, MEMO_READY, MEMO_REFUSED,  // no memory for it
+} memo_state;
+
+typedef struct memo {
+    int digest_state, drawn_state;  // a memo_state each
+    gh_digest digest;
+    uint64_t count[NUM_COLS];  // of the columns that it was made of
+    gh_spill drawn;   // uint32_t of each object: where it dies, GH_DEATHS_DRAWN
+    uint64_t seed;    // with this one
+} memo;
+
 struct gh_lifetimes {
     uint32_t nobj;
+    memo *memo;         // owned; NULL: there is no place for one
+    bool exact;         // all known deaths are: nothing needs to be drawn
     gh_spill freed;     // uint32_t of each object: number of mark begins before
                         // the free + 1, 0: none; with EXACT objects born before
                         // the death
@@ -226,6 +244,18 @@ struct gh_replay {
 
     // ---- replay
     const gh_lifetimes *lt;
+    // Read in place of columns (NULL: not), and written (NULL: not): see digest.h.
+    const gh_digest *digest;
+    gh_digest *digest_out;
+    struct {
+        size_t at, end;  // in words; end of the present block
+        uint64_t block;  // first event of the block after it
+        size_t released;
+        uint8_t p;       // of the objects to come
+    } cursor;
+    // Deaths of all objects, read or written likewise.
+    const uint32_t *drawn;
+    uint32_t *drawn_out;
     gh_heap *heap;
     gh_mut *m;  // between enter and leave of a step
     int32_t procs;
@@ -493,6 +523,87 @@ make_type(gh_replay *r, const gh_replay_type *def, size_t i,
 
 static void clear_pools(void *arg);
 
+// ---- what replays leave to one another -----------------------------------------
+
+// claim makes this replay the one that makes a part; false: it is another's, or
+// made, or refused.
+static bool
+claim(int *state)
+{
+    int none = MEMO_NONE;
+    return __atomic_compare_exchange_n(state, &none, MEMO_MAKING, false,
+                                       __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+static bool
+is_ready(const int *state)
+{
+    return __atomic_load_n(state, __ATOMIC_ACQUIRE) == MEMO_READY;
+}
+
+// memo_begin takes up what is ready, and begins to make what isn't.
+static void
+memo_begin(gh_replay *r)
+{
+    memo *mo = r->lt->memo;
+    if (mo == NULL) {
+        return;
+    }
+    if (is_ready(&mo->digest_state)) {
+        // Of another history's columns: decoded, and told.
+        if (!r->is_virtual
+            && memcmp(mo->count, r->count, sizeof(mo->count)) == 0) {
+            r->digest = &mo->digest;
+            r->cursor.p = NO_P;
+        }
+    } else if (!r->is_virtual && claim(&mo->digest_state)) {
+        r->digest_out = &mo->digest;
+        memcpy(mo->count, r->count, sizeof(mo->count));
+    }
+    if (r->deaths != GH_DEATHS_DRAWN || r->lt->exact || r->lt->nobj == 0) {
+        return;
+    }
+    if (is_ready(&mo->drawn_state)) {
+        if (mo->seed == r->seed) {
+            r->drawn = (const uint32_t *)(const void *)mo->drawn.at;
+        }
+    } else if (claim(&mo->drawn_state)) {
+        if (gh_spill_reserve(&mo->drawn, (size_t)r->lt->nobj * sizeof(uint32_t))
+            == GH_OK) {
+            mo->seed = r->seed;
+            r->drawn_out = (uint32_t *)(void *)mo->drawn.at;
+        } else {
+            __atomic_store_n(&mo->drawn_state, MEMO_REFUSED, __ATOMIC_RELEASE);
+        }
+    }
+}
+
+// memo_end hands over what was made, or takes it back if the pass ended early.
+static void
+memo_end(gh_replay *r, bool done)
+{
+    if (r->digest_out != NULL) {
+        memo *mo = r->lt->memo;
+        const bool failed = mo->digest.failed;
+        if (done && !failed) {
+            gh_digest_end(&mo->digest, r->col[COL_T].prev);
+        } else {
+            gh_digest_fini(&mo->digest);
+        }
+        __atomic_store_n(&mo->digest_state,
+                         failed ? MEMO_REFUSED : done ? MEMO_READY : MEMO_NONE,
+                         __ATOMIC_RELEASE);
+        r->digest_out = NULL;
+    }
+    if (r->drawn_out != NULL) {
+        memo *mo = r->lt->memo;
+        gh_spill_release(&mo->drawn, 0, mo->drawn.bytes);
+        __atomic_store_n(&mo->drawn_state, done ? MEMO_READY : MEMO_NONE,
+                         __ATOMIC_RELEASE);
+        r->drawn_out = NULL;
+    }
+}
+
 static gh_status
 start_replay(gh_replay *r, const gh_replay_config *cfg, gh_replay_error *err)
 {
@@ -580,6 +691,9 @@ start_replay(gh_replay *r, const gh_replay_config *cfg, gh_replay_error *err)
     }
     gh_leave(r->m);
     r->m = NULL;
+    if (st == GH_OK) {
+        memo_begin(r);
+    }
     return st;
 }
 
@@ -596,9 +710,19 @@ survey_init(gh_replay *r, const gh_replay_config *cfg)
     }
     const size_t keep = cfg->spill_keep != 0 ? cfg->spill_keep : KEEP;
     gh_spill_init(&r->life.freed, keep, r->life.spill_dir);
+    r->life.exact = true;
     r->sv = calloc(1, sizeof(*r->sv));
     if (r->sv == NULL) {
         return GH_ERR_NOMEM;
+    }
+    if (r->life.spill_dir != NULL) {
+        memo *mo = calloc(1, sizeof(*mo));
+        if (mo == NULL) {
+            return GH_ERR_NOMEM;
+        }
+        gh_digest_init(&mo->digest, keep, r->life.spill_dir);
+        gh_spill_init(&mo->drawn, keep, r->life.spill_dir);
+        r->life.memo = mo;
     }
     gh_spill_init(&r->sv->born, keep, r->life.spill_dir);
     r->sv->kind = calloc(MAX_KINDS, sizeof(*r->sv->kind));
@@ -680,7 +804,15 @@ gh_replay_free(gh_replay *r)
     free(r->stacks);
     if (r->is_survey) {
         gh_spill_fini(&r->life.freed);
+        if (r->life.memo != NULL) {
+            gh_digest_fini(&r->life.memo->digest);
+            gh_spill_fini(&r->life.memo->drawn);
+            free(r->life.memo);
+        }
         free(r->life.spill_dir);
+    }
+    if (r->lt != NULL) {
+        memo_end(r, false);
     }
     free(r->life.cycle);
     free(r->life.recorded);
@@ -713,7 +845,7 @@ bool
 gh_replay_wants(const gh_replay *r, int column)
 {
     for (int c = 0; c < NUM_COLS; c++) {
-        if (r->index[c] == column && column >= 0) {
+        if (r->index[c] == column && column >= 0 && r->digest == NULL) {
             return true;
         }
     }
@@ -725,7 +857,7 @@ gh_replay_feed(gh_replay *r, int column, const uint8_t *data, size_t n,
                bool last)
 {
     for (int c = 0; c < NUM_COLS; c++) {
-        if (r->index[c] == column && column >= 0) {
+        if (r->index[c] == column && column >= 0 && r->digest == NULL) {
             return gh_column_feed(&r->col[c], data, n, last);
         }
     }
@@ -1090,6 +1222,7 @@ survey_free(gh_replay *r, bool exact)
         *freed = EXACT | r->nobj;
         return GH_REPLAY_DONE;
     }
+    r->life.exact = false;
     *freed = r->life.ncycles + 1;
     const uint32_t begun = marks_begun(&r->life, obj);
     const uint32_t survived = r->life.ncycles > begun
@@ -1403,6 +1536,9 @@ pooled_death(const gh_replay *r, uint32_t obj, uint32_t k)
 static gh_replay_result
 heap_refused(gh_replay *r, gh_status st)
 {
+    if (r->digest != NULL) {  // as far as the column had been decoded
+        r->col[COL_SPANCLASS].base = r->nobj;
+    }
     if (st == GH_ERR_NOMEM) {
         return no_memory(r);
     }
@@ -1547,8 +1683,12 @@ turn_page(gh_replay *r)
     }
     const uint32_t done = r->nobj >> RELEASE_BITS;
     if (done != r->released) {
-        gh_spill_release(&r->lt->freed, ((size_t)r->released << RELEASE_BITS) * 4,
-                         ((size_t)done << RELEASE_BITS) * 4);
+        const size_t from = ((size_t)r->released << RELEASE_BITS) * 4,
+                     to = ((size_t)done << RELEASE_BITS) * 4;
+        gh_spill_release(&r->lt->freed, from, to);
+        if (r->drawn != NULL || r->drawn_out != NULL) {
+            gh_spill_release(&r->lt->memo->drawn, from, to);
+        }
         r->released = done;
     }
 }
@@ -1720,38 +1860,56 @@ die_at(gh_replay *r, uint32_t i, uint32_t pos)
     }
 }
 
-static gh_replay_result
-replay_object(gh_replay *r)
+// death is where object number n, just born, dies; pooled: its pool, + 1.
+static inline uint32_t
+death(gh_replay *r, uint32_t n, uint64_t type, uint8_t sc, uint32_t pooled)
 {
-    uint8_t sc;
-    uint64_t size, type;
-    gh_replay_result res = take_object(r, &sc, &size);
-    if (res != GH_REPLAY_DONE) {
-        return res;
+    if (r->drawn != NULL) {
+        return r->drawn[n];
     }
-    if (!take(r, COL_TYPE, &type)) {
-        return bad_value(r, COL_TYPE);
+    const uint32_t pos = pooled != 0 ? pooled_death(r, n, pooled - 1)
+                                     : death_of(r, n, type, sc);
+    if (r->drawn_out != NULL) {
+        r->drawn_out[n] = pos;
     }
-    if (type >= r->ntypes) {
-        return bad(r, COL_TYPE, "object %u has type %llu of %zu",
-                   (unsigned)r->nobj, (unsigned long long)type, r->ntypes);
+    return pos;
+}
+
+static gh_replay_result
+bad_type(gh_replay *r, uint64_t type)
+{
+    return bad(r, COL_TYPE, "object %u has type %llu of %zu", (unsigned)r->nobj,
+               (unsigned long long)type, r->ntypes);
+}
+
+// leave_out counts an object of the recorder's, just born.
+static gh_replay_result
+leave_out(gh_replay *r, uint8_t sc, uint64_t size, uint64_t type)
+{
+    if (r->drawn_out != NULL) {  // another replay may not leave it out
+        (void)death(r, r->nobj - 1, type, sc,
+                    type < r->ntypes ? pool_of(r, type, sc) : 0);
     }
+    r->left_out++;
+    r->left_out_bytes += size;
+    return GH_REPLAY_DONE;
+}
+
+// place gives the next object a slot of the heap and of the calendar.
+static inline gh_replay_result
+place(gh_replay *r, uint8_t sc, uint64_t size, uint64_t type)
+{
     const uint32_t n = r->nobj;
-    if (n >= r->lt->nobj) {
-        return too_many(r);
-    }
     bury(r);
     r->nobj = n + 1;
     if (r->type_recorder[type] && !r->keep_recorder) {
-        r->left_out++;
-        r->left_out_bytes += size;
-        return GH_REPLAY_DONE;
+        return leave_out(r, sc, size, type);
     }
     const uint32_t pooled = pool_of(r, type, sc);
     if (pooled != 0) {
         const uint32_t again = take_pooled(r, pooled - 1);
         if (again != 0) {
-            die_at(r, again - 1, pooled_death(r, n, pooled - 1));
+            die_at(r, again - 1, death(r, n, type, sc, pooled));
             return GH_REPLAY_DONE;
         }
     }
@@ -1787,18 +1945,16 @@ replay_object(gh_replay *r)
     if (in_pool != NULL) {
         *in_pool = (uint16_t)pooled;
     }
-    die_at(r, i, pooled != 0 ? pooled_death(r, n, pooled - 1)
-                             : death_of(r, n, type, sc));
+    die_at(r, i, death(r, n, type, sc, pooled));
     return GH_REPLAY_DONE;
 }
 
-// replay_exist is replay_object, but for the recorder's buffers.
+// replay_object decodes an object and places it. exists: it was there when recording
+// began, and may be one of the recorder's buffers.
 static gh_replay_result
-replay_exist(gh_replay *r)
+replay_object(gh_replay *r, uint8_t p, bool exists)
 {
-    if (r->keep_recorder || recorder_buffer(r) == 0) {
-        return replay_object(r);
-    }
+    const bool is_buffer = exists && recorder_buffer(r) != 0;
     uint8_t sc;
     uint64_t size, type;
     gh_replay_result res = take_object(r, &sc, &size);
@@ -1808,14 +1964,26 @@ replay_exist(gh_replay *r)
     if (!take(r, COL_TYPE, &type)) {
         return bad_value(r, COL_TYPE);
     }
+    const bool leave = is_buffer && !r->keep_recorder;
+    if (!leave && type >= r->ntypes) {
+        return bad_type(r, type);
+    }
     if (r->nobj >= r->lt->nobj) {
         return too_many(r);
     }
-    bury(r);
-    r->nobj++;
-    r->left_out++;
-    r->left_out_bytes += size;
-    return GH_REPLAY_DONE;
+    if (r->digest_out != NULL) {
+        gh_digest_object(r->digest_out,
+                         is_buffer ? GH_DIGEST_BUFFER
+                         : exists  ? GH_DIGEST_EXIST : GH_DIGEST_ALLOC,
+                         r->events, p, sc, (uint32_t)(size / PAGE_BYTES),
+                         type > UINT32_MAX ? UINT32_MAX : (uint32_t)type);
+    }
+    if (leave) {
+        bury(r);
+        r->nobj++;
+        return leave_out(r, sc, size, type);
+    }
+    return place(r, sc, size, type);
 }
 
 static gh_replay_result
@@ -1841,15 +2009,9 @@ replay_gc_begin(gh_replay *r)
 }
 
 static gh_replay_result
-replay_val(gh_replay *r, op o)
+change_procs(gh_replay *r, uint64_t val)
 {
-    uint64_t val;
-    if (!take(r, COL_VAL, &val)) {
-        return bad_value(r, COL_VAL);
-    }
-    r->nval++;
-    if (o != OP_GOMAXPROCS || !r->follow_procs
-        || val == (uint64_t)r->procs) {
+    if (!r->follow_procs || val == (uint64_t)r->procs) {
         return GH_REPLAY_DONE;
     }
     if (val < 1 || val > GH_MAX_PROCS) {
@@ -1867,6 +2029,24 @@ replay_val(gh_replay *r, op o)
     }
     r->procs = (int32_t)val;
     return GH_REPLAY_DONE;
+}
+
+static gh_replay_result
+replay_val(gh_replay *r, op o)
+{
+    uint64_t val;
+    if (!take(r, COL_VAL, &val)) {
+        return bad_value(r, COL_VAL);
+    }
+    r->nval++;
+    if (o != OP_GOMAXPROCS) {
+        return GH_REPLAY_DONE;
+    }
+    if (r->digest_out != NULL) {
+        gh_digest_procs(r->digest_out, r->events, val,
+                        gh_column_offset(&r->col[COL_VAL]));
+    }
+    return change_procs(r, val);
 }
 
 static void
@@ -1897,8 +2077,13 @@ replay_event(gh_replay *r)
     if (r->is_virtual) {
         pass_time(r, p);
     }
-    if ((r->events & (CLOCK_EVERY - 1)) == 0 && !tick(r)) {
-        return no_memory(r);
+    if ((r->events & (CLOCK_EVERY - 1)) == 0) {
+        if (r->digest_out != NULL) {
+            gh_digest_begin(r->digest_out, t);
+        }
+        if (!tick(r)) {
+            return no_memory(r);
+        }
     }
     const op o = r->op_of[code];
     switch (o) {
@@ -1910,11 +2095,10 @@ replay_event(gh_replay *r)
                 return res;
             }
         }
-        if (o == OP_EXIST) {
-            return replay_exist(r);
+        if (o == OP_ALLOC) {
+            begin_settings(r);
         }
-        begin_settings(r);
-        return replay_object(r);
+        return replay_object(r, p, o == OP_EXIST);
     case OP_TINY:
         if (!take(r, COL_TINY, &back)) {
             return bad_value(r, COL_TINY);
@@ -1922,6 +2106,9 @@ replay_event(gh_replay *r)
         if (back >= r->nobj) {
             return bad(r, COL_TINY, "a tiny block %llu objects back, of %u",
                        (unsigned long long)back, (unsigned)r->nobj);
+        }
+        if (r->digest_out != NULL) {
+            gh_digest_tiny(r->digest_out, r->events);
         }
         r->ntiny++;
         gh_count_tiny(r->m);
@@ -1931,6 +2118,9 @@ replay_event(gh_replay *r)
         r->nfree++;
         return GH_REPLAY_DONE;
     case OP_GC_BEGIN:
+        if (r->digest_out != NULL) {
+            gh_digest_gc_begin(r->digest_out, r->events, t);
+        }
         return replay_gc_begin(r);
     case OP_HEAP_GOAL:
     case OP_HEAP_LIVE:
@@ -1952,6 +2142,71 @@ replay_event(gh_replay *r)
         break;
     }
     return bad_op(r, code);
+}
+
+// digest_object is replay_object for one of the digest: *at goes behind it.
+static inline gh_replay_result
+digest_object(gh_replay *r, gh_digest_kind kind, const uint32_t **at)
+{
+    const uint32_t word = *(*at)++;
+    const uint8_t p = r->cursor.p, sc = gh_digest_spanclass(word);
+    uint32_t type = gh_digest_type(word);
+    if (type == GH_DIGEST_FAR) {
+        type = *(*at)++;
+    }
+    uint64_t size = r->size_of[sc];
+    if (size == 0) {
+        size = *(*at)++ * (uint64_t)PAGE_BYTES;
+    }
+    if (p != r->last_p && p != NO_P) {
+        gh_replay_result res = go_to_p(r, p);
+        if (res != GH_REPLAY_DONE) {
+            return res;
+        }
+    }
+    if (kind == GH_DIGEST_ALLOC) {
+        begin_settings(r);
+    } else if (kind == GH_DIGEST_BUFFER && !r->keep_recorder) {
+        bury(r);
+        r->nobj++;
+        return leave_out(r, sc, size, type);
+    }
+    if (type >= r->ntypes) {
+        return bad_type(r, type);
+    }
+    return place(r, sc, size, type);
+}
+
+// digest_event is what one word of the digest and those that belong to it say.
+static inline gh_replay_result
+digest_event(gh_replay *r, const uint32_t **at)
+{
+    const uint32_t word = **at;
+    switch (gh_digest_kind_of(word)) {
+    case GH_DIGEST_ALLOC:
+        return digest_object(r, GH_DIGEST_ALLOC, at);
+    case GH_DIGEST_EXIST:
+    case GH_DIGEST_BUFFER:
+        return digest_object(r, gh_digest_kind_of(word), at);
+    case GH_DIGEST_TINY:
+        *at += 1;
+        r->ntiny++;
+        gh_count_tiny(r->m);
+        return GH_REPLAY_DONE;
+    case GH_DIGEST_P:
+        *at += 1;
+        r->cursor.p = gh_digest_spanclass(word);
+        return GH_REPLAY_DONE;
+    case GH_DIGEST_GC_BEGIN:
+        r->col[COL_T].prev = gh_digest_pair(*at + 1);
+        *at += 3;
+        return replay_gc_begin(r);
+    case GH_DIGEST_PROCS:
+        r->col[COL_VAL].base = gh_digest_pair(*at + 3);
+        *at += 5;
+        return change_procs(r, gh_digest_pair(*at - 4));
+    }
+    return GH_REPLAY_DONE;
 }
 
 // ---- stepping -------------------------------------------------------------------------
@@ -2018,13 +2273,83 @@ finish(gh_replay *r, int *need)
     }
     if (res == GH_REPLAY_DONE) {
         r->ended = GH_REPLAY_DONE;
+        if (!r->is_survey) {
+            memo_end(r, true);
+        }
     }
     return res;
+}
+
+// run_digest is run for a replay that reads a digest. Events of which it says
+// nothing have nothing to do.
+static gh_replay_result
+run_digest(gh_replay *r, uint64_t max_events)
+{
+    const uint64_t total = r->count[COL_OP];
+    const uint64_t until =
+        total - r->events < max_events ? total : r->events + max_events;
+    const uint64_t cycles = gh_cycles(r->heap);
+    const uint32_t *const words =
+        (const uint32_t *)(const void *)r->digest->words.at;
+    const uint32_t *at = words + r->cursor.at, *end = words + r->cursor.end;
+    gh_replay_result res = GH_REPLAY_DONE;
+    for (;;) {
+        if (at == end) {
+            if (r->cursor.block >= until) {
+                break;
+            }
+            r->cursor.block += GH_DIGEST_BLOCK;
+            r->col[COL_T].prev = gh_digest_pair(at + 1);
+            end = at + GH_DIGEST_HEADER + at[0];
+            at += GH_DIGEST_HEADER;
+            if (!tick(r)) {
+                res = no_memory(r);
+                break;
+            }
+            continue;
+        }
+        const uint64_t event =
+            r->cursor.block - GH_DIGEST_BLOCK + gh_digest_place(*at);
+        if (event >= until) {
+            break;
+        }
+        res = digest_event(r, &at);
+        if (res != GH_REPLAY_DONE || gh_cycles(r->heap) != cycles) {
+            r->events = event + 1;
+            break;
+        }
+    }
+    r->cursor.at = (size_t)(at - words);
+    r->cursor.end = (size_t)(end - words);
+    const size_t done = r->cursor.at * sizeof(uint32_t);
+    if (done - r->cursor.released > (size_t)4 << RELEASE_BITS) {
+        gh_spill_release(&r->digest->words, r->cursor.released, done);
+        r->cursor.released = done;
+    }
+    if (res != GH_REPLAY_DONE) {
+        return res;
+    }
+    if (gh_cycles(r->heap) != cycles) {
+        return GH_REPLAY_BUDGET;
+    }
+    r->events = until;
+    if (until < total) {
+        return GH_REPLAY_BUDGET;
+    }
+    r->col[COL_T].prev = r->digest->end_stamp;
+    if (!tick(r)) {
+        return no_memory(r);
+    }
+    r->ended = GH_REPLAY_DONE;
+    return GH_REPLAY_DONE;
 }
 
 static gh_replay_result
 run(gh_replay *r, uint64_t max_events, int *need)
 {
+    if (r->digest != NULL) {
+        return run_digest(r, max_events);
+    }
     const uint64_t total = r->count[COL_OP];
     for (;;) {
         if (r->events == total) {

@@ -14,8 +14,10 @@
 // and names it, the caller feeds it (gh_replay_feed) and goes on. Events are
 // never held, only decoded. A replay keeps 18 bytes for each object that is alive at
 // once; a survey 8, its lifetimes 4 for each object of the history, of which some
-// megabytes are in memory: the rest is in a file without a name. A history is limited
-// to 2^32 - 2 objects.
+// megabytes are in memory: the rest is in a file without a name. Where there is a place
+// for that file, the first replays leave eight bytes more of each object to the later
+// ones, which then do without columns (digest.h). A history is limited to 2^32 - 2
+// objects.
 //
 // When an object died. Found dead by the sweep after mark k, it died before
 // mark k ended, and after mark k-1 began or after its own birth. Time is counted
@@ -33,7 +35,8 @@
 // Client of goheap.h: nothing of the core but its public interface is used.
 //
 // Threads: a gh_replay belongs to one thread at a time, and is the only user of
-// its heap. A gh_lifetimes never changes and may be shared.
+// its heap. A gh_lifetimes may be shared: what replays leave there for one another
+// is made by one and read when it is ready.
 
 #ifndef GH_REPLAY_H
 #define GH_REPLAY_H

@@ -839,6 +839,127 @@ test_spilled(void)
     history_free(&h);
 }
 
+// mixed has all that a replay looks at: Ps that change, tiny parts, existing objects
+// and buffers, types of far numbers, forced collections, another GOMAXPROCS.
+static void
+mixed(history *h)
+{
+    uint64_t rng = 5;
+    for (int i = 0; i < 40; i++) {
+        object(h, EXIST, i % 10 ? SCAN64 : NO_SCAN_LARGE, i % 20 ? 3 : 128, i % 10 ? 1 : 0);
+    }
+    for (int i = 0; i < 60000; i++) {
+        const uint64_t x = gh_splitmix64(&rng);
+        h->p = x % 97 == 0 ? 255 : x % 31 == 0 ? (uint8_t)(x >> 8) % 5 : h->p;
+        if (x % 7 == 0) {
+            with_value(h, TINY, TINY_BACK, 0);
+        } else if (x % 5003 == 0) {
+            with_value(h, PROCS, VAL, 1 + (x >> 20) % 4);
+        } else if (i % 6000 == 5999) {
+            event(h, GC_BEGIN);
+            event(h, GC_END);
+            for (uint64_t back = 0; back < 3000; back += 2) {
+                with_value(h, FREE, FREE_BACK, back + (i / 6000) % 2);
+            }
+        } else if (x % 64 == 1) {
+            event(h, STW);
+        } else {
+            object(h, ALLOC, x % 50 == 2 ? LARGE : x % 3 ? NOSCAN64 : SCAN64, 1 + x % 9,
+                   x % 11 == 0 ? 39999 : x % 3 ? 0 : 1);
+        }
+    }
+}
+
+// check_same compares two replays that have ended.
+static void
+check_same(gh_replay *a, gh_replay *b)
+{
+    gh_replay_summary x, y;
+    gh_replay_summary_get(a, &x);
+    gh_replay_summary_get(b, &y);
+    CHECK(memcmp(&x, &y, sizeof(x)) == 0);
+    const uint64_t n = gh_cycles(gh_replay_heap(a));
+    CHECK_EQ(n, gh_cycles(gh_replay_heap(b)));
+    for (uint64_t i = 0; i < n; i++) {
+        gh_cycle c, d;
+        CHECK(gh_cycle_get(gh_replay_heap(a), i, &c) == GH_OK);
+        CHECK(gh_cycle_get(gh_replay_heap(b), i, &d) == GH_OK);
+        CHECK(c.heap_start == d.heap_start && c.heap_marked == d.heap_marked
+              && c.start_ns == d.start_ns && c.forced == d.forced);
+    }
+}
+
+// Later replays read the digest that the first one wrote, and come to the same as
+// those that decode. A replay that ends early leaves none.
+static void
+test_digest(void)
+{
+    history h = {0};
+    mixed(&h);
+    static gh_replay_type many[40000];
+    memcpy(many, types, sizeof(types));
+    for (size_t i = sizeof(types) / sizeof(types[0]); i < 40000; i++) {
+        many[i] = types[1];
+    }
+    setup plain, kept;
+    setup_init(&plain, &h);
+    setup_init(&kept, &h);
+    plain.cfg.types = kept.cfg.types = many;
+    plain.cfg.ntypes = kept.cfg.ntypes = 40000;
+    kept.cfg.spill_dir = "/tmp";
+    kept.cfg.spill_keep = 1 << 16;
+    plain.cfg.num_forced = kept.cfg.num_forced = 3;
+    gh_replay *plain_survey = surveyed(&plain, &h), *survey = surveyed(&kept, &h);
+    int need;
+    gh_replay_error err;
+    gh_replay *early;
+    CHECK(gh_replay_new(&kept.cfg, &early, &err) == GH_OK);
+    CHECK(gh_replay_step(early, 1, &need, &err) == GH_REPLAY_NEED);
+    gh_replay_free(early);
+    for (int i = 0; i < 12; i++) {
+        setup *both[] = {&plain, &kept};
+        for (int k = 0; k < 2; k++) {
+            gh_replay_config *cfg = &both[k]->cfg;
+            cfg->gogc = 20 + 30 * (i % 3);
+            cfg->procs = 1 + i % 4;
+            cfg->follow_procs = i % 2 == 1;
+            cfg->deaths = i < 6 ? GH_DEATHS_DRAWN : (gh_deaths)(i % 3);
+            cfg->seed = i == 4;
+            cfg->mode = i == 1 || i == 7 ? GH_MODE_VIRTUAL : GH_MODE_STW;
+            cfg->keep_recorder = i == 5;
+            cfg->series_objects = 1000;
+        }
+        gh_replay *a = replayed(&plain, &h, SIZE_MAX, 1 + 777 * (uint64_t)(i % 2));
+        gh_replay *b;
+        CHECK(gh_replay_new(&kept.cfg, &b, &err) == GH_OK);
+        CHECK(gh_replay_wants(b, EV_OP) == (i == 0 || kept.cfg.mode == GH_MODE_VIRTUAL));
+        CHECK(run(b, &h, 4096, 1 + (uint64_t)i * 333, &err) == GH_REPLAY_DONE);
+        check_heap(b);
+        check_same(a, b);
+        const gh_replay_sample *x, *y;
+        const size_t n = gh_replay_samples(a, &x);
+        CHECK_EQ(n, gh_replay_samples(b, &y));
+        CHECK(n > 20 && memcmp(x, y, n * sizeof(*x)) == 0);
+        gh_replay_free(a);
+        gh_replay_free(b);
+    }
+    // Of another history than it was made of: decoded.
+    object(&h, ALLOC, NOSCAN64, 0, 0);
+    setup other;
+    setup_init(&other, &h);
+    other.cfg.types = many;
+    other.cfg.ntypes = 40000;
+    other.cfg.lifetimes = kept.cfg.lifetimes;
+    gh_replay *r;
+    CHECK(gh_replay_new(&other.cfg, &r, &err) == GH_OK);
+    CHECK(run(r, &h, SIZE_MAX, UINT64_MAX, &err) == GH_REPLAY_BAD);
+    CHECK(strstr(err.message, "more objects than the survey counted") != NULL);
+    gh_replay_free(r);
+    gh_replay_free(plain_survey);
+    gh_replay_free(survey);
+    history_free(&h);
+}
+
 // ---- memory ---------------------------------------------------------------------------
 
 static void
@@ -890,6 +1011,7 @@ main(void)
     test_other_survey();
     test_odd_times();
     test_spilled();
+    test_digest();
     test_refused_memory();
     return 0;
 }
