@@ -2146,7 +2146,7 @@ replay_event(gh_replay *r)
 
 // digest_object is replay_object for one of the digest: *at goes behind it.
 static inline gh_replay_result
-digest_object(gh_replay *r, gh_digest_kind kind, const uint32_t **at)
+digest_object(gh_replay *r, gh_digest_kind what, const uint32_t **at)
 {
     const uint32_t word = *(*at)++;
     const uint8_t p = r->cursor.p, sc = gh_digest_spanclass(word);
@@ -2164,9 +2164,9 @@ digest_object(gh_replay *r, gh_digest_kind kind, const uint32_t **at)
             return res;
         }
     }
-    if (kind == GH_DIGEST_ALLOC) {
+    if (what == GH_DIGEST_ALLOC) {
         begin_settings(r);
-    } else if (kind == GH_DIGEST_BUFFER && !r->keep_recorder) {
+    } else if (what == GH_DIGEST_BUFFER && !r->keep_recorder) {
         bury(r);
         r->nobj++;
         return leave_out(r, sc, size, type);
