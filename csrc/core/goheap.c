@@ -216,7 +216,7 @@ take_ballast(gh_heap *h)
     }
     h->opt.debug.gc_every = gc_every;
     for (int32_t i = 0; i < h->procs; i++) {
-        h->allp[i]->slow = gh_allocs_slowly(h->allp[i]);
+        gh_set_slow(h->allp[i]);
     }
     return st;
 }

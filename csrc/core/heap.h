@@ -111,6 +111,7 @@ struct gh_mut {
     // allocations are sampled, and always under gc_every and with size classes
     // that aren't Go's.
     bool slow;
+    bool only_marks;  // a cycle marks, and there is no other reason
     uint32_t parked;  // holders of it that stand back in gh_poll: several may
     // What it may allocate before it has to mark (below zero: a debt), its assist
     // time not yet handed on, and, in GH_MODE_VIRTUAL, when it last did something.
@@ -572,14 +573,17 @@ gh_word_put(uintptr_t *word, uintptr_t v)
     __atomic_store_n(word, v, __ATOMIC_RELEASE);
 }
 
-// gh_allocs_slowly is what `slow` of a P is to be.
-static inline bool
-gh_allocs_slowly(const gh_p *p)
+// gh_set_slow sets what `slow` and `only_marks` of p are to be.
+static inline void
+gh_set_slow(gh_p *p)
 {
     const gh_heap *h = p->heap;
-    return h->phase != GH_PHASE_OFF || h->opt.debug.gc_every != 0
-           || h->prof_rate != 0 || p->mcache.prof_rate != 0
-           || h->opt.policy.num_size_classes != 0;
+    const bool marks = h->phase != GH_PHASE_OFF;
+    const bool more = h->opt.debug.gc_every != 0 || h->prof_rate != 0
+                      || p->mcache.prof_rate != 0
+                      || h->opt.policy.num_size_classes != 0;
+    p->slow = marks || more;
+    p->only_marks = marks && !more;
 }
 
 // gh_scav_state_of is the part of a scavtrace line that the heap knows.

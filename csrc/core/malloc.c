@@ -504,10 +504,75 @@ alloc_otherwise(gh_mut *m, gh_slot *slot, uint64_t size)
     return st;
 }
 
+// take_beside returns a slot of s while a cycle marks beside the program, marked and
+// paid for, or 0, and then nothing is done: somebody wants something of p's holder,
+// p has no credit, or it takes more than a look at alloc_cache. That p's barrier uses
+// its buffer says that nothing is delayed. It is what gh_bg_charge, next_free and
+// new_slowly do where they have little to do.
+static inline uintptr_t
+take_beside(gh_p *p, gh_mspan *s, unsigned *index)
+{
+    gh_pconc *c = p->wb;
+    const int64_t left = p->assist_bytes - (int64_t)s->elemsize;
+    if (c == NULL || !p->only_marks || left < 0 || gh_conc_is_asked(p)) {
+        return 0;
+    }
+    const uintptr_t v = gh_next_free_fast(s, index);
+    if (v != 0) {
+        p->assist_bytes = left;
+        gh_mark_new(p, s, *index);
+    }
+    return v;
+}
+
+// new_beside is gh_new_fast while a cycle marks beside the program.
+static bool
+new_beside(gh_p *p, gh_slot *slot, const gh_type *t, uint64_t n)
+{
+    const unsigned spc = t->one_spc;
+    if (n != 1 || spc == 0) {
+        return false;
+    }
+    gh_mspan *s = p->mcache.alloc[spc];
+    if (!s->clean || s->mask != t->mask0 || !gh_objmeta_fits(s, t->id, 1)) {
+        return false;
+    }
+    unsigned index;
+    const uintptr_t v = take_beside(p, s, &index);
+    if (v == 0) {
+        return false;
+    }
+    p->mcache.scan_alloc += t->ptrdata;
+    gh_note_objmeta(s, index, t->id, 1);
+    gh_slot_write(p, slot, v);
+    return true;
+}
+
+// alloc_beside is gh_alloc_fast of 16 bytes and more, likewise.
+static bool
+alloc_beside(gh_p *p, gh_slot *slot, uint64_t size)
+{
+    if (size - GH_TINY_SIZE > 1024 - 8 - GH_TINY_SIZE || !p->only_marks) {
+        return false;  // only then are the size classes Go's
+    }
+    gh_mspan *s = p->mcache.alloc[gh_size_to_class8[(size + 7) / 8] << 1 | 1];
+    if (!s->clean || !gh_objmeta_fits(s, GH_TYPE_BYTES, size)) {
+        return false;
+    }
+    unsigned index;
+    const uintptr_t v = take_beside(p, s, &index);
+    if (v == 0) {
+        return false;
+    }
+    gh_note_objmeta(s, index, GH_TYPE_BYTES, size);
+    gh_slot_write(p, slot, v);
+    return true;
+}
+
 gh_status
 gh_alloc(gh_mut *m, gh_slot *slot, uint64_t size)
 {
-    return GH_LIKELY(gh_alloc_fast(m, slot, size))
+    return GH_LIKELY(gh_alloc_fast(m, slot, size)) || alloc_beside(m, slot, size)
                ? GH_OK
                : alloc_otherwise(m, slot, size);
 }
@@ -564,7 +629,7 @@ new_otherwise(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
 gh_status
 gh_new(gh_mut *m, gh_slot *slot, const gh_type *t, uint64_t n)
 {
-    return GH_LIKELY(gh_new_fast(m, slot, t, n, true))
+    return GH_LIKELY(gh_new_fast(m, slot, t, n, true)) || new_beside(m, slot, t, n)
                ? GH_OK
                : new_otherwise(m, slot, t, n);
 }

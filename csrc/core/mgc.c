@@ -25,7 +25,7 @@ set_phase(gh_heap *h, gh_phase phase)
 {
     h->phase = phase;
     for (int32_t i = 0; i < h->procs; i++) {
-        h->allp[i]->slow = gh_allocs_slowly(h->allp[i]);
+        gh_set_slow(h->allp[i]);
         h->allp[i]->wb = NULL;  // what it has seen is of another cycle
     }
 }

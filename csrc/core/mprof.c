@@ -132,7 +132,7 @@ sample(gh_p *p, gh_mspan *s, uintptr_t v, uint32_t type)
     gh_lock_heap(h);
     p->mcache.prof_rate = h->prof_rate;
     p->mcache.next_sample = gh_prof_next_sample(h);
-    p->slow = gh_allocs_slowly(p);
+    gh_set_slow(p);
     record(h, s, v, type);
     gh_unlock_heap(h);
 }
@@ -222,7 +222,7 @@ gh_profile_set_rate(gh_mut *m, int64_t rate)
     gh_stop_world(m);
     h->prof_rate = rate;
     for (int32_t i = 0; i < h->procs; i++) {
-        h->allp[i]->slow = gh_allocs_slowly(h->allp[i]);
+        gh_set_slow(h->allp[i]);
     }
     gh_start_world(m);
     return GH_OK;

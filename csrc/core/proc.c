@@ -35,7 +35,7 @@ new_p(gh_heap *h, int32_t id, gh_p **out)
             return st;
         }
     }
-    p->slow = gh_allocs_slowly(p);
+    gh_set_slow(p);
     p->sig = GH_P_SIG;
     *out = p;
     return GH_OK;

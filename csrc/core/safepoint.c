@@ -493,9 +493,7 @@ look(gh_p *p, bool may_give_way)
 bool
 gh_conc_poll(gh_mut *m)
 {
-    return (atomic_load_explicit(&m->heap->conc.lookers, memory_order_relaxed) != 0
-            || atomic_load_explicit(&m->conc->wanted, memory_order_relaxed) != 0)
-           && look(m, true);
+    return gh_conc_is_asked(m) && look(m, true);
 }
 
 void

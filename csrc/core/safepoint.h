@@ -48,6 +48,14 @@ void gh_conc_leave(gh_mut *m);
 bool gh_conc_poll(gh_mut *m);
 GH_NODISCARD gh_status gh_conc_switch(gh_mut **m, int32_t p);
 
+// gh_conc_is_asked: somebody wants something of p's holder, who is to poll.
+static inline bool
+gh_conc_is_asked(const gh_p *p)
+{
+    return atomic_load_explicit(&p->heap->conc.lookers, memory_order_relaxed) != 0
+           || atomic_load_explicit(&p->conc->wanted, memory_order_relaxed) != 0;
+}
+
 // gh_outside goes around a wait: begins true before, false after. Nests.
 void gh_outside(gh_p *p, bool begins);
 
