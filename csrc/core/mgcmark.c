@@ -18,15 +18,6 @@
 #define RING   16u
 #define REFILL 8u
 
-// An edge shifts by counts from memory, which the first x86-64 does in three steps
-// and BMI2 in one. The loop is compiled for both.
-#if defined(__x86_64__) && defined(__GNUC__)
-#define HAVE_BMI2 1
-#define BMI2 __attribute__((target("bmi,bmi2")))
-#else
-#define HAVE_BMI2 0
-#endif
-
 // scan_words marks what the words of mask at p point at, if anything, puts what
 // is new and holds pointers at sp, and returns where the next one goes. room:
 // there is some; if not, the queue has overflowed.
@@ -193,8 +184,8 @@ drain_to(gh_mark *k, const bool bounded, uint64_t work)
     return drain_loop(k, bounded, work, false);
 }
 
-#if HAVE_BMI2
-static __attribute__((noinline)) BMI2 void
+#if GH_HAVE_BMI2
+static __attribute__((noinline)) GH_BMI2 void
 drain_bmi2(gh_mark *k)
 {
     (void)drain_to(k, false, 0);
@@ -204,7 +195,7 @@ drain_bmi2(gh_mark *k)
 static __attribute__((noinline)) void
 drain(gh_mark *k)
 {
-#if HAVE_BMI2
+#if GH_HAVE_BMI2
     if (__builtin_cpu_supports("bmi2") && !k->h->opt.policy.portable_kernels) {
         drain_bmi2(k);
         return;

@@ -124,9 +124,8 @@ close_p(gh_p *p, gh_mark *k)
     p->conc->scan_work += k->scan_work;
 }
 
-// shade_buffer empties the barrier's buffer into the queue.
-static void
-shade_buffer(gh_p *p)
+void
+gh_par_shade_buffer(gh_p *p)
 {
     gh_pconc *c = p->conc;
     if (c->nwb == 0) {
@@ -138,19 +137,6 @@ shade_buffer(gh_p *p)
     }
     c->nwb = 0;
     close_p(p, &k);
-}
-
-void
-gh_par_shade(gh_p *p, uintptr_t v)
-{
-    gh_pconc *c = p->conc;
-    if (v == 0) {
-        return;
-    }
-    if (c->nwb == GH_WB_ENTRIES) {
-        shade_buffer(p);
-    }
-    c->wb[c->nwb++] = v;
 }
 
 uint64_t
@@ -199,7 +185,7 @@ gh_par_flush(gh_p *p)
         return false;  // no cycle yet
     }
     if (!GH_PLANTED(NO_WB)) {
-        shade_buffer(p);
+        gh_par_shade_buffer(p);
     }
     if (w->top->n == 0 && w->top->below == NULL) {
         return false;
@@ -472,35 +458,118 @@ gh_par_begin(gh_p *p)
 
 // ---- draining ------------------------------------------------------------------------------------
 
+// scan_words is par_words with what changes in locals, and room for 64 entries at sp:
+// a store to the queue may alias the marker. It returns where the next entry goes.
+static inline __attribute__((always_inline)) uintptr_t *
+scan_words(gh_mark *k, const uintptr_t *p, uint64_t mask, uintptr_t *sp)
+{
+    const uintptr_t base = k->base, mapped = k->mapped;
+    const gh_pageinfo *const pageinfo = k->pageinfo;
+    uint64_t *const marks = k->marks;
+    uint64_t bytes_marked = 0;
+    for (; mask != 0; mask &= mask - 1) {
+        const uintptr_t v = gh_word_load(&p[gh_ctz64(mask)]);
+        const uintptr_t off = v - base;
+        if (off >= mapped) {
+            continue;
+        }
+        const gh_pageinfo *pi = &pageinfo[off >> GH_PAGE_SHIFT];
+        const uint64_t in_span = (off & (GH_PAGE_SIZE - 1))
+                                 + ((uint64_t)pi->page << GH_PAGE_SHIFT);
+        const uint64_t i = (in_span * pi->div_mul) >> 32;
+        if (GH_UNLIKELY(i >= pi->nelems)) {
+            continue;
+        }
+        const uint64_t elemsize = pi->elemsize;
+        if (GH_UNLIKELY(elemsize == 0)) {
+            k->sp = sp;
+            par_large(k, v, pi, true);
+            sp = k->sp;
+            continue;
+        }
+        if (first(&marks[pi->bits + i / 64], (uint64_t)1 << (i % 64))) {
+            bytes_marked += elemsize;
+            *sp = v - in_span + i * elemsize;
+            sp += ~(unsigned)pi->spanclass & 1;  // scan: even
+        }
+    }
+    k->bytes_marked += bytes_marked;
+    return sp;
+}
+
 // drain_queue scans p's own queue until it is empty or k has done work. An
 // object is scanned some objects after it left the queue: its memory arrives
-// meanwhile.
-static void
-drain_queue(gh_mark *k, uint64_t work)
+// meanwhile. The mask of its page is read as it leaves: of an object that is queued
+// neither that changes nor its pointer bits.
+static inline __attribute__((always_inline)) void
+drain_loop(gh_mark *k, uint64_t work)
 {
-    uintptr_t ring[RING];
+    const gh_bitmaps *bm = &k->h->bm;
+    const uint64_t *const page_mask = bm->page_mask;
+    const uintptr_t base = k->base;
+    struct {
+        uintptr_t v;
+        uint64_t mask;  // of its page, or 0
+    } ring[RING];
     unsigned head = 0, tail = 0;
+    uintptr_t *sp = k->sp, *bottom = k->w->top->obj;
     while (k->scan_work < work) {
         if (tail - head <= RING / 2) {
             // Prefetches in a row, as in mgcmark.c.
-            for (; k->sp > k->w->top->obj && tail - head < RING; tail++) {
-                const uintptr_t in = *--k->sp;
-                ring[tail % RING] = in;
+            for (; sp > bottom && tail - head < RING; tail++) {
+                const uintptr_t in = *--sp;
                 __builtin_prefetch((const void *)in);
+                ring[tail % RING].v = in;
+                ring[tail % RING].mask = __atomic_load_n(
+                    &page_mask[(in - base) >> GH_PAGE_SHIFT], __ATOMIC_RELAXED);
             }
             if (tail == head) {
+                k->sp = sp;
                 if (!gh_mark_pop_buf(k)) {
                     return;
                 }
+                sp = k->sp;
+                bottom = k->w->top->obj;
                 continue;
             }
         }
         gh_yield_point(k->h, GH_AT_SCAN);
-        scan_object(k, ring[head++ % RING]);
+        const uintptr_t v = ring[head % RING].v;
+        const uint64_t mask = ring[head++ % RING].mask;
+        if (GH_LIKELY(mask != 0 && k->end - sp >= (ptrdiff_t)GH_MARK_ROOM)) {
+            k->scan_work += (64 - gh_clz64(mask)) * GH_PTR_SIZE;
+            sp = scan_words(k, (const uintptr_t *)v, mask, sp);
+            continue;
+        }
+        k->sp = sp;
+        scan_object(k, v);
+        sp = k->sp;
+        bottom = k->w->top->obj;
     }
+    k->sp = sp;
     while (tail != head) {
-        queue(k, ring[--tail % RING], gh_mark_room(k));
+        queue(k, ring[--tail % RING].v, gh_mark_room(k));
     }
+}
+
+#if GH_HAVE_BMI2
+static __attribute__((noinline)) GH_BMI2 void
+drain_bmi2(gh_mark *k, uint64_t work)
+{
+    drain_loop(k, work);
+}
+#endif
+
+static __attribute__((noinline)) void
+drain_queue(gh_mark *k, uint64_t work)
+{
+#if GH_HAVE_BMI2
+    if (__builtin_cpu_supports("bmi2") && !k->h->opt.policy.portable_kernels) {
+        drain_bmi2(k, work);
+        return;
+    }
+#endif
+    drain_loop(k, work);
 }
 
 static bool
@@ -515,7 +584,7 @@ gh_par_drain(gh_p *p, uint64_t work)
 {
     uint64_t done = 0;
     for (;;) {
-        shade_buffer(p);
+        gh_par_shade_buffer(p);
         if (queue_is_empty(p) && !take_full(p) && !mark_some_roots(p, &done)) {
             return true;
         }

@@ -48,8 +48,22 @@ void gh_par_mark_finalized(gh_p *p, const gh_mspan *s, unsigned index);
 bool gh_par_drain(gh_p *p, uint64_t work);
 // gh_par_settle adds p's sums to the heap's, and returns the scan work among it.
 uint64_t gh_par_settle(gh_p *p);
-// gh_par_shade is gh_shade.
-void gh_par_shade(gh_p *p, uintptr_t v);
+// gh_par_shade is gh_shade: by way of the buffer, which gh_par_shade_buffer empties.
+void gh_par_shade_buffer(gh_p *p);
+
+static inline void
+gh_par_shade(gh_p *p, uintptr_t v)
+{
+    gh_pconc *c = p->conc;
+    if (v == 0) {
+        return;
+    }
+    if (GH_UNLIKELY(c->nwb == GH_WB_ENTRIES)) {
+        gh_par_shade_buffer(p);
+    }
+    c->wb[c->nwb++] = v;
+}
+
 // gh_par_flush shades what the barrier buffered and gives all grey objects of p
 // to the heap. Whether it gave any.
 bool gh_par_flush(gh_p *p);
