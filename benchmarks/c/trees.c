@@ -160,6 +160,7 @@ main(int argc, char **argv)
     if (two) {
         opt.mode = GH_MODE_CONCURRENT;
         opt.procs = 2;
+        opt.policy.eager_sweep = false;  // as in Go: nothing is swept in the stop
     }
     gh_mut *m = bench_open(&opt);
     gh_heap *h = gh_mut_heap(m);
