@@ -13,10 +13,10 @@
 
 // The ring between queue and scan. It is filled up when half of it is left, so
 // that prefetches are issued in a row: one that misses the TLB holds up all that
-// follows until the page table was walked, unless that is another prefetch. More
-// than some 16 lines on their way, and the CPU has nowhere to note them.
-#define RING   16u
-#define REFILL 8u
+// follows until the page table was walked, unless that is another prefetch. 16 to
+// 32 are on their way: of fewer the CPU could note more, and 64 it can't.
+#define RING   32u
+#define REFILL 16u
 
 // scan_words marks what the words of mask at p point at, if anything, puts what
 // is new and holds pointers at sp, and returns where the next one goes. room:
