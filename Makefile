@@ -13,8 +13,8 @@
 # make peer         Go's own runtime tests on our core (needs Go)
 # make model        the barrier, mark termination, spans, buffers and stops,
 #                   model-checked (needs spin), and the same bugs planted in C:
-#                   a quarter of an hour on two cores shared with other work;
-#                   options in MODEL_ARGS
+#                   nine minutes on two idle cores, twice that and more beside
+#                   other work; options in MODEL_ARGS
 # make release      what stays resident after a dropped GiB (needs 2 GB)
 # make asan         the whole suite under AddressSanitizer, UBSan and LeakSanitizer
 # make tsan         the threaded C tests under ThreadSanitizer

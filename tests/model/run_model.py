@@ -117,13 +117,31 @@ VARIANTS = (
     Variant("sleeps without a last look", "NO_RECHECK N=3 ASSISTS=0", "stuck", "buffers"),
     Variant("ends an assist in silence", "NO_ASSIST_WAKE", "stuck", "buffers"),
     # Taking Ps, giving them back, stops.
-    Variant("two mutators, two Ps, a stop", "", "holds", "parking"),
-    Variant("two mutators, one P, a stop", "PS=1 ROUNDS=3", "holds", "parking"),
+    Variant("two mutators, a worker, two Ps", "", "holds", "parking"),
+    Variant("two rounds, one P", "PS=1 ROUNDS=2", "holds", "parking"),
+    Variant("two stops", "STOPS=2", "holds", "parking"),
+    Variant("two rounds, two Ps", "ROUNDS=2", "holds", "parking", quick=False),
+    Variant("three mutators", "MUTS=3 CLAIMS=0", "holds", "parking", quick=False),
+    Variant("and a ragged barrier", "FLUSH", "holds", "parking"),
     Variant("leaves without a second look", "LEAVE_BLIND", "stuck", "parking"),
+    Variant("leaves with a look at lookers", "LEAVE_LOOKERS", "stuck", "parking"),
     Variant("looks before it has left", "REORDERED", "stuck", "parking"),
-    Variant("waits before it says so", "WAIT_LATE PS=1 STOPS=0", "stuck", "parking"),
+    Variant("waits before it says so", "WAIT_LATE PS=1 CLAIMS=0 STOPS=0", "stuck", "parking"),
     Variant("wakes without the lock", "WAKE_UNLOCKED", "stuck", "parking"),
+    Variant("looks, then says which P it wants", "WANT_LATE", "holds", "parking"),
+    Variant("does not say which P it wants", "WANT_UNSAID", "stuck", "parking"),
+    Variant("goes on saying so", "WANT_KEPT", "stuck", "parking"),
+    Variant("has waited, and says nothing", "DONE_SILENT", "stuck", "parking"),
+    Variant("polls without a look at wanted", "POLL_BLIND", "stuck", "parking"),
+    Variant("gives way to who takes any P", "ANY_ONLY", "stuck", "parking"),
+    Variant("stands and says nothing", "STAND_SILENT", "stuck", "parking"),
+    Variant("starts the world in silence", "START_SILENT", "stuck", "parking"),
     Variant("does not wait in a stop", "STOP_BLIND", "breaks", "parking"),
+    Variant("stops, and asks nobody to look", "STOP_UNSAID", "stuck", "parking"),
+    Variant("ragged, and asks nobody to look", "FLUSH FLUSH_UNSAID", "stuck", "parking"),
+    Variant("takes heap_lock before all stand", "LOCK_EARLY", "stuck", "parking"),
+    Variant("gives a worker its P in a stop", "GIVES_AWAY MUTS=1 PS=1", "stuck", "parking"),
+    Variant("gives a mutator its P in a stop", "GIVES_AWAY CLAIMS=0", "stuck", "parking"),
 )
 
 
@@ -165,8 +183,8 @@ def search(v: Variant, folder: str) -> Outcome:
     subprocess.run(["spin", "-a", *v.defines, f"{v.model}.pml"], cwd=folder, check=True,
                    stdout=subprocess.DEVNULL)
     # COLLAPSE stores states whole, in parts: nothing is hashed away. Compiling well takes
-    # longer than a short search.
-    subprocess.run([*CC.split(), "-w", "-O1" if v.quick else "-O2", "-DSAFETY", "-DCOLLAPSE",
+    # several times as long as a short search saves by it.
+    subprocess.run([*CC.split(), "-w", "-O0" if v.quick else "-O2", "-DSAFETY", "-DCOLLAPSE",
                     f"-DMEMLIM={MEGABYTES}", "-o", "pan", "pan.c"], cwd=folder, check=True)
     begin = time.perf_counter()
     try:
