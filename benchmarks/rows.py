@@ -12,7 +12,7 @@ the case is in the rows of memory too.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from drivers import HISTORY, TRACE, Command
 
@@ -65,6 +65,12 @@ def stopped(name: str, *args: object) -> Command:
     """Real Go with the world stopped while it marks, as goheap's does it on one core:
     no heap grows meanwhile, so its memory can be held against ours."""
     return go(name, *args, GODEBUG="gcstoptheworld=1")
+
+
+def apart(command: Command) -> Command:
+    """Two processes of it at once, each on a core of its own: what the machine gives
+    to two that share nothing but its caches, memory and power."""
+    return replace(command, cores=1, copies=2)
 
 
 def python(name: str, *args: object) -> Command:
@@ -220,7 +226,8 @@ def marks(cut: int) -> list[Case]:
         cases.append(Case(
             "markers", f"{n / 1e6:g}e6 x {shape}", "/s", marks_a_second(two),
             marks_a_second(one), "one worker",
-            {"Go, two": marks_a_second(g2), "Go, one": marks_a_second(g1)},
+            {"two apart": marks_a_second(apart(one), 2),
+             "Go, two": marks_a_second(g2), "Go, one": marks_a_second(g1)},
             memory=False))
     few, many = 1_000_000 // cut, 20_000_000 // cut
     cases.append(Case(
@@ -247,7 +254,8 @@ def two_threads(cut: int) -> list[Case]:
             memory=False))
         cases.append(Case(
             "two-wall", f"{size} B", "M/s", rate(two, 2 * n), rate(one, n),
-            "one thread", {"Go, two": rate(g2, 2 * n), "Go, one": rate(g1, n)},
+            "one thread", {"two apart": rate(apart(one), 2 * n),
+                           "Go, two": rate(g2, 2 * n), "Go, one": rate(g1, n)},
             memory=False))
     return cases
 
@@ -276,11 +284,12 @@ def concurrent(cut: int) -> list[Case]:
     return [*cases, Case(
         "marking-two", f"{n / 1e6:.3g}e6 x 64 B", "/s", marks_a_second(two),
         marks_a_second(one), "one worker",
-        {"Go, two": marks_a_second(g2), "Go, one": marks_a_second(g1)}, memory=False)]
+        {"two apart": marks_a_second(apart(one), 2),
+         "Go, two": marks_a_second(g2), "Go, one": marks_a_second(g1)}, memory=False)]
 
 
-def marks_a_second(command: Command) -> Figure:
-    return Figure((command,), lambda a: 1 / a["wall_s"])
+def marks_a_second(command: Command, processes: int = 1) -> Figure:
+    return Figure((command,), lambda a: processes / a["wall_s"])
 
 
 def rate(command: Command, n: int) -> Figure:
