@@ -15,7 +15,8 @@
 //     GC_BEGIN behind it the stamp
 //     PROCS    behind it the number, and how far the column of values was decoded
 //
-// Four bytes an object and twelve for 64 events; what is too much for memory spills
+// Four bytes an object, four more for each other word and what stands behind one, twelve
+// for 64 events; what is too much for memory spills
 // (spill.h). One writes, and says when it is done; after that it never changes.
 
 #ifndef GH_DIGEST_H

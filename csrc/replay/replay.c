@@ -37,9 +37,9 @@
 #define RECORDER_TAGS    ((uint64_t)8 << 14)
 // Time stamps reach the heap's clock every so many events.
 #define CLOCK_EVERY      GH_DIGEST_BLOCK
-// Two frees that are further apart say nothing of the recorder's price.
 // Fewer objects of one kind say nothing of a pool.
 #define MIN_POOLED       64
+// Two frees that are further apart say nothing of the recorder's price.
 #define FREE_GAP_NS      1000
 // Shorter times without an event of a P are not counted one by one.
 #define MIN_GAP_NS       1024
@@ -597,7 +597,11 @@ memo_end(gh_replay *r, bool done)
     }
     if (r->drawn_out != NULL) {
         memo *mo = r->lt->memo;
-        gh_spill_release(&mo->drawn, 0, mo->drawn.bytes);
+        if (done) {
+            gh_spill_release(&mo->drawn, 0, mo->drawn.bytes);
+        } else {  // children of fork() may each want to draw into one of their own
+            gh_spill_fini(&mo->drawn);
+        }
         __atomic_store_n(&mo->drawn_state, done ? MEMO_READY : MEMO_NONE,
                          __ATOMIC_RELEASE);
         r->drawn_out = NULL;
@@ -2409,6 +2413,9 @@ gh_replay_step(gh_replay *r, uint64_t max_events, int *need,
         }
         if (res == GH_REPLAY_NEED || res == GH_REPLAY_BUDGET) {
             return res;
+        }
+        if (res != GH_REPLAY_DONE) {
+            memo_end(r, false);  // another replay may make it
         }
     }
     if (r->ended == GH_REPLAY_BAD) {
