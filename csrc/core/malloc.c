@@ -68,7 +68,8 @@ clear_slots(char *base, uint64_t size, uint64_t free)
 
 // clear_all clears a whole span, in parts for which libc's memset still uses vectors: at
 // 2 KiB and over it turns to a string instruction, which takes three times as long on 8
-// KiB that are in the cache. So does the compiler where it knows the length.
+// KiB that are in the cache. The compiler does that itself where it knows the length, so
+// it is not told.
 static void
 clear_all(char *base, size_t n)
 {
@@ -504,17 +505,17 @@ alloc_otherwise(gh_mut *m, gh_slot *slot, uint64_t size)
     return st;
 }
 
-// take_beside returns a slot of s while a cycle marks beside the program, marked and
-// paid for, or 0, and then nothing is done: somebody wants something of p's holder,
-// p has no credit, or it takes more than a look at alloc_cache. That p's barrier uses
-// its buffer says that nothing is delayed. It is what gh_bg_charge, next_free and
+// take_beside returns a slot of s while a cycle marks beside the program and there is no
+// other reason to be slow, marked and paid for, or 0, and then nothing is done: somebody
+// wants something of p's holder, p has no credit, or it takes more than a look at
+// alloc_cache. That p's barrier has used its buffer says that nothing is delayed. It is what gh_bg_charge, next_free and
 // new_slowly do where they have little to do.
 static inline uintptr_t
 take_beside(gh_p *p, gh_mspan *s, unsigned *index)
 {
     gh_pconc *c = p->wb;
     const int64_t left = p->assist_bytes - (int64_t)s->elemsize;
-    if (c == NULL || !p->only_marks || left < 0 || gh_conc_is_asked(p)) {
+    if (c == NULL || left < 0 || gh_conc_is_asked(p)) {
         return 0;
     }
     const uintptr_t v = gh_next_free_fast(s, index);
@@ -530,7 +531,7 @@ static bool
 new_beside(gh_p *p, gh_slot *slot, const gh_type *t, uint64_t n)
 {
     const unsigned spc = t->one_spc;
-    if (n != 1 || spc == 0) {
+    if (!p->only_marks || n != 1 || spc == 0) {
         return false;
     }
     gh_mspan *s = p->mcache.alloc[spc];

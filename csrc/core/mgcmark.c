@@ -14,7 +14,7 @@
 // The ring between queue and scan. It is filled up when half of it is left, so
 // that prefetches are issued in a row: one that misses the TLB holds up all that
 // follows until the page table was walked, unless that is another prefetch. 16 to
-// 32 are on their way: of fewer the CPU could note more, and 64 it can't.
+// 32 are on their way: fewer leave the CPU waiting, 64 are more than it keeps account of.
 #define RING   32u
 #define REFILL 16u
 

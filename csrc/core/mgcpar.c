@@ -499,8 +499,8 @@ scan_words(gh_mark *k, const uintptr_t *p, uint64_t mask, uintptr_t *sp)
 
 // drain_queue scans p's own queue until it is empty or k has done work. An
 // object is scanned some objects after it left the queue: its memory arrives
-// meanwhile. The mask of its page is read as it leaves: of an object that is queued
-// neither that changes nor its pointer bits.
+// meanwhile. The mask of its page is read as it leaves: what
+// it says of an object that is queued stays true, and 0 always is.
 static inline __attribute__((always_inline)) void
 drain_loop(gh_mark *k, uint64_t work)
 {
