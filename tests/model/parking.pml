@@ -59,6 +59,9 @@
 #define CLAIMS 1
 #endif
 #define THREADS (MUTS + (CLAIMS > 0))  /* three at most */
+#if MUTS + (CLAIMS > 0) > 3
+#error "asleep[] is of three"
+#endif
 
 #define IDLE    0
 #define HELD    1
@@ -423,7 +426,7 @@ inline stop_world(t, i) {
        stop_p(1, i);
 #endif
 #ifdef STOP_BLIND
-       break
+       break;
 #endif
        if
        :: all -> break
