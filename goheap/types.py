@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import keyword
 import sys
+import threading
 import types as _pytypes
 import weakref
 from collections.abc import Iterable, Mapping
@@ -392,9 +393,9 @@ def _wanted(name: str, ns: dict[str, Any], frame: Any) -> list[tuple[str, Any]]:
     return out
 
 
-# Pointers of local classes to local classes that aren't defined yet: by module, the
-# function's qualified name and the class's name.
-_waiting: dict[tuple[str, str, str], list[weakref.ref[type]]] = {}
+# Pointers of local classes to local classes that aren't defined yet: by thread (several may
+# run the function), module, the function's qualified name and the class's name.
+_waiting: dict[tuple[int, str, str, str], list[weakref.ref[type]]] = {}
 
 
 def _scope(cls: type) -> str | None:
@@ -408,7 +409,8 @@ def _follow(cls: type, specs: list[_Spec]) -> None:
     scope = _scope(cls)
     if scope is None:
         return
-    for owner in _waiting.pop((cls.__module__, scope, cls.__name__), ()):
+    within = threading.get_ident(), cls.__module__, scope
+    for owner in _waiting.pop((*within, cls.__name__), ()):
         waiter = owner()
         if waiter is not None:
             _core.class_cache(waiter)[cls.__name__] = cls
@@ -417,7 +419,7 @@ def _follow(cls: type, specs: list[_Spec]) -> None:
         if spec.code == _FIXED:
             target = _core.class_layout(target)[7]
         if isinstance(target, str) and target != cls.__name__:
-            _waiting.setdefault((cls.__module__, scope, target), []).append(weakref.ref(cls))
+            _waiting.setdefault((*within, target), []).append(weakref.ref(cls))
 
 
 def _finish(cls: type, wanted: list[tuple[str, Any]]) -> None:

@@ -6,6 +6,7 @@ import math
 import pickle
 import sys
 import textwrap
+import threading
 
 import pytest
 from hypothesis import given, settings
@@ -282,6 +283,33 @@ def test_local_classes_may_point_at_each_other(heap):
         assert a.b.a == a
     with pytest.raises(TypeError, match="a pointer to B"):
         heap.new(A1, b=heap.new(B2))
+
+
+def test_threads_that_define_the_same_local_classes_keep_them_apart(heap):
+    made = []
+    turn = [threading.Event() for _ in range(2)]
+
+    def define(first):
+        class A(gh.Struct):
+            b: gh.Ptr[B]
+
+        if first:
+            turn[0].set()
+            turn[1].wait(10)
+
+        class B(gh.Struct):
+            a: gh.Ptr[A]
+
+        made.append((A, B))
+
+    waits = threading.Thread(target=define, args=(True,))
+    waits.start()
+    turn[0].wait(10)
+    define(False)
+    turn[1].set()
+    waits.join()
+    for A, B in made:
+        assert heap.new(A, b=heap.new(B)).b.a is None
 
 
 def test_a_class_defined_anew_is_followed(heap):
