@@ -28,12 +28,12 @@ echo "deb-src $archive trixie main" > src.list
 apt="apt-get -q -o Dir::Etc::sourcelist=$PWD/src.list -o Dir::Etc::sourceparts=-
      -o Dir::State::lists=$PWD/lists -o Acquire::Check-Valid-Until=false"
 {
-    $apt update
-    $apt source --download-only python3.13
-    tar xf python3.13_*.orig.tar.*
-    cd Python-3.13*
-    ./configure -q --disable-gil --prefix="$here/.ft"
-    make -s -j"$(nproc)"
+    $apt update &&
+    $apt source --download-only python3.13 &&
+    tar xf "$(ls python3.13_*.orig.tar.* | grep -v '\.asc$')" &&  # a signature may lie beside
+    cd Python-3.13* &&
+    ./configure -q --disable-gil --prefix="$here/.ft" &&
+    make -s -j"$(nproc)" &&
     make -s install
 } > "$here/.ft/build.log" 2>&1 || {
     echo "free-threaded Python: the build failed, see .ft/build.log" >&2
