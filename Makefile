@@ -21,7 +21,8 @@
 # make os-sites     whether the fault tests reach every call to the OS (needs gcov)
 # make leaks        2,000 heaps made and ended: maps, threads, memory as before
 # make stress       four threads on one heap, five minutes
-# make free-threaded  suite and stress on a Python without the GIL, which
+# make free-threaded  suite, once more with each test in four threads at once, and
+#                   stress on a Python without the GIL, which
 #                   csrc/tools/free_threaded.sh finds or builds
 # make stress-concurrent  four threads that do all they can beside real workers,
 #                   20 minutes in C with every cycle traced again, every other
@@ -233,13 +234,16 @@ free-threaded:
 	@py=$$(sh csrc/tools/free_threaded.sh) && echo "with $$py" && \
 	    { test -x $(FT)/bin/python || $$py -m venv $(FT); } && \
 	    $(FT)/bin/python -m pip install -q --disable-pip-version-check \
-	    "setuptools>=68" wheel "pytest>=7" "hypothesis>=6,<6.140"
+	    "setuptools>=68" wheel "pytest>=7" "hypothesis>=6,<6.140" \
+	    "pytest-run-parallel>=0.10"
 	@rm -rf $(FT)/src && mkdir $(FT)/src && \
 	    cp -r csrc goheap tests docs benchmarks setup.py pyproject.toml README.md LICENSE MANIFEST.in $(FT)/src && \
 	    rm -rf $(FT)/src/goheap/*.so $(FT)/src/csrc/build
 	@cd $(FT)/src && ../bin/python -m pip install -q --disable-pip-version-check \
 	    --no-build-isolation --no-deps -e .
 	@cd $(FT)/src && PYTHON_GIL=0 ../bin/python -m pytest tests/api tests/oracle
+	@cd $(FT)/src && PYTHON_GIL=0 ../bin/python -m pytest --parallel-threads=4 tests/api \
+	    --ignore=tests/api/test_whatif.py  # long, and of threads by itself
 	@cd $(FT)/src && PYTHON_GIL=0 ../bin/python tests/long/stress.py --seconds 60
 
 clean:

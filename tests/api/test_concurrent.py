@@ -319,6 +319,7 @@ def test_hard_limit():
         h.verify()
 
 
+@pytest.mark.thread_unsafe(reason="counts the process's threads")
 def test_threads_end_with_the_heap():
     def count() -> int:
         return len(os.listdir("/proc/self/task"))

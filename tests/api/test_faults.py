@@ -11,6 +11,8 @@ from test_replay import sample_history
 import goheap as gh
 from goheap import _core, testing
 
+pytestmark = pytest.mark.thread_unsafe(reason="calls of the OS fail for the whole process")
+
 
 class Node(gh.Struct):
     left: gh.Ptr[Node]

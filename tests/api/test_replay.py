@@ -114,7 +114,7 @@ def sample_history():
 @pytest.fixture
 def written(tmp_path):
     def write(data):
-        path = tmp_path / "t.ghtrace"
+        path = tmp_path / f"{threading.get_ident()}.ghtrace"
         path.write_bytes(data.file() if isinstance(data, History) else data)
         return path
     return write
@@ -331,6 +331,9 @@ def test_two_threads():
 # ---- stopping -------------------------------------------------------------------------
 
 
+one_at_a_time = pytest.mark.thread_unsafe(reason="counts the process's open files")
+
+
 def open_files():
     return len(os.listdir("/proc/self/fd"))
 
@@ -356,6 +359,7 @@ def interrupted(**kw):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+@one_at_a_time
 def test_a_progress_that_raises_stops(error):
     before = open_files()
 
@@ -367,10 +371,12 @@ def test_a_progress_that_raises_stops(error):
     assert open_files() == before
 
 
+@pytest.mark.thread_unsafe(reason="signals go to the main thread")
 def test_ctrl_c_stops_soon():
     assert interrupted(gogc=20) < 5
 
 
+@pytest.mark.thread_unsafe(reason="signals go to the main thread")
 def test_ctrl_c_stops_a_heap_that_only_collects():
     assert interrupted(gogc="off", memory_limit="1MiB") < 5
 
@@ -403,6 +409,7 @@ def test_ctrl_c_stops_a_heap_that_only_collects():
     (dict(seed=None), TypeError, ["seed", "NoneType"]),
     (dict(progress=5), TypeError, ["progress", "int"]),
 ])
+@one_at_a_time
 def test_bad_arguments(kw, error, words):
     before = open_files()
     with pytest.raises(error) as e:
@@ -441,6 +448,7 @@ def refused(path, match=None):
     return e.value
 
 
+@one_at_a_time
 def test_missing_file_and_directory(tmp_path):
     with pytest.raises(FileNotFoundError):
         replay(tmp_path / "none")
@@ -456,6 +464,7 @@ def test_missing_file_and_directory(tmp_path):
     (b"GHTRACE1\x02\0\0\0[]", "not a JSON object"), (b"GHTRACE1\x01\0\0\0{", "not JSON"),
     (b"GHTRACE1\x02\0\0\0\xff\xff", "not JSON"), (b"GHTRACE1\x02\0\0\0{}", "format"),
     (b"GHTRACE1\x00\x00\x02\x00" + b"[" * (1 << 17), "not JSON")])
+@one_at_a_time
 def test_not_a_recording(written, data, match):
     refused(written(data), match)
 
@@ -472,6 +481,7 @@ def test_truncated_anywhere(written):
             replay(path)
 
 
+@one_at_a_time
 def test_packaged_truncated(tmp_path):
     with open(PACKAGED, "rb") as f:
         data = f.read()
@@ -483,6 +493,7 @@ def test_packaged_truncated(tmp_path):
     refused(path)
 
 
+@one_at_a_time
 def test_packaged_flipped(tmp_path):
     with TraceFile(PACKAGED) as trace:
         columns = [c for c in trace.columns if c.name in COLUMNS]
@@ -590,6 +601,7 @@ def test_any_sound_history(tmp_path_factory, events, gogc, deaths):
     (lambda h: h.update(format="GHTRACE2"), "format"),
     (lambda h: h.update(compression="zstd"), "compression"),
 ])
+@one_at_a_time
 def test_unsound_header(written, change, match):
     data = sample_history().file()
     length = int.from_bytes(data[8:12], "little")

@@ -297,6 +297,7 @@ def ctrl_c():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.thread_unsafe(reason="signals go to the main thread")
 def test_ctrl_c_stops_a_run(ctrl_c):
     with gh.Heap(gogc=None) as heap:
         main = threading.main_thread().ident

@@ -208,5 +208,6 @@ def test_word_outside_the_mask_keeps_nothing_alive():
     assert r.stats["s"]["mem"]["HeapObjects"] == 1
 
 
+@pytest.mark.thread_unsafe(reason="doctest is not made for it")
 def test_doctests():
     assert doctest.testmod(goheap.script).failed == 0

@@ -312,6 +312,7 @@ def test_threads_that_define_the_same_local_classes_keep_them_apart(heap):
         assert heap.new(A, b=heap.new(B)).b.a is None
 
 
+@pytest.mark.thread_unsafe(reason="changes sys.modules")
 def test_a_class_defined_anew_is_followed(heap):
     """As when a notebook's cell is run a second time."""
     code = textwrap.dedent("""
