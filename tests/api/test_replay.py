@@ -546,7 +546,7 @@ def test_columns_of_any_bytes(tmp_path_factory, data):
         raw[at:at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=12))
         if data.draw(st.booleans()):
             h.count[name] = data.draw(st.integers(0, len(raw)))
-    path = tmp_path_factory.getbasetemp() / "any.ghtrace"
+    path = tmp_path_factory.getbasetemp() / f"any{threading.get_ident()}.ghtrace"
     path.write_bytes(h.file())
     survives(path)
 
@@ -569,7 +569,7 @@ def test_any_sound_history(tmp_path_factory, events, gogc, deaths):
             h.event("tiny", tiny_back=x % n)
         elif what == "mark":
             h.mark()
-    path = tmp_path_factory.getbasetemp() / "sound.ghtrace"
+    path = tmp_path_factory.getbasetemp() / f"sound{threading.get_ident()}.ghtrace"
     path.write_bytes(h.file())
     r = replay(path, gogc=gogc, deaths=deaths)
     assert (r.objects, r.bytes, r.events) == (n, size, h.count["ev.op"])
