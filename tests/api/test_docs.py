@@ -15,6 +15,7 @@ MODULES = sorted(m.name for m in pkgutil.iter_modules(goheap.__path__, "goheap."
 
 
 @pytest.mark.parametrize("name", MODULES)
+@pytest.mark.thread_unsafe(reason="doctest is not made for it")
 def test_examples_run(name):
     result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
     assert result.failed == 0
