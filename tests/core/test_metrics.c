@@ -110,9 +110,13 @@ work(gh_mode mode, int32_t procs, int64_t limit)
         }
     }
     CHECK(gh_free_os_memory(m) == GH_OK);
-    gh_memstats s;
-    gh_read_mem_stats(m, &s);
-    gh_metrics_get(m, got);
+    // In concurrent mode workers and scavenger may go on between the two readings.
+    gh_memstats s, after;
+    do {
+        gh_read_mem_stats(m, &s);
+        gh_metrics_get(m, got);
+        gh_read_mem_stats(m, &after);
+    } while (after.sys != s.sys || after.heap_released != s.heap_released);
     check_sums(h, got);
     // The classes are refreshed by the last cycle, which ends at its last pause.
     gh_cycle c;
