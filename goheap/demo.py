@@ -197,7 +197,7 @@ def run_demo(args: argparse.Namespace) -> int:
                     r = replay(path, gogc=gogc, series="even", progress=progress)
                 runs.append(r)
                 screen.row((label, str(r.automatic_gc), real[gogc],
-                            "%.1f MiB" % (r.peak_heap_bytes / (1 << 20)),
+                            "%.1f MiB" % (r.peak_live_bytes / (1 << 20)),
                             "%.2f" % (time.perf_counter() - began)))
         screen.end()
         print("\n" + FITTED)

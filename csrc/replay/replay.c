@@ -296,7 +296,8 @@ struct gh_replay {
     bool stopped, marking;  // in the recording
     uint64_t cycles_seen;
     int64_t longest_pause_ns;
-    uint64_t peak_gc_heap, forced_gc;
+    uint64_t peak_gc_heap, peak_end_heap;  // when cycles began, and when marking ended
+    uint64_t forced_gc;
     int64_t assist_ns, background_ns, idle_ns;
     uint64_t work, limited;
     uint64_t series_ns, series_objects;
@@ -1758,6 +1759,9 @@ note_cycles(gh_replay *r)
         if (c.heap_start > r->peak_gc_heap) {
             r->peak_gc_heap = c.heap_start;
         }
+        if (c.heap_end > r->peak_end_heap) {
+            r->peak_end_heap = c.heap_end;
+        }
         r->forced_gc += c.forced;
         r->assist_ns += c.assist_ns;
         r->background_ns += c.background_ns;
@@ -2495,7 +2499,13 @@ gh_replay_summary_get(gh_replay *r, gh_replay_summary *out)
     out->forced_gc = r->forced_gc;
     out->automatic_gc = r->cycles_seen - r->forced_gc;
     out->peak_gc_heap = r->peak_gc_heap;
-    out->peak_heap = live > r->peak_gc_heap ? live : r->peak_gc_heap;
+    out->peak_heap = live;
+    if (r->peak_gc_heap > out->peak_heap) {
+        out->peak_heap = r->peak_gc_heap;
+    }
+    if (r->peak_end_heap > out->peak_heap) {  // beside a program that allocates
+        out->peak_heap = r->peak_end_heap;
+    }
     out->peak_committed = r->peak_committed;
     out->time_ns = gh_now(r->heap);
     out->longest_pause_ns = r->longest_pause_ns;

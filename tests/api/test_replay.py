@@ -328,6 +328,14 @@ def test_two_threads():
     assert got == [want, want]
 
 
+@pytest.mark.parametrize("mode", ["stw", "virtual"])
+def test_peak_at_any_time_counts_what_is_allocated_while_a_cycle_marks(mode):
+    r = replay(PACKAGED, gogc=50, mode=mode, series="even")
+    most = max(r.series["heap_live"])
+    assert most <= r.peak_live_bytes
+    assert most > r.peak_heap_bytes
+
+
 # ---- stopping -------------------------------------------------------------------------
 
 
