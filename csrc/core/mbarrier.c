@@ -7,18 +7,43 @@
 #include "delays.h"
 #include "mgcpar.h"
 
+// place_of is where c keeps v if v was stored lately. Objects side by side, of whatever
+// size, get places of their own.
+static inline uintptr_t *
+place_of(gh_pconc *c, uintptr_t v)
+{
+    return &c->seen[(v >> 4 ^ v >> (4 + GH_WB_SEEN_BITS)) % GH_WB_SEEN];
+}
+
 // note shades v, unless p's holder did so lately in this cycle: programs store the
 // same pointers again and again.
 static inline void
 note(gh_p *p, gh_pconc *c, uintptr_t v)
 {
-    // Objects side by side, of whatever size, get places of their own.
-    uintptr_t *seen =
-        &c->seen[(v >> 4 ^ v >> (4 + GH_WB_SEEN_BITS)) % GH_WB_SEEN];
-    if (GH_UNLIKELY(*seen != v)) {
+    uintptr_t *seen = place_of(c, v);
+    if (*seen != v) {
         *seen = v;
         gh_par_shade(p, v);
     }
+}
+
+// note_quickly is note where that takes no more than a place in the buffer; false, and
+// nothing done, if there is none. It calls nobody.
+static inline bool
+note_quickly(gh_pconc *c, uintptr_t v)
+{
+    if (v == 0) {
+        return true;
+    }
+    uintptr_t *seen = place_of(c, v);
+    if (*seen != v) {
+        if (GH_UNLIKELY(c->nwb == GH_WB_ENTRIES)) {
+            return false;
+        }
+        *seen = v;
+        c->wb[c->nwb++] = v;
+    }
+    return true;
 }
 
 // use_buffer returns where p's barrier puts pointers, or NULL if it has no buffer.
@@ -44,13 +69,9 @@ use_buffer(gh_p *p)
     return c;
 }
 
-void
-gh_barrier_slot(gh_p *p, uintptr_t old)
+static __attribute__((noinline)) void
+slot_otherwise(gh_p *p, uintptr_t old)
 {
-    if (GH_LIKELY(p->wb != NULL)) {
-        note(p, p->wb, old);
-        return;
-    }
     gh_heap *h = p->heap;
     gh_pconc *c = p->conc == NULL ? NULL : use_buffer(p);
     gh_yield_point(h, GH_AT_STORE);
@@ -63,13 +84,17 @@ gh_barrier_slot(gh_p *p, uintptr_t old)
 }
 
 void
-gh_barrier_word(gh_p *p, uintptr_t old, uintptr_t v)
+gh_barrier_slot(gh_p *p, uintptr_t old)
 {
-    if (GH_LIKELY(p->wb != NULL)) {
-        note(p, p->wb, old);
-        note(p, p->wb, v);
-        return;
+    gh_pconc *c = p->wb;
+    if (GH_UNLIKELY(c == NULL || !note_quickly(c, old))) {
+        slot_otherwise(p, old);
     }
+}
+
+static __attribute__((noinline)) void
+word_otherwise(gh_p *p, uintptr_t old, uintptr_t v)
+{
     gh_heap *h = p->heap;
     if (h->phase == GH_PHASE_OFF) {
         return;
@@ -88,4 +113,13 @@ gh_barrier_word(gh_p *p, uintptr_t old, uintptr_t v)
         }
     }
     gh_yield_point(h, GH_AT_SHADED);
+}
+
+void
+gh_barrier_word(gh_p *p, uintptr_t old, uintptr_t v)
+{
+    gh_pconc *c = p->wb;
+    if (GH_UNLIKELY(c == NULL || !note_quickly(c, old) || !note_quickly(c, v))) {
+        word_otherwise(p, old, v);
+    }
 }
