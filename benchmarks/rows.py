@@ -177,7 +177,11 @@ def programs(cut: int) -> list[Case]:
                 of(go("trees", depth, threads, cores=threads), "cpu_s"),
                 beside={"mimalloc": of(peer("mimalloc", "trees", depth), "cpu_s"),
                         "libgc": of(peer("libgc", "trees", depth), "cpu_s")}
-                if threads == 1 else {},
+                if threads == 1 else
+                {"one thread, two apart":
+                 of(apart(goheap("trees", depth, 1)), "cpu_s"),
+                 "Go, one thread, two apart":
+                 of(apart(go("trees", depth, 1)), "cpu_s")},
                 like=stopped("trees", depth, threads) if threads == 1 else None))
     cases.append(Case(
         "gcbench", "GCBench", "s", of(goheap("gcbench"), "cpu_s"),
@@ -250,7 +254,8 @@ def two_threads(cut: int) -> list[Case]:
         cases.append(Case(
             "two-cpu", f"{size} B", "ns", of(two, "cpu_s", 0.5e9 / n),
             of(one, "cpu_s", 1e9 / n), "one thread",
-            {"Go, two": of(g2, "cpu_s", 0.5e9 / n), "Go, one": of(g1, "cpu_s", 1e9 / n)},
+            {"two apart": of(apart(one), "cpu_s", 1e9 / n),
+             "Go, two": of(g2, "cpu_s", 0.5e9 / n), "Go, one": of(g1, "cpu_s", 1e9 / n)},
             memory=False))
         cases.append(Case(
             "two-wall", f"{size} B", "M/s", rate(two, 2 * n), rate(one, n),
