@@ -19,6 +19,8 @@
 #define TURN_NS (10 * (int64_t)MS)
 // Scan work between two looks at whether somebody wants the P: some 30 us.
 #define SLICE_WORK ((uint64_t)64 << 10)
+// Scan work and bytes of roots that the stop which begins a cycle does itself: some 5 us.
+#define AT_ONCE_WORK ((uint64_t)8 << 10)
 // Spans that the sweeper takes at a time, and how long it rests after them: while a
 // P is idle, and while all run. Go's is a goroutine like any other, and would
 // have to wait for one of them to be preempted.
@@ -83,15 +85,15 @@ wake_workers(gh_heap *h)
     gh_unlock(&h->lock);
 }
 
-// cycle_is_over wakes who waits for that: mutators, and the sweeper if it sleeps and has
-// a P's time to itself. If all run it could only rest: they sweep what they need, and
-// waking it after each cycle of a small heap would cost them more than it sweeps.
-// Workers see it the next time that they wake.
+// wake_sweeper has it sweep after a cycle if it sleeps and has a P's time to itself. If
+// all run it could only rest: they sweep what they need, and waking it after each cycle
+// of a small heap would cost them more than it sweeps. Mutators that wait for the end of
+// a cycle are woken when the world goes on after it, workers see it the next time that
+// they wake.
 static void
-cycle_is_over(gh_heap *h)
+wake_sweeper(gh_heap *h)
 {
     gh_lock(&h->lock);
-    gh_cond_broadcast(&h->cond);
     const struct gh_bg *bg = h->conc.bg;
     if (bg->sweeper_sleeps
         && (gh_p_is_idle(h) || gh_nanotime() - bg->sleeps_ns >= SWEEP_REST_BUSY)) {
@@ -235,7 +237,7 @@ end_if_over(gh_p *p)
     }
     atomic_store(&c->ending, false);
     if (over) {
-        cycle_is_over(h);
+        wake_sweeper(h);
     } else if (gh_par_has_work(h)) {
         wake_workers(h);
     } else {
@@ -630,6 +632,34 @@ is_wanted(const gh_heap *h, bool forced, uint32_t cycle, gh_marking by)
     return by == GH_MARKING_PERIODIC || gh_gc_should_start(h);
 }
 
+// ends_at_once marks all there is in the stop that began a cycle and ends it there, if
+// the last one had next to nothing to mark and neither has this one: a second stop would
+// take longer [diff:bg.at_once]. If there turns out to be more, what it has marked is
+// done. It does nothing with delays, which are there to have things happen beside each
+// other.
+static bool
+ends_at_once(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    gh_conc *c = &h->conc;
+    if (h->gcc.last_heap_scan > AT_ONCE_WORK || h->opt.debug.delays != 0) {
+        return false;
+    }
+    const int64_t began = gh_nanotime();
+    const bool all = gh_par_drain(p, AT_ONCE_WORK);
+    const int64_t now = gh_nanotime();
+    gh_limiter_add_assist_time(&h->limiter, now - began);
+    (void)gh_gcc_add_assist_time(&h->gcc, &p->assist_ns, now - began);
+    if (all) {
+        // For the books a second stop begins here.
+        c->stop_ns = c->stood_ns = now;
+        gh_clock_sync(h);
+        gh_gc_end_marking(p);
+        atomic_store(&c->done, h->num_gc);
+    }
+    return all;
+}
+
 // start begins a cycle, if it is still wanted then. Go: gcStart.
 static gh_status
 start(gh_p *p, bool forced, uint32_t cycle, gh_marking by)
@@ -641,7 +671,7 @@ start(gh_p *p, bool forced, uint32_t cycle, gh_marking by)
     }
     gh_stop_world(p);
     gh_status st = GH_OK;
-    bool begun = false;
+    bool begun = false, over = false;
     if (is_wanted(h, forced, cycle, by)) {
         if (!make_threads(h)) {
             st = gh_gc_cycle(p, forced);
@@ -657,10 +687,15 @@ start(gh_p *p, bool forced, uint32_t cycle, gh_marking by)
             h->allp[i]->assist_bytes = 0;
             h->allp[i]->assist_ns = 0;
         }
-        atomic_store(&h->conc.marking, true);
+        over = !forced && ends_at_once(p);
+        if (!over) {
+            atomic_store(&h->conc.marking, true);
+        }
     }
     gh_start_world(p);
-    if (begun) {
+    if (over) {
+        wake_sweeper(h);
+    } else if (begun) {
         // The first assist, which the next allocation would owe: a cycle that has
         // no more to mark wakes nobody.
         if (!limiting(h) && pay(p, (int64_t)SLICE_WORK)) {
@@ -776,6 +811,14 @@ wait_credit(gh_p *p)
     }
 }
 
+// unsettled is the scan work that p's holder has done since it last settled.
+static int64_t
+unsettled(const gh_p *p)
+{
+    const gh_figures *f = &p->conc->figures;
+    return (int64_t)(p->conc->scan_work + f->globals + f->stacks + f->base);
+}
+
 // pay does scan work as the mutator that has p, and counts it for what p may
 // allocate. Whether it found nothing more to do. Go: gcAssistAlloc1.
 static bool
@@ -786,8 +829,9 @@ pay(gh_p *p, int64_t work)
     const int64_t began = gh_nanotime();
     atomic_fetch_add(&c->active, 1);
     bool empty = false;
+    // Slots of roots are no scan work, but have to be looked at first.
     for (int64_t left = work; left > 0 && !empty && h->phase == GH_PHASE_MARK;
-         left -= (int64_t)SLICE_WORK) {
+         left = work - unsettled(p)) {
         empty = gh_par_drain(p, left < (int64_t)SLICE_WORK ? (uint64_t)left
                                                            : SLICE_WORK);
         feed(p);

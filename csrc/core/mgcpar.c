@@ -346,9 +346,9 @@ next_figures(gh_p *p)
 }
 
 // mark_some_roots marks what the next stretch of roots holds, or counts the next
-// of the figures, which adds to *work. False: there is none.
-static bool
-mark_some_roots(gh_p *p, uint64_t *work)
+// of the figures. It returns how many bytes of either; 0: there is none.
+static uint64_t
+mark_some_roots(gh_p *p)
 {
     gh_heap *h = p->heap;
     const gh_slot *slots;
@@ -358,12 +358,10 @@ mark_some_roots(gh_p *p, uint64_t *work)
     gh_lock(&h->roots_lock);
     const uint64_t figures = next_figures(p);
     const size_t n = figures == 0 ? next_slots(h, &slots) : 0;
-    const bool any = figures > 0 || n > 0;
-    if (!any) {
+    if (figures == 0 && n == 0) {
         atomic_store(&h->conc.has_roots, false);
     }
     gh_unlock(&h->roots_lock);
-    *work += figures;
     if (n > 0) {
         gh_mark k = open_p(p);
         for (size_t i = 0; i < n; i++) {
@@ -372,7 +370,7 @@ mark_some_roots(gh_p *p, uint64_t *work)
         }
         close_p(p, &k);
     }
-    return any;
+    return figures + n * GH_PTR_SIZE;
 }
 
 gh_status
@@ -585,8 +583,12 @@ gh_par_drain(gh_p *p, uint64_t work)
     uint64_t done = 0;
     for (;;) {
         gh_par_shade_buffer(p);
-        if (queue_is_empty(p) && !take_full(p) && !mark_some_roots(p, &done)) {
-            return true;
+        if (queue_is_empty(p) && !take_full(p)) {
+            const uint64_t roots = mark_some_roots(p);
+            if (roots == 0) {
+                return true;
+            }
+            done += roots;
         }
         if (done >= work) {
             return false;

@@ -43,8 +43,8 @@ void gh_par_begin(gh_p *p);
 // it; the world is stopped.
 void gh_par_mark_finalized(gh_p *p, const gh_mspan *s, unsigned index);
 
-// gh_par_drain marks as the holder of p until it has done work bytes of scan work
-// or found nothing to do: which it returns.
+// gh_par_drain marks as the holder of p until it has done work bytes of scan work and
+// of roots or found nothing to do: which it returns.
 bool gh_par_drain(gh_p *p, uint64_t work);
 // gh_par_settle adds p's sums to the heap's, and returns the scan work among it.
 uint64_t gh_par_settle(gh_p *p);

@@ -19,6 +19,9 @@
 #include "goheap.h"
 #include "heap.h"
 #include "mbarrier.h"
+#include "mgc.h"
+#include "mgcbg.h"
+#include "mgcpar.h"
 #include "safepoint.h"
 
 enum { THREADS = 4, SLOTS = 64, SHARED = 128 };
@@ -943,6 +946,79 @@ test_refused(void)
     gh_heap_free(h);
 }
 
+// test_at_once: a cycle with next to nothing to mark takes one stop, any other two
+// at least [diff:bg.at_once].
+static void
+test_at_once(void)
+{
+    gh_mut *m;
+    gh_heap *h = new_heap(2, 100, GH_BARRIER_HYBRID, 0, &m);
+    const gh_type *node;
+    CHECK(gh_type_new(m, &node_desc, &node) == GH_OK);
+    gh_slots *own;
+    CHECK(gh_slots_new(h, 2, &own) == GH_OK);
+    gh_slot *a = gh_slots_at(own, 0), *list = gh_slots_at(own, 1);
+    make_node(m, node, list, 1);
+    for (int live = 0; live < 2; live++) {
+        uint64_t stops = h->conc.stops;
+        uint32_t cycles = h->num_gc;
+        for (int i = 0; h->num_gc < cycles + 10; i++) {
+            CHECK(i < 1000000);
+            CHECK(gh_alloc(m, a, 512) == GH_OK);
+            check_node(list);
+        }
+        gh_bg_wait(m);
+        stops = h->conc.stops - stops;
+        cycles = h->num_gc - cycles;
+        if (live == 0) {
+            CHECK_EQ(stops, cycles);
+        } else {
+            CHECK(stops >= 2 * (uint64_t)cycles);
+        }
+        // From here on a list of 1000 nodes has 16 KB to scan.
+        for (int i = 0; live == 0 && i < 1000; i++) {
+            make_node(m, node, a, (uint64_t)i);
+            CHECK(gh_store(m, a, 0, list) == GH_OK);
+            gh_set(m, list, a);
+        }
+        CHECK(gh_gc(m) == GH_OK);
+    }
+    CHECK(gh_verify(m, say, NULL) == 0);
+    gh_slots_free(own);
+    gh_leave(m);
+    gh_heap_free(h);
+}
+
+// test_roots_in_turns: who marks many roots looks in between whether somebody wants
+// something.
+static void
+test_roots_in_turns(void)
+{
+    enum { ROOTS = 100000, TURN = 64 << 10 };
+    gh_mut *m;
+    gh_heap *h = new_heap(1, -1, GH_BARRIER_HYBRID, 0, &m);
+    gh_slots *own;
+    CHECK(gh_slots_new(h, ROOTS, &own) == GH_OK);
+    for (size_t i = 0; i < ROOTS; i++) {
+        CHECK(gh_alloc(m, gh_slots_at(own, i), 16) == GH_OK);
+    }
+    gh_stop_world(m);
+    CHECK(gh_gc_begin_marking(m, true, GH_MARKING_BACKGROUND) == GH_OK);
+    int turns = 1;
+    while (!gh_par_drain(m, TURN)) {
+        turns++;
+    }
+    CHECK(turns >= ROOTS * (int)GH_PTR_SIZE / (2 * TURN));
+    gh_gc_end_marking(m);
+    gh_start_world(m);
+    gh_memstats s;
+    gh_stats(m, &s);
+    CHECK_EQ(s.heap_objects, ROOTS);
+    gh_slots_free(own);
+    gh_leave(m);
+    gh_heap_free(h);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -959,6 +1035,8 @@ main(int argc, char **argv)
     test_refused();
     test_stops_exclude();
     test_stopper_keeps_its_p();
+    test_at_once();
+    test_roots_in_turns();
     test_end_in_a_cycle();
     test_ends_without_buffers();
     test_threads_end(0);
