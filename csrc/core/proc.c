@@ -97,7 +97,8 @@ gh_procresize(gh_heap *h, int32_t n)
     }
     __atomic_store_n(&h->procs, n, __ATOMIC_RELEASE);
     if (h->last_p >= n) {
-        h->last_p = 0;
+        // Who is about to take a P looks at it, stop or no stop.
+        __atomic_store_n(&h->last_p, 0, __ATOMIC_RELAXED);
     }
     return GH_OK;
 }
