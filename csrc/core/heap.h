@@ -15,7 +15,9 @@
 // In GH_MODE_CONCURRENT the holder of a P has that P, its mcache and the spans in
 // it. All else is under heap_lock [lock:heap], or the world is stopped. The phase
 // and sweepgen change only while it is. Locks are taken in this order: lock,
-// heap_lock, roots_lock, the window's lock, work_lock.
+// heap_lock, roots_lock, the window's lock, work_lock. Who has stopped the world has
+// heap_lock and takes lock when it looks whether somebody wants something; all others
+// with a P stand then, and who has none takes only one of the two at a time.
 
 #ifndef HEAP_H
 #define HEAP_H
@@ -529,6 +531,14 @@ static inline gh_heap_arena *
 gh_arena_of(const gh_heap *h, uintptr_t p)
 {
     return h->arenas[(p - h->base) >> GH_HEAP_ARENA_SHIFT];
+}
+
+// gh_set_drained: whether all is swept. Written under heap_lock or while the world is
+// stopped; the sweeper reads it under neither.
+static inline void
+gh_set_drained(gh_heap *h, bool drained)
+{
+    __atomic_store_n(&h->sweep_drained, drained, __ATOMIC_RELAXED);
 }
 
 // gh_lock_heap takes what is neither a P's nor changed in stops only [lock:heap].

@@ -103,7 +103,7 @@ sweep_termination(gh_heap *h)
 {
     while (!GH_PLANTED(EARLY_MARK) && gh_sweepone(h) != GH_SWEEP_NOTHING) {
     }
-    h->sweep_drained = true;
+    gh_set_drained(h, true);
     for (int32_t i = 0; i < h->procs; i++) {
         GH_THROW_IF(h->allp[i]->mcache.flush_gen != h->sweepgen,
                     "p mcache not flushed");
@@ -116,7 +116,7 @@ gc_sweep(gh_heap *h)
 {
     h->sweepgen += 2;
     h->bm.mark_area ^= 1;
-    h->sweep_drained = false;
+    gh_set_drained(h, false);
     h->pages_swept = 0;
     if (!h->opt.policy.eager_sweep) {
         gh_base_pages(h, &h->base_large, &h->base_small);

@@ -19,8 +19,10 @@
 #define TURN_NS (10 * (int64_t)MS)
 // Scan work between two looks at whether somebody wants the P: some 30 us.
 #define SLICE_WORK ((uint64_t)64 << 10)
-// Scan work and bytes of roots that the stop which begins a cycle does itself: some 5 us.
+// Scan work, and bytes of roots, that the stop which begins a cycle does itself: some
+// 5 us each.
 #define AT_ONCE_WORK ((uint64_t)8 << 10)
+#define AT_ONCE_ROOTS ((uint64_t)16 << 10)
 // Spans that the sweeper takes at a time, and how long it rests after them: while a
 // P is idle, and while all run. Go's is a goroutine like any other, and would
 // have to wait for one of them to be preempted.
@@ -233,9 +235,12 @@ end_if_over(gh_p *p)
             atomic_store(&c->done, h->num_gc);
             over = true;
         }
+        // Before the next cycle may begin, whose workers would sleep because of it.
+        atomic_store(&c->ending, false);
         gh_start_world(p);
+    } else {
+        atomic_store(&c->ending, false);
     }
-    atomic_store(&c->ending, false);
     if (over) {
         wake_sweeper(h);
     } else if (gh_par_has_work(h)) {
@@ -509,11 +514,11 @@ static bool pay(gh_p *p, int64_t work);
 static void
 sleep_long(gh_heap *h, int64_t ns)
 {
+    // Not both locks: a stopper has heap_lock when it looks whether somebody wants
+    // something, under this one. Who ends a cycle says that there is something to sweep
+    // and then wakes, under this lock too: it sees us sleep, or we see that.
     gh_lock(&h->lock);
-    // Who ends a cycle sees it sleep, or it sees that there is something to sweep.
-    gh_lock(&h->heap_lock);
-    const bool drained = h->sweep_drained;
-    gh_unlock(&h->heap_lock);
+    const bool drained = __atomic_load_n(&h->sweep_drained, __ATOMIC_RELAXED);
     if (!quitting(h) && drained) {
         h->conc.bg->sweeper_sleeps = true;
         h->conc.bg->sleeps_ns = gh_nanotime();
@@ -642,22 +647,23 @@ ends_at_once(gh_p *p)
 {
     gh_heap *h = p->heap;
     gh_conc *c = &h->conc;
-    if (h->gcc.last_heap_scan > AT_ONCE_WORK || h->opt.debug.delays != 0) {
+    if (h->gcc.last_heap_scan > AT_ONCE_WORK || h->opt.debug.delays != 0
+        || !gh_par_has_few_roots(h, AT_ONCE_ROOTS)) {
         return false;
     }
     const int64_t began = gh_nanotime();
-    const bool all = gh_par_drain(p, AT_ONCE_WORK);
-    const int64_t now = gh_nanotime();
-    gh_limiter_add_assist_time(&h->limiter, now - began);
-    (void)gh_gcc_add_assist_time(&h->gcc, &p->assist_ns, now - began);
-    if (all) {
-        // For the books a second stop begins here.
-        c->stop_ns = c->stood_ns = now;
-        gh_clock_sync(h);
-        gh_gc_end_marking(p);
-        atomic_store(&c->done, h->num_gc);
+    if (!gh_par_drain(p, AT_ONCE_ROOTS + AT_ONCE_WORK)) {
+        (void)gh_par_flush(p);
+        const int64_t ns = gh_nanotime() - began;
+        gh_limiter_add_assist_time(&h->limiter, ns);
+        (void)gh_gcc_add_assist_time(&h->gcc, &p->assist_ns, ns);
+        return false;
     }
-    return all;
+    // For the books marking took no time, and a second stop begins where it did.
+    c->stop_ns = c->stood_ns = c->birth_ns + h->rec.mark_start_ns;
+    gh_gc_end_marking(p);
+    atomic_store(&c->done, h->num_gc);
+    return true;
 }
 
 // start begins a cycle, if it is still wanted then. Go: gcStart.

@@ -373,6 +373,19 @@ mark_some_roots(gh_p *p)
     return figures + n * GH_PTR_SIZE;
 }
 
+bool
+gh_par_has_few_roots(const gh_heap *h, uint64_t bytes)
+{
+    const gh_conc *c = &h->conc;
+    const gh_figures *f = &h->figures_left;
+    uint64_t n = f->globals + f->stacks + f->base;
+    n += (uint64_t)(c->root_handles - c->root_handle) * GH_PTR_SIZE;
+    for (const gh_slots *b = c->root_block; b != NULL && n <= bytes; b = b->next) {
+        n += b->n * GH_PTR_SIZE;
+    }
+    return n <= bytes;
+}
+
 gh_status
 gh_par_prepare(gh_heap *h)
 {

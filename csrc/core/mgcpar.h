@@ -46,6 +46,9 @@ void gh_par_mark_finalized(gh_p *p, const gh_mspan *s, unsigned index);
 // gh_par_drain marks as the holder of p until it has done work bytes of scan work and
 // of roots or found nothing to do: which it returns.
 bool gh_par_drain(gh_p *p, uint64_t work);
+// gh_par_has_few_roots: no more than that many bytes of roots are still to be looked at,
+// or counted; the world is stopped.
+bool gh_par_has_few_roots(const gh_heap *h, uint64_t bytes);
 // gh_par_settle adds p's sums to the heap's, and returns the scan work among it.
 uint64_t gh_par_settle(gh_p *p);
 // gh_par_shade is gh_shade: by way of the buffer, which gh_par_shade_buffer empties.

@@ -218,7 +218,7 @@ sweepone(gh_heap *h)
         return 0;
     }
     if (s == NULL) {
-        h->sweep_drained = true;
+        gh_set_drained(h, true);
         note_end(h);
         gh_cleanups_flush(h);
         gh_scav_ready(&h->scavenger);

@@ -972,6 +972,8 @@ test_at_once(void)
         cycles = h->num_gc - cycles;
         if (live == 0) {
             CHECK_EQ(stops, cycles);
+            CHECK_EQ(h->rec.pause_ns[0] + h->rec.pause_ns[1],
+                     h->rec.end_ns - h->rec.start_ns);
         } else {
             CHECK(stops >= 2 * (uint64_t)cycles);
         }
@@ -984,6 +986,52 @@ test_at_once(void)
         CHECK(gh_gc(m) == GH_OK);
     }
     CHECK(gh_verify(m, say, NULL) == 0);
+    gh_slots_free(own);
+    gh_leave(m);
+    gh_heap_free(h);
+}
+
+typedef struct waker {
+    gh_heap *h;
+    atomic_bool stop;
+} waker;
+
+static void *
+wake_often(void *arg)
+{
+    waker *w = arg;
+    while (!atomic_load(&w->stop)) {
+        gh_lock(&w->h->lock);
+        gh_cond_broadcast(&w->h->conc.sweep_cond);
+        gh_unlock(&w->h->lock);
+        gh_sleep(20000);
+    }
+    return NULL;
+}
+
+// test_stopper_and_sweeper: a stopper that allocates takes the heap's lock and has
+// heap_lock; so no other thread may take them the other way round.
+static void
+test_stopper_and_sweeper(void)
+{
+    gh_mut *m;
+    gh_heap *h = new_heap(1, 100, GH_BARRIER_HYBRID, 0, &m);
+    gh_slots *own;
+    CHECK(gh_slots_new(h, 1, &own) == GH_OK);
+    CHECK(gh_gc(m) == GH_OK);  // makes the threads
+    waker w = {.h = h};
+    pthread_t id;
+    CHECK(pthread_create(&id, NULL, wake_often, &w) == 0);
+    const int64_t end = gh_nanotime() + 1000000000;
+    while (gh_nanotime() < end) {
+        gh_stop_world(m);
+        for (int k = 0; k < 4; k++) {
+            CHECK(gh_alloc(m, gh_slots_at(own, 0), 4096) == GH_OK);
+        }
+        gh_start_world(m);
+    }
+    atomic_store(&w.stop, true);
+    CHECK(pthread_join(id, NULL) == 0);
     gh_slots_free(own);
     gh_leave(m);
     gh_heap_free(h);
@@ -1037,6 +1085,7 @@ main(int argc, char **argv)
     test_stopper_keeps_its_p();
     test_at_once();
     test_roots_in_turns();
+    test_stopper_and_sweeper();
     test_end_in_a_cycle();
     test_ends_without_buffers();
     test_threads_end(0);
