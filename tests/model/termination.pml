@@ -239,11 +239,11 @@ inline end_if_over(p, any, i, x, c) {
                         marking = false
                     :: else
                     fi;
+                    ending = false;  /* before the next cycle may begin */
                     stopping = false; stopper = NOBODY
                 }
-            :: else
-            fi;
-            ending = false
+            :: else -> ending = false
+            fi
         :: ending
         fi;
         any = false
