@@ -440,6 +440,12 @@ gh_heap_free(gh_heap *h)
     }
     GH_THROW_IF(h->sig != GH_HEAP_SIG, "gh_heap_free: not a heap");
     if (h->forked) {
+        // Nobody else is here, and locks may be held by threads that are not.
+        for (gh_slots *b = h->blocks; b != NULL; b = b->next) {
+            if (!b->dead) {
+                atomic_store(&b->heap, NULL);
+            }
+        }
         gh_mheap_abandon(h);
         return;
     }

@@ -153,7 +153,8 @@ typedef struct gh_debug {
                          // and throw if an object was missed
     bool clobber_free;   // sweeping fills freed slots with 0xdeadbeefdeadbeef
     uint64_t gc_every;   // gh_gc before each gc_every-th allocation, but for a
-                         // cycle that is driven by hand; 0: none
+                         // cycle that is driven by hand and for allocations inside
+                         // a stop of the world; 0: none
     uint64_t delays;     // GH_MODE_CONCURRENT only: seed of random delays in
                          // barrier, marking, sweeping and stops; 0: none
 } gh_debug;

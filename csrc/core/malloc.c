@@ -464,7 +464,7 @@ collect_now(gh_mut *m)
     gh_heap *h = m->heap;
     if (__atomic_add_fetch(&h->allocs_asked, 1, __ATOMIC_RELAXED)
                 % h->opt.debug.gc_every != 0
-        || h->by_hand) {
+        || h->by_hand || gh_is_stopper(m)) {
         return;
     }
     gh_outside(m, true);

@@ -468,6 +468,9 @@ give_way(gh_p *p)
     return away;
 }
 
+// look does what somebody wants of p's holder, who has not stopped the world: that one has
+// heap_lock, and may not go outside with it, where it would wait for locks of the
+// client's whose holders want heap_lock. What is wanted of it waits for its next poll.
 static bool
 look(gh_p *p, bool may_give_way)
 {
@@ -476,9 +479,7 @@ look(gh_p *p, bool may_give_way)
     gh_lock(&h->lock);
     stand(p);
     hand_on(p);
-    // Who has stopped the world keeps its P, and heap_lock with it, which a worker
-    // that took the P would wait for.
-    const bool away = may_give_way && !gh_is_stopper(p) && give_way(p);
+    const bool away = may_give_way && give_way(p);
     if (away) {
         stand(p);
     }
@@ -493,13 +494,14 @@ look(gh_p *p, bool may_give_way)
 bool
 gh_conc_poll(gh_mut *m)
 {
-    return gh_conc_is_asked(m) && look(m, true);
+    return gh_conc_is_asked(m) && !gh_is_stopper(m) && look(m, true);
 }
 
 void
 gh_safepoint(gh_p *p)
 {
-    if (atomic_load_explicit(&p->heap->conc.lookers, memory_order_relaxed) != 0) {
+    if (atomic_load_explicit(&p->heap->conc.lookers, memory_order_relaxed) != 0
+        && !gh_is_stopper(p)) {
         (void)look(p, false);
     }
 }

@@ -337,10 +337,12 @@ def test_fork(mode: str):
     """A repeatable heap works in the child; one with threads can be closed there."""
     h = gh.Heap(mode=mode, policy=SMALL)
     ref = h.new(Node, key=3, twice=6)
+    roots = h.roots(10)
     h.collect()
     pid = os.fork()
     if pid == 0:
         code = 1
+        signal.alarm(60)
         try:
             if mode == "concurrent":
                 for use in (lambda: h.alloc(10), lambda: ref.left, lambda: h.stats()):
@@ -356,6 +358,7 @@ def test_fork(mode: str):
                 h.verify()
             h.close()
             assert h.closed
+            del roots  # it waited for ever that its heap let go of it
             with gh.Heap(mode="concurrent", policy=SMALL) as mine:
                 churn(mine, 3000)
                 mine.collect()
@@ -367,6 +370,57 @@ def test_fork(mode: str):
     h.collect()
     h.verify()
     h.close()
+
+
+def ends(program: str, seconds: float = 60) -> str:
+    """What a program says that used to wait for ever."""
+    head = """
+import sys, threading, time
+import goheap as gh
+class Node(gh.Struct):
+    left: gh.Ptr["Node"]
+    right: gh.Ptr["Node"]
+"""
+    r = subprocess.run([sys.executable, "-c", head + program], text=True,
+                       capture_output=True, timeout=seconds)
+    assert r.returncode == 0, r.stderr
+    return r.stdout
+
+
+def test_what_allocates_in_a_stop_begins_no_cycle():
+    """It would wait there for a cycle whose workers wait for the stop to end."""
+    assert ends("""
+h = gh.Heap(mode="concurrent", procs=2, debug=gh.Debug(gc_every=1))
+many = h.new_many(Node, 20000)
+print(h.weak(many[0])() is not None)
+h.verify()
+""") == "True\n"
+
+
+def test_what_allocates_in_a_stop_keeps_the_gil():
+    """It would wait for the GIL with a lock that the GIL's next holder waits for."""
+    assert ends("""
+sys.setswitchinterval(1e-4)
+h = gh.Heap(mode="concurrent", procs=2, gogc=20)
+many = h.new_many(Node, 50000)
+end = time.monotonic() + 2
+def weak():
+    while time.monotonic() < end:
+        for n in [h.new(Node) for _ in range(10)]:
+            h.weak(n)
+            h.alloc(500)
+def load():
+    while time.monotonic() < end:
+        many[:500].load("left")
+def collect():
+    while time.monotonic() < end:
+        h.collect()
+threads = [threading.Thread(target=f) for f in (weak, load, load, collect)]
+for t in threads: t.start()
+for t in threads: t.join()
+h.verify()
+print("ended")
+""") == "ended\n"
 
 
 def test_fork_while_another_thread_is_inside():
