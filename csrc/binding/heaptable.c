@@ -136,6 +136,10 @@ entry_end(module_state *state, heap_entry *e)
     // number is nobody's.
     const uint32_t id = atomic_load(&e->id);
     atomic_store(&e->id, id + (1u << HEAP_INDEX_BITS));
+    Py_BEGIN_ALLOW_THREADS
+    gh_heap_free(heap);
+    Py_END_ALLOW_THREADS
+    // A thread of that heap told this entry of what it did until now.
     heap_table *t = &state->heaps;
     if (id >> HEAP_INDEX_BITS != UINT16_MAX) {
         LOCK(t);
@@ -143,10 +147,6 @@ entry_end(module_state *state, heap_entry *e)
         t->free_head = (id & ((1u << HEAP_INDEX_BITS) - 1)) + 1;
         UNLOCK(t);
     }
-
-    Py_BEGIN_ALLOW_THREADS
-    gh_heap_free(heap);
-    Py_END_ALLOW_THREADS
     taps_end(taps);
     for (uint32_t i = 0; i < cap; i++) {
         if (types[i] != NULL) {

@@ -372,9 +372,12 @@ gh_gc_cycle(gh_p *p, bool forced)
 {
     gh_status st = begin_cycle(p, forced, GH_MARKING_STOPPED);
     if (st == GH_OK && p->heap->concurrent) {
-        // No thread can be made: this one marks alone.
+        // No thread can be made: this one marks alone. Who has no P may free roots
+        // meanwhile.
+        set_roots_marking(p->heap, true);
         gh_par_begin(p);
         gh_par_end(p);
+        set_roots_marking(p->heap, false);
         end_cycle(p);
     } else if (st == GH_OK) {
         gh_gc_mark(p->heap);
