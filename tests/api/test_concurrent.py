@@ -484,7 +484,8 @@ def work(seed, forever):
             h.new_many(Node, 20000)
 for i in range(3):
     threading.Thread(target=work, args=(seed * 10 + i, how != "death"), daemon=True).start()
-print("ready", flush=True)
+if how != "sigint":
+    print("ready", flush=True)
 end = time.monotonic() + rng.random() * 0.15
 if how == "death":
     while time.monotonic() < end:
@@ -503,6 +504,7 @@ elif how == "fork":
         assert os.waitpid(pid, 0)[1] == 0
 elif how == "sigint":
     try:
+        print("ready", flush=True)  # the signal may come as soon as this is written
         while True:
             h.new_many(Node, 100000)
             h.collect()
