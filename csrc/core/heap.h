@@ -16,8 +16,9 @@
 // it. All else is under heap_lock [lock:heap], or the world is stopped. The phase
 // and sweepgen change only while it is. Locks are taken in this order: lock,
 // heap_lock, roots_lock, the window's lock, work_lock. Who has stopped the world has
-// heap_lock and takes lock when it lets the world go on or stops it again; all others
-// with a P stand then, and who has none takes only one of the two at a time.
+// heap_lock and takes lock when an allocation of its own begins a cycle, which wakes
+// others; all others with a P stand then, and who has none takes only one of the two at
+// a time.
 
 #ifndef HEAP_H
 #define HEAP_H

@@ -514,8 +514,8 @@ static bool pay(gh_p *p, int64_t work);
 static void
 sleep_long(gh_heap *h, int64_t ns)
 {
-    // Not both locks: a stopper has heap_lock when it looks whether somebody wants
-    // something, under this one. Who ends a cycle says that there is something to sweep
+    // Not both locks: a stopper whose allocation begins a cycle has heap_lock when it
+    // wakes others, under this one. Who ends a cycle says that there is something to sweep
     // and then wakes, under this lock too: it sees us sleep, or we see that.
     gh_lock(&h->lock);
     const bool drained = __atomic_load_n(&h->sweep_drained, __ATOMIC_RELAXED);

@@ -1009,8 +1009,8 @@ wake_often(void *arg)
     return NULL;
 }
 
-// test_stopper_and_sweeper: a stopper that allocates takes the heap's lock and has
-// heap_lock; so no other thread may take them the other way round.
+// test_stopper_and_sweeper: a stopper that allocates has heap_lock and may take the
+// heap's lock; so the sweeper may not take them the other way round.
 static void
 test_stopper_and_sweeper(void)
 {
