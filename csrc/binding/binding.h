@@ -87,6 +87,8 @@ typedef struct heap_entry {
     uint32_t choices_cap;
     uint32_t next_free;     // index + 1 of the next free entry
     heap_end end;           // how the heap of the last generation ended
+    // It was ending, or had ended, at a fork: blocks of roots that it holds are lost.
+    atomic_bool lost;
     tap *taps;              // listening: see watch.c. The holder's of a P
     // Of a heap whose barrier may lose objects: its scalars are read with a check.
     bool can_lose;

@@ -105,6 +105,7 @@ table_add(module_state *state, gh_heap *heap, PyObject *owner)
     e->state = state;
     e->weak = weak;
     e->end = END_NONE;
+    atomic_store(&e->lost, false);
     (void)atomic_fetch_and(&e->users, ~(ENTRY_DEAD | ENTRY_ENDED));
     return e;
 }
@@ -202,6 +203,7 @@ table_forked(heap_table *t)
     for (uint32_t i = 0; i < t->made; i++) {
         heap_entry *e = table_entry(t, i);
         const uint64_t users = atomic_load(&e->users);
+        atomic_store(&e->lost, (users & ENTRY_ENDED) != 0);
         if ((users & ENTRY_ENDED) == 0
             && ((users & ~ENTRY_DEAD) != 0
                 || gh_heap_mode(e->heap) == GH_MODE_CONCURRENT)) {

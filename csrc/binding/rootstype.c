@@ -96,11 +96,16 @@ roots_dealloc(PyObject *op)
         Py_DECREF(r->owner);
     } else {
         heap_entry *e = entry_hold(r->state, r->heap);
-        // A heap that is ending on another thread lets go of its blocks first.
-        while (e == NULL && !gh_slots_orphaned(r->block)) {
+        // A heap that is ending on another thread lets go of its blocks first. That
+        // thread may not be in a forked child: what it had left is lost there.
+        bool lost = false;
+        while (e == NULL && !lost && !gh_slots_orphaned(r->block)) {
             (void)sched_yield();
+            lost = atomic_load(&table_entry(&r->state->heaps, r->heap)->lost);
         }
-        gh_slots_free(r->block);
+        if (!lost) {
+            gh_slots_free(r->block);
+        }
         if (e != NULL) {
             entry_unuse(r->state, e);
         }

@@ -265,7 +265,9 @@ bool gh_poll(gh_mut *m);
 void gh_leave(gh_mut *m);
 // gh_stop_world makes every other mutator, and the collector, stand still until
 // gh_start_world; calls nest. Long runs must poll for it to get anywhere. In the
-// repeatable modes nobody else is inside, and it does nothing.
+// repeatable modes nobody else is inside, and it does nothing. What would wait for
+// somebody else answers GH_ERR_STATE in between, in GH_MODE_CONCURRENT: gh_gc,
+// gh_free_os_memory, gh_switch_p to another P, and gh_set_procs in a cycle.
 void gh_stop_world(gh_mut *m);
 void gh_start_world(gh_mut *m);
 // gh_switch_p goes on as the holder of P number p, as a goroutine that is
@@ -555,7 +557,8 @@ void gh_sweep_some(gh_mut *m, uint64_t n);
 uint64_t gh_scavenge_some(gh_mut *m);
 
 // Settings; they take effect at once. gh_set_gogc returns the old percentage.
-// Off means that no cycle runs when it returns: it waits for one that marks.
+// Off means that no cycle runs when it returns: it waits for one that marks, unless
+// the caller has stopped the world.
 int32_t gh_set_gogc(gh_mut *m, int32_t percent);  // < 0: off
 int64_t gh_set_memory_limit(gh_mut *m, int64_t limit);  // < 0: only asks
 // gh_set_procs: the caller's own P must stay, and every P whose holder stands

@@ -573,7 +573,7 @@ gh_set_gogc(gh_mut *m, int32_t percent)
     gh_start_world(m);
     if (percent < 0 && m->heap->virt.on) {
         gh_virtual_wait(m);  // off: none runs when this returns
-    } else if (percent < 0 && m->heap->concurrent) {
+    } else if (percent < 0 && m->heap->concurrent && !gh_is_stopper(m)) {
         gh_bg_wait(m);
     }
     return old;

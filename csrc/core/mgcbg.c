@@ -770,6 +770,9 @@ gh_status
 gh_bg_collect(gh_p *p)
 {
     gh_heap *h = p->heap;
+    if (gh_is_stopper(p)) {
+        return GH_ERR_STATE;  // nobody could mark while it waited
+    }
     const uint32_t n = h->cycles_started;
     wait_done(p, n);
     const gh_status st = start(p, true, n + 1, GH_MARKING_BACKGROUND);

@@ -40,7 +40,8 @@ void gh_bg_after_refill(gh_p *p);
 // gh_bg_charge makes p owe for bytes that it is about to allocate. A safepoint
 // that may give p away.
 void gh_bg_charge(gh_p *p, uint64_t bytes);
-// gh_bg_collect is runtime.GC() without the sweep after it.
+// gh_bg_collect is runtime.GC() without the sweep after it. GH_ERR_STATE: p's holder
+// has stopped the world.
 GH_NODISCARD gh_status gh_bg_collect(gh_p *p);
 // gh_bg_wait waits until no cycle runs, giving p away meanwhile.
 void gh_bg_wait(gh_p *p);

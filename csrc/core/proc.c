@@ -444,6 +444,9 @@ gh_set_procs(gh_mut *m, int32_t procs)
     if (procs < 1 || procs > GH_MAX_PROCS) {
         return GH_ERR_INVAL;
     }
+    if (h->concurrent && h->phase != GH_PHASE_OFF && gh_is_stopper(m)) {
+        return GH_ERR_STATE;  // no cycle ends in its stop
+    }
     gh_stop_world(m);
     while (h->concurrent && h->phase != GH_PHASE_OFF) {
         gh_start_world(m);

@@ -542,6 +542,9 @@ gh_conc_switch(gh_mut **m, int32_t p)
     if (p == old->id) {
         return GH_OK;
     }
+    if (gh_is_stopper(old)) {
+        return GH_ERR_STATE;  // nobody gives one up
+    }
     // Who waits for a P has none.
     gh_client c;
     int32_t i;

@@ -459,6 +459,26 @@ def test_fork_while_another_thread_is_inside():
     h.close()
 
 
+def test_fork_while_another_thread_ends_the_heap():
+    """Roots waited in the child for a thread that was not there."""
+    for _ in range(3):
+        h = gh.Heap(mode="stw")
+        last = h.roots(1)  # its heap lets go of it after all others
+        others = [h.roots(1) for _ in range(50_000)]
+        t = threading.Thread(target=h.close)
+        t.start()
+        while not h.closed:
+            pass
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(60)
+            del last
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        t.join()
+        del last, others
+
+
 CHILD = """
 import os, random, signal, sys, threading, time
 import goheap as gh

@@ -991,6 +991,52 @@ test_at_once(void)
     gh_heap_free(h);
 }
 
+// test_refused_in_a_stop: what would wait for somebody else is refused to who has
+// stopped the world, in a cycle and between two.
+static void
+test_refused_in_a_stop(void)
+{
+    gh_mut *m;
+    gh_heap *h = new_heap(2, 100, GH_BARRIER_HYBRID, 0, &m);
+    h->conc.watch_ns = 20000000000;
+    const gh_type *node;
+    CHECK(gh_type_new(m, &node_desc, &node) == GH_OK);
+    gh_slots *own;
+    CHECK(gh_slots_new(h, 20001, &own) == GH_OK);
+    for (size_t i = 0; i < 20000; i++) {
+        make_node(m, node, gh_slots_at(own, i), i);
+    }
+    const int32_t here = gh_mut_p(m), other = 1 - here;
+    for (int marks = 0; marks < 2; marks++) {
+        gh_bg_wait(m);
+        while (marks && h->phase != GH_PHASE_MARK) {
+            make_node(m, node, gh_slots_at(own, 20000), 1);
+        }
+        gh_stop_world(m);
+        // Between the two it may have ended.
+        const bool runs = h->phase == GH_PHASE_MARK;
+        CHECK(runs <= (marks != 0));
+        const uint32_t cycles = h->cycles_started;
+        CHECK(gh_gc(m) == GH_ERR_STATE);
+        CHECK(gh_free_os_memory(m) == GH_ERR_STATE);
+        CHECK(gh_switch_p(&m, here) == GH_OK);
+        CHECK(gh_switch_p(&m, other) == GH_ERR_STATE);
+        CHECK_EQ(gh_mut_p(m), here);
+        CHECK(gh_set_procs(m, 2) == (runs ? GH_ERR_STATE : GH_OK));
+        CHECK_EQ(gh_set_gogc(m, -1), 100);
+        CHECK_EQ(gh_set_gogc(m, 100), -1);
+        CHECK_EQ(h->cycles_started, cycles);
+        CHECK(gh_is_stopper(m));
+        gh_start_world(m);
+        CHECK(gh_gc(m) == GH_OK);
+        CHECK(gh_switch_p(&m, other) == GH_OK && gh_switch_p(&m, here) == GH_OK);
+    }
+    CHECK(gh_verify(m, say, NULL) == 0);
+    gh_slots_free(own);
+    gh_leave(m);
+    gh_heap_free(h);
+}
+
 typedef struct waker {
     gh_heap *h;
     atomic_bool stop;
@@ -1082,6 +1128,7 @@ main(int argc, char **argv)
     test_refused();
     test_stops_exclude();
     test_stopper_keeps_its_p();
+    test_refused_in_a_stop();
     test_at_once();
     test_roots_in_turns();
     test_stopper_and_sweeper();
