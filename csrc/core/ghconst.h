@@ -22,6 +22,7 @@
 #define GH_PAGE_SHIFT        13u
 #define GH_PAGE_SIZE         ((size_t)1 << GH_PAGE_SHIFT)
 #define GH_PHYS_PAGE_SIZE    ((size_t)4096)
+#define GH_CACHE_LINE        64
 #define GH_PHYS_HUGE_SIZE    ((size_t)2 << 20)
 #define GH_HEAP_ARENA_SHIFT  26u
 #define GH_HEAP_ARENA_BYTES  ((size_t)1 << GH_HEAP_ARENA_SHIFT)

@@ -232,7 +232,7 @@ free_locks(gh_heap *h)
     gh_mutex_fini(&h->roots_lock);
     gh_mutex_fini(&h->lock);
     gh_mutex_fini(&h->conc.work_lock);
-    gh_mutex_fini(&h->heap_lock);
+    gh_rmutex_fini(&h->heap_lock);
 }
 
 static bool
@@ -290,10 +290,11 @@ gh_heap_new(const gh_options *opt, gh_heap **out)
     if (!options_are_valid(opt)) {
         return GH_ERR_INVAL;
     }
-    gh_heap *h = calloc(1, sizeof(*h));
+    gh_heap *h = aligned_alloc(_Alignof(gh_heap), sizeof(*h));
     if (h == NULL) {
         return GH_ERR_NOMEM;
     }
+    memset(h, 0, sizeof(*h));
     h->window = calloc(1, sizeof(*h->window));
     if (h->window == NULL) {
         free(h);
@@ -313,7 +314,7 @@ gh_heap_new(const gh_options *opt, gh_heap **out)
         // Time passes by itself.
         h->opt.costs = (gh_costs){.struct_size = sizeof(gh_costs)};
     }
-    gh_mutex_init_recursive(&h->heap_lock);
+    gh_rmutex_init(&h->heap_lock);
     gh_mutex_init(&h->conc.work_lock);
     gh_cond_init(&h->conc.bg_cond);
     gh_cond_init(&h->conc.sweep_cond);

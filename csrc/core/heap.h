@@ -350,7 +350,6 @@ struct gh_heap {
     uintptr_t cur_arena_base, cur_arena_end;
     bool huge_refused;       // the OS did not want to give huge pages
     gh_pagealloc pages;
-    uint64_t pages_in_use;   // of spans in use
 
     // ---- spans
     gh_fixalloc spanalloc;
@@ -368,31 +367,36 @@ struct gh_heap {
     _Atomic uint32_t waiters;
     gh_mutex lock;           // guards waiting for cond; also turn
     gh_cond cond;
-    gh_mutex heap_lock;      // recursive; of GH_MODE_CONCURRENT
     gh_conc conc;
     _Atomic uint64_t turn;   // +1 whenever somebody comes in
     int64_t entered_ns;      // gh_nanotime when the holder came in, or 0
 
-    // ---- sweeping (mgcsweep.go, mheap.go)
-    bool sweep_drained;
+    // ---- heap_lock and what is written under it whenever a span is taken: a cache line
+    // each, so that a P gets little from the others' caches
+    _Alignas(GH_CACHE_LINE) gh_rmutex heap_lock;  // of GH_MODE_CONCURRENT
+    // Sweeping (mgcsweep.go, mheap.go).
+    _Alignas(GH_CACHE_LINE) bool sweep_drained;
     uint32_t central_index;  // next of the 272 sets to look at
     uint64_t pages_swept, pages_swept_basis;
+    uint64_t sweep_heap_live_basis;
+    double sweep_pages_per_byte;
+    uint64_t swept_bytes;    // freed since the last mark termination
+    uint64_t pages_in_use;   // of spans in use
+    uint64_t grown;          // bytes that the heap ever grew by
+    _Alignas(GH_CACHE_LINE) gh_gc_controller gcc;
+
+    // ---- sweeping, the rest
     // Pages of the dead weight that are still to be swept. It stands for what a
     // program has besides: large objects, swept in three pieces, and small ones.
     uint64_t base_large, base_small;
-    uint64_t sweep_heap_live_basis;
-    double sweep_pages_per_byte;
     uint64_t reclaim_index, reclaim_credit;
     size_t sweep_arenas;
-    uint64_t swept_bytes;    // freed since the last mark termination
     gh_sweep_trace sweep;    // of the sweep since then
 
     // ---- the collector
-    gh_gc_controller gcc;
     gh_limiter limiter;
     gh_scavenger scavenger;
     gh_scav_goals scav_goals;
-    uint64_t grown;            // bytes that the heap ever grew by
     uint64_t last_heap_in_use; // at the last mark termination
     gh_gcwork work;
     struct gh_greentea *gt;  // of GH_MARKER_GREENTEA; NULL: the other marker
@@ -548,7 +552,7 @@ static inline void
 gh_lock_heap(gh_heap *h)
 {
     if (GH_UNLIKELY(h->concurrent)) {
-        gh_lock(&h->heap_lock);
+        gh_rlock(&h->heap_lock);
     }
 }
 
@@ -556,7 +560,7 @@ static inline void
 gh_unlock_heap(gh_heap *h)
 {
     if (GH_UNLIKELY(h->concurrent)) {
-        gh_unlock(&h->heap_lock);
+        gh_runlock(&h->heap_lock);
     }
 }
 

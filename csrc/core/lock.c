@@ -1,6 +1,6 @@
 // lock.c: POSIX threads behind lock.h.
 
-#define _POSIX_C_SOURCE 200809L  // clock_gettime, recursive mutexes, sigset_t
+#define _POSIX_C_SOURCE 200809L  // clock_gettime, sigset_t
 
 #include "lock.h"
 
@@ -18,18 +18,6 @@ void
 gh_mutex_init(gh_mutex *m)
 {
     GH_THROW_IF(pthread_mutex_init(&m->m, NULL) != 0, "mutex init failed");
-}
-
-void
-gh_mutex_init_recursive(gh_mutex *m)
-{
-    pthread_mutexattr_t a;
-    GH_THROW_IF(pthread_mutexattr_init(&a) != 0
-                    || pthread_mutexattr_settype(&a, PTHREAD_MUTEX_RECURSIVE)
-                           != 0
-                    || pthread_mutex_init(&m->m, &a) != 0,
-                "mutex init failed");
-    (void)pthread_mutexattr_destroy(&a);
 }
 
 void
@@ -66,6 +54,93 @@ gh_unlock(gh_mutex *m)
     GH_THROW_IF(pthread_mutex_unlock(&m->m) != 0, "unlock failed");
 }
 
+// ---- gh_rmutex: the mutex of U. Drepper, Futexes Are Tricky, with park and parked where
+// that one has the kernel
+
+enum {
+    RM_FREE,
+    RM_HELD,
+    RM_AWAITED,  // held, and somebody may sleep
+};
+
+void
+gh_rmutex_init(gh_rmutex *m)
+{
+    atomic_init(&m->word, RM_FREE);
+    atomic_init(&m->holder, 0);
+    m->depth = 0;
+    gh_mutex_init(&m->park);
+    gh_cond_init(&m->parked);
+}
+
+void
+gh_rmutex_fini(gh_rmutex *m)
+{
+    GH_THROW_IF(atomic_load(&m->word) != RM_FREE, "mutex is still locked");
+    gh_cond_fini(&m->parked);
+    gh_mutex_fini(&m->park);
+}
+
+static inline bool
+take(gh_rmutex *m)
+{
+    uint32_t is = RM_FREE;
+    return atomic_compare_exchange_strong_explicit(
+        &m->word, &is, RM_HELD, memory_order_acquire, memory_order_relaxed);
+}
+
+static __attribute__((noinline)) void
+rlock_slowly(gh_rmutex *m)
+{
+    for (int i = 0; i < SPINS; i++) {
+        gh_pause();
+        if (atomic_load_explicit(&m->word, memory_order_relaxed) == RM_FREE
+            && take(m)) {
+            return;
+        }
+    }
+    // Who unlocks an awaited one takes park before it wakes, so it does so after we sleep.
+    gh_lock(&m->park);
+    while (atomic_exchange_explicit(&m->word, RM_AWAITED, memory_order_acquire)
+           != RM_FREE) {
+        gh_cond_wait(&m->parked, &m->park);
+    }
+    gh_unlock(&m->park);
+}
+
+void
+gh_rlock(gh_rmutex *m)
+{
+    const uint64_t me = gh_thread_self();
+    if (!take(m)) {
+        if (atomic_load_explicit(&m->holder, memory_order_relaxed) == me) {
+            m->depth++;
+            return;
+        }
+        rlock_slowly(m);
+    }
+    atomic_store_explicit(&m->holder, me, memory_order_relaxed);
+}
+
+void
+gh_runlock(gh_rmutex *m)
+{
+    GH_ASSERT(atomic_load_explicit(&m->holder, memory_order_relaxed)
+              == gh_thread_self());
+    if (m->depth > 0) {
+        m->depth--;
+        return;
+    }
+    atomic_store_explicit(&m->holder, 0, memory_order_relaxed);
+    if (GH_UNLIKELY(atomic_exchange_explicit(&m->word, RM_FREE,
+                                             memory_order_release)
+                    == RM_AWAITED)) {
+        gh_lock(&m->park);
+        gh_cond_signal(&m->parked);
+        gh_unlock(&m->park);
+    }
+}
+
 void
 gh_cond_init(gh_cond *c)
 {
@@ -99,6 +174,12 @@ gh_cond_wait_until(gh_cond *c, gh_mutex *m, int64_t end)
     };
     const int err = pthread_cond_timedwait(&c->c, &m->m, &t);
     GH_THROW_IF(err != 0 && err != ETIMEDOUT, "cond wait failed");
+}
+
+void
+gh_cond_signal(gh_cond *c)
+{
+    GH_THROW_IF(pthread_cond_signal(&c->c) != 0, "cond signal failed");
 }
 
 void

@@ -11,6 +11,7 @@
 #endif
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "goheap.h"
 
@@ -22,12 +23,27 @@ typedef struct gh_cond {
     pthread_cond_t c;
 } gh_cond;
 
+// gh_rmutex is one that its holder may lock again, for what is taken often and held for a
+// few hundred ns. Who waits for it only reads before it sleeps, so that the holder's
+// writes are not slowed down. gh_runlock still looks at it after others may have it, so
+// who frees it knows that every gh_runlock has returned: gh_heap_free does, as holders
+// unlock before they leave their P, and threads are joined.
+typedef struct gh_rmutex {
+    _Atomic uint32_t word;    // free, held, or held and awaited
+    uint32_t depth;           // the holder's: how often it locked it again
+    _Atomic uint64_t holder;  // gh_thread_self of the holder, else 0
+    gh_mutex park;            // guards waiting for `parked`
+    gh_cond parked;
+} gh_rmutex;
+
 void gh_mutex_init(gh_mutex *m);
-// gh_mutex_init_recursive makes one that its holder may lock again.
-void gh_mutex_init_recursive(gh_mutex *m);
 void gh_mutex_fini(gh_mutex *m);
 void gh_lock(gh_mutex *m);
 void gh_unlock(gh_mutex *m);
+void gh_rmutex_init(gh_rmutex *m);
+void gh_rmutex_fini(gh_rmutex *m);
+void gh_rlock(gh_rmutex *m);
+void gh_runlock(gh_rmutex *m);
 
 // gh_pause is a step of a loop that waits for another thread.
 static inline void
@@ -46,6 +62,8 @@ void gh_cond_fini(gh_cond *c);
 void gh_cond_wait(gh_cond *c, gh_mutex *m);
 // gh_cond_wait_until the same, at most until gh_nanotime is end.
 void gh_cond_wait_until(gh_cond *c, gh_mutex *m, int64_t end);
+// gh_cond_signal wakes one that waits.
+void gh_cond_signal(gh_cond *c);
 void gh_cond_broadcast(gh_cond *c);
 
 // gh_thread_start runs fn(arg) on a thread that takes no signals: those are for

@@ -16,7 +16,7 @@ unlock_after_span(gh_p *p)
 {
     if (GH_UNLIKELY(p->heap->concurrent)) {
         p->conc->trigger_met = gh_gc_should_start(p->heap);
-        gh_unlock(&p->heap->heap_lock);
+        gh_runlock(&p->heap->heap_lock);
     }
 }
 

@@ -28,7 +28,7 @@ update(gh_heap *h, int64_t live, uint64_t scan)
 static void
 pay_clock(gh_heap *h, uint64_t n, uint64_t bytes)
 {
-    if (!h->clock_external) {
+    if (!h->clock_external && !h->concurrent) {
         h->clock_ns += h->opt.costs.alloc * (double)n
                        + h->opt.costs.alloc_byte * (double)bytes;
     }

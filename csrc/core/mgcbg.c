@@ -174,12 +174,12 @@ static void
 settle(gh_p *p, bool background)
 {
     gh_heap *h = p->heap;
-    gh_lock(&h->heap_lock);
+    gh_rlock(&h->heap_lock);
     const uint64_t work = gh_par_settle(p);
     if (background) {
         h->gcc.bg_scan_credit += (int64_t)work;
     }
-    gh_unlock(&h->heap_lock);
+    gh_runlock(&h->heap_lock);
 }
 
 static bool
@@ -208,10 +208,10 @@ end_if_over(gh_p *p)
         return;
     }
     // Of a small cycle the stop alone finds out as cheaply: the first time.
-    gh_lock(&h->heap_lock);
+    gh_rlock(&h->heap_lock);
     const bool small = h->gcc.heap_scan_work < SLICE_WORK
                        && c->looked != h->cycles_started;
-    gh_unlock(&h->heap_lock);
+    gh_runlock(&h->heap_lock);
     c->looked = h->cycles_started;
     bool over = false;
     gh_yield_point(h, GH_AT_TERMINATION);
@@ -262,10 +262,10 @@ static bool
 share_is_over(gh_p *p, int64_t began)
 {
     gh_heap *h = p->heap;
-    gh_lock(&h->heap_lock);
+    gh_rlock(&h->heap_lock);
     const bool over = gh_gcc_fractional_is_over(&h->gcc, since_birth(h),
                                                 fractional_time(p, began));
-    gh_unlock(&h->heap_lock);
+    gh_runlock(&h->heap_lock);
     return over;
 }
 
@@ -315,7 +315,7 @@ run(gh_p *p, gh_worker kind)
         wake_hungry(h);
     }
     const int64_t ns = gh_nanotime() - began;
-    gh_lock(&h->heap_lock);
+    gh_rlock(&h->heap_lock);
     if (kind == GH_WORKER_FRACTIONAL) {
         p->conc->fractional_ns += ns;
     }
@@ -326,7 +326,7 @@ run(gh_p *p, gh_worker kind)
     if (gh_limiter_need_update(&h->limiter, since_birth(h))) {
         gh_limiter_update(&h->limiter, since_birth(h));
     }
-    gh_unlock(&h->heap_lock);
+    gh_runlock(&h->heap_lock);
     if (!quitting(h)) {
         end_if_over(p);
     }
@@ -339,7 +339,7 @@ pick(worker *w)
 {
     gh_heap *h = w->h;
     gh_worker kind = GH_WORKER_NONE;
-    gh_lock(&h->heap_lock);
+    gh_rlock(&h->heap_lock);
     if (h->phase == GH_PHASE_MARK) {
         gh_gc_controller *g = &h->gcc;
         const bool own = w->id < h->procs;
@@ -359,16 +359,16 @@ pick(worker *w)
             w->turn = turn;
         }
     }
-    gh_unlock(&h->heap_lock);
+    gh_runlock(&h->heap_lock);
     return kind;
 }
 
 static void
 give_back_place(gh_heap *h, gh_worker kind)
 {
-    gh_lock(&h->heap_lock);
+    gh_rlock(&h->heap_lock);
     gh_gcc_worker_stop(&h->gcc, kind, 0);
-    gh_unlock(&h->heap_lock);
+    gh_runlock(&h->heap_lock);
 }
 
 // claim takes the P that a worker of that kind marks on, or NULL. A mutator gives
@@ -462,11 +462,11 @@ static bool
 sweep_some(gh_heap *h)
 {
     bool more = true;
-    gh_lock(&h->heap_lock);
+    gh_rlock(&h->heap_lock);
     for (int i = 0; i < SWEEP_BATCH && more; i++) {
         more = gh_sweepone(h) != GH_SWEEP_NOTHING;
     }
-    gh_unlock(&h->heap_lock);
+    gh_runlock(&h->heap_lock);
     return more;
 }
 
@@ -476,7 +476,7 @@ scavenge(gh_heap *h)
 {
     gh_scavenger *s = &h->scavenger;
     int64_t next = GH_SCAV_NEVER;
-    gh_lock(&h->heap_lock);
+    gh_rlock(&h->heap_lock);
     if (h->opt.policy.scavenger) {
         gh_clock_sync(h);
         const int64_t now = (int64_t)h->clock_ns;
@@ -492,18 +492,18 @@ scavenge(gh_heap *h)
             next = *looked + SYSMON_NS;
         }
     }
-    gh_unlock(&h->heap_lock);
+    gh_runlock(&h->heap_lock);
     return next;
 }
 
 static bool
 is_time_for_cycle(gh_heap *h)
 {
-    gh_lock(&h->heap_lock);
+    gh_rlock(&h->heap_lock);
     const bool due = h->phase == GH_PHASE_OFF && h->gcc.gc_percent >= 0
                      && h->last_gc_ns != 0
                      && since_birth(h) - (int64_t)h->last_gc_ns > FORCE_GC_NS;
-    gh_unlock(&h->heap_lock);
+    gh_runlock(&h->heap_lock);
     return due;
 }
 
@@ -722,13 +722,13 @@ gh_bg_after_refill(gh_p *p)
     if (h->phase != GH_PHASE_OFF || !p->conc->trigger_met) {
         return;
     }
-    gh_lock(&h->heap_lock);
+    gh_rlock(&h->heap_lock);
     // Somebody else may have begun one, and ended it, meanwhile.
     const bool wanted = gh_gc_should_start(h);
     if (wanted) {
         gh_emit(h, GH_EV_TRIGGER, p->id, 0, h->gcc.heap_live, 0);
     }
-    gh_unlock(&h->heap_lock);
+    gh_runlock(&h->heap_lock);
     if (wanted && start(p, false, 0, GH_MARKING_BACKGROUND) != GH_OK) {
         return;  // benign: counted in gc_skips, and tried again
     }
@@ -791,12 +791,12 @@ take_credit(gh_p *p)
 {
     gh_gc_controller *g = &p->heap->gcc;
     int64_t work;
-    gh_lock(&p->heap->heap_lock);
+    gh_rlock(&p->heap->heap_lock);
     const int64_t paid = gh_gcc_assist_work(g, -p->assist_bytes, &work);
     if (g->bg_scan_credit > 0) {
         p->assist_bytes += gh_gcc_steal_credit(g, paid, &work);
     }
-    gh_unlock(&p->heap->heap_lock);
+    gh_runlock(&p->heap->heap_lock);
     return work;
 }
 
@@ -850,7 +850,7 @@ pay(gh_p *p, int64_t work)
         wake_hungry(h);  // the cycle may be over
     }
     const int64_t ns = gh_nanotime() - began;
-    gh_lock(&h->heap_lock);
+    gh_rlock(&h->heap_lock);
     const int64_t done = (int64_t)gh_par_settle(p);
     gh_limiter_add_assist_time(&h->limiter, ns);
     if (gh_gcc_add_assist_time(&h->gcc, &p->assist_ns, ns)) {
@@ -859,7 +859,7 @@ pay(gh_p *p, int64_t work)
     if (done > 0) {
         p->assist_bytes += gh_gcc_assist_pay(&h->gcc, done);
     }
-    gh_unlock(&h->heap_lock);
+    gh_runlock(&h->heap_lock);
     return empty;
 }
 

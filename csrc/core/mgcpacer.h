@@ -72,6 +72,13 @@ typedef enum gh_marking {
 } gh_marking;
 
 typedef struct gh_gc_controller {
+    // What a P writes that takes a span: one cache line. heap_scan stands still while a
+    // cycle runs.
+    uint64_t heap_live, heap_scan;
+    uint64_t total_alloc, total_free;
+    // What is mapped, for the memory limit.
+    gh_sysstat heap_in_use, heap_released, heap_free;
+
     int32_t gc_percent;     // -1: off
     int64_t memory_limit;   // INT64_MAX: off
     uint64_t min_heap;      // heap minimum at GOGC=100
@@ -85,8 +92,7 @@ typedef struct gh_gc_controller {
     uint64_t sweep_dist_min_trigger;
     uint64_t triggered;     // heap_live at the trigger; GH_INFINITE: no mark
     uint64_t last_heap_goal;
-    // heap_scan stands still while a cycle runs.
-    uint64_t heap_live, heap_scan, heap_marked;
+    uint64_t heap_marked;
     uint64_t last_heap_scan, last_stack_scan, max_stack_scan, globals_scan;
 
     // What a client decided for the next cycle, in place of what follows from
@@ -104,9 +110,6 @@ typedef struct gh_gc_controller {
     double assist_work_per_byte, assist_bytes_per_work;
     _Atomic uint64_t idle_mark_workers;     // low half: now, high half: most
 
-    // What is mapped, for the memory limit.
-    gh_sysstat heap_in_use, heap_released, heap_free;
-    uint64_t total_alloc, total_free;
     const gh_mem *mem;      // for mapped_ready
     uint64_t non_heap;      // if not 0: what is mapped beside heap_in_use and
                             // heap_free, whatever mem says

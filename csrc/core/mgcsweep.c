@@ -51,7 +51,7 @@ gh_mspan_sweep(gh_heap *h, gh_mspan *s, bool preserve)
     GH_THROW_IF(s->sweepgen != h->sweepgen - 1, "mspan.sweep: bad sweepgen");
     GH_ASSERT(s->set == NULL);
     h->pages_swept += s->npages;
-    if (!h->opt.policy.eager_sweep && !h->clock_external) {
+    if (!h->opt.policy.eager_sweep && !h->clock_external && !h->concurrent) {
         h->clock_ns += h->opt.costs.sweep_page * (double)s->npages;
     }
     if (GH_UNLIKELY(s->specials != NULL)) {

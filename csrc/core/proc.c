@@ -190,7 +190,7 @@ gh_drain_handles(gh_p *p)
             && !atomic_load_explicit(&h->has_dying, memory_order_relaxed)) {
             return;
         }
-        gh_lock(&h->heap_lock);
+        gh_rlock(&h->heap_lock);
     }
     uint32_t id = gh_handles_take_pending(&h->handles);
     const bool marking = h->phase == GH_PHASE_MARK;

@@ -655,7 +655,7 @@ gh_stop_world(gh_mut *m)
     c->stop_depth = 1;
     c->stops++;
     gh_unlock(&h->lock);
-    gh_lock(&h->heap_lock);
+    gh_rlock(&h->heap_lock);
     gh_clock_sync(h);
 }
 
@@ -667,7 +667,7 @@ gh_start_world(gh_mut *m)
     if (!h->concurrent || --c->stop_depth > 0) {
         return;
     }
-    gh_unlock(&h->heap_lock);
+    gh_runlock(&h->heap_lock);
     gh_lock(&h->lock);
     for (int32_t i = 0; i < h->procs; i++) {
         gh_pconc *q = h->conc.of[i];

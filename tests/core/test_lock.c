@@ -1,5 +1,5 @@
-// test_lock.c: mutexes exclude, condition variables wake everybody, the clock
-// is the monotonic one.
+// test_lock.c: mutexes exclude, those of one holder let him in again, condition variables
+// wake everybody, the clock is the monotonic one.
 
 #define _POSIX_C_SOURCE 200809L  // clock_gettime
 
@@ -91,6 +91,92 @@ let_go(shared *s)
     gh_unlock(&s->mutex);
 }
 
+// ---- gh_rmutex ---------------------------------------------------------------------------
+
+typedef struct rshared {
+    gh_rmutex mutex;
+    uint64_t count;    // the rest is under mutex
+    unsigned inside;
+    bool sleeps;       // holders sleep, so that those who wait do
+    _Atomic unsigned tries;
+} rshared;
+
+static void *
+rcount(void *arg)
+{
+    rshared *s = arg;
+    const int rounds = s->sleeps ? ROUNDS / 100 : ROUNDS;
+    for (int i = 0; i < rounds; i++) {
+        for (unsigned depth = 0; depth < 3; depth++) {
+            gh_rlock(&s->mutex);
+            CHECK_EQ(s->inside, depth);
+            s->inside++;
+        }
+        s->count++;
+        if (s->sleeps && i % 16 == 0) {
+            gh_sleep(1000);
+        }
+        for (unsigned depth = 3; depth > 0; depth--) {
+            CHECK_EQ(s->inside, depth);
+            s->inside--;
+            gh_runlock(&s->mutex);
+        }
+    }
+    return NULL;
+}
+
+static void *
+want(void *arg)
+{
+    rshared *s = arg;
+    atomic_fetch_add(&s->tries, 1);
+    gh_rlock(&s->mutex);
+    s->count++;
+    gh_runlock(&s->mutex);
+    return NULL;
+}
+
+// Who waits sleeps, is woken one after the other, and not before the last unlock.
+static void
+test_rmutex(void)
+{
+    pthread_t threads[THREADS];
+    for (int sleeps = 0; sleeps < 2; sleeps++) {
+        rshared s = {.sleeps = sleeps != 0};
+        gh_rmutex_init(&s.mutex);
+        for (int i = 0; i < THREADS; i++) {
+            CHECK_EQ(pthread_create(&threads[i], NULL, rcount, &s), 0);
+        }
+        for (int i = 0; i < THREADS; i++) {
+            CHECK_EQ(pthread_join(threads[i], NULL), 0);
+        }
+        CHECK_EQ(s.count, THREADS * (sleeps ? ROUNDS / 100 : ROUNDS));
+        gh_rmutex_fini(&s.mutex);  // throws if it is still locked
+    }
+    for (int round = 0; round < 20; round++) {
+        rshared s = {0};
+        gh_rmutex_init(&s.mutex);
+        gh_rlock(&s.mutex);
+        gh_rlock(&s.mutex);
+        for (int i = 0; i < THREADS; i++) {
+            CHECK_EQ(pthread_create(&threads[i], NULL, want, &s), 0);
+        }
+        while (atomic_load(&s.tries) < THREADS) {
+            gh_sleep(0);
+        }
+        gh_sleep(2000000);
+        gh_runlock(&s.mutex);
+        gh_sleep(100000);
+        CHECK_EQ(s.count, 0);
+        gh_runlock(&s.mutex);
+        for (int i = 0; i < THREADS; i++) {
+            CHECK_EQ(pthread_join(threads[i], NULL), 0);
+        }
+        CHECK_EQ(s.count, THREADS);
+        gh_rmutex_fini(&s.mutex);
+    }
+}
+
 // The monotonic clock in ns, between two looks at it.
 static void
 test_clock(void)
@@ -116,6 +202,7 @@ main(void)
     CHECK_EQ(s.count, THREADS * ROUNDS);
     run(&s, wait_for_go, let_go);
     CHECK_EQ(s.gone, THREADS);
+    test_rmutex();
     test_clock();
     return 0;
 }

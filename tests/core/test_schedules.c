@@ -196,26 +196,27 @@ gh_mutex_init(gh_mutex *m)
 }
 
 void
-gh_mutex_init_recursive(gh_mutex *m)
-{
-    gh_mutex_init(m);
-}
-
-void
 gh_mutex_fini(gh_mutex *m)
 {
     CHECK_EQ(((const mutex *)m)->owner, 0);
+}
+
+static void
+own(mutex *m)
+{
+    while (m->owner != 0 && m->owner != sim.current + 1) {
+        wait_for(m, INT64_MAX, WAITS);
+    }
+    m->owner = sim.current + 1;
+    m->depth++;
 }
 
 void
 gh_lock(gh_mutex *mem)
 {
     mutex *m = (mutex *)mem;
-    while (m->owner != 0 && m->owner != sim.current + 1) {
-        wait_for(m, INT64_MAX, WAITS);
-    }
-    m->owner = sim.current + 1;
-    m->depth++;
+    CHECK(m->owner != sim.current + 1);  // or it would wait for itself
+    own(m);
 }
 
 void
@@ -227,6 +228,30 @@ gh_unlock(gh_mutex *mem)
         m->owner = 0;
         end_waits(m);
     }
+}
+
+void
+gh_rmutex_init(gh_rmutex *m)
+{
+    gh_mutex_init(&m->park);
+}
+
+void
+gh_rmutex_fini(gh_rmutex *m)
+{
+    gh_mutex_fini(&m->park);
+}
+
+void
+gh_rlock(gh_rmutex *m)
+{
+    own((mutex *)&m->park);
+}
+
+void
+gh_runlock(gh_rmutex *m)
+{
+    gh_unlock(&m->park);
 }
 
 void
