@@ -109,6 +109,7 @@ typedef struct runner {
 typedef struct heap_table {
     _Atomic(heap_entry *) chunk[HEAP_CHUNK];
     uint32_t made;       // entries handed out so far
+    long pid;            // of who made the table, or heard of being forked
     uint32_t free_head;  // index + 1, 0: none
     PyThread_type_lock lock;
     runner *runners;     // in their C frames
@@ -277,6 +278,8 @@ int table_init(heap_table *t);
 void table_fini(heap_table *t);
 // table_forked finds, in the child of a fork, the heaps that are no good there.
 void table_forked(heap_table *t);
+// table_lost: who was ending the heap is not in this process, a child of its own.
+bool table_lost(heap_table *t, uint32_t id);
 
 // table_add enters heap and returns its entry; NULL with an exception.
 heap_entry *table_add(module_state *state, gh_heap *heap, PyObject *owner);

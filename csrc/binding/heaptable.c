@@ -30,6 +30,7 @@ table_init(heap_table *t)
         PyErr_NoMemory();
         return -1;
     }
+    t->pid = (long)getpid();
     return 0;
 }
 
@@ -213,6 +214,13 @@ table_forked(heap_table *t)
             atomic_store(&e->users, ENTRY_DEAD + 1);
         }
     }
+    t->pid = (long)getpid();
+}
+
+bool
+table_lost(heap_table *t, uint32_t id)
+{
+    return t->pid != (long)getpid() || atomic_load(&table_entry(t, id)->lost);
 }
 
 bool

@@ -101,7 +101,7 @@ roots_dealloc(PyObject *op)
         bool lost = false;
         while (e == NULL && !lost && !gh_slots_orphaned(r->block)) {
             (void)sched_yield();
-            lost = atomic_load(&table_entry(&r->state->heaps, r->heap)->lost);
+            lost = table_lost(&r->state->heaps, r->heap);
         }
         if (!lost) {
             gh_slots_free(r->block);

@@ -13,6 +13,7 @@
 
 // Tries before a thread sleeps: a few microseconds.
 #define SPINS 100
+#define PARK_NS 10000000
 
 void
 gh_mutex_init(gh_mutex *m)
@@ -100,10 +101,12 @@ rlock_slowly(gh_rmutex *m)
         }
     }
     // Who unlocks an awaited one takes park before it wakes, so it does so after we sleep.
+    // Not for long in one go: glibc's condition variables may lose a signal when several
+    // wait (its bug 25847).
     gh_lock(&m->park);
     while (atomic_exchange_explicit(&m->word, RM_AWAITED, memory_order_acquire)
            != RM_FREE) {
-        gh_cond_wait(&m->parked, &m->park);
+        gh_cond_wait_until(&m->parked, &m->park, gh_nanotime() + PARK_NS);
     }
     gh_unlock(&m->park);
 }
@@ -125,8 +128,9 @@ gh_rlock(gh_rmutex *m)
 void
 gh_runlock(gh_rmutex *m)
 {
-    GH_ASSERT(atomic_load_explicit(&m->holder, memory_order_relaxed)
-              == gh_thread_self());
+    GH_THROW_IF(atomic_load_explicit(&m->holder, memory_order_relaxed)
+                    != gh_thread_self(),
+                "unlock of a mutex that somebody else has");
     if (m->depth > 0) {
         m->depth--;
         return;

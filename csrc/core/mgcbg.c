@@ -703,8 +703,8 @@ start(gh_p *p, bool forced, uint32_t cycle, gh_marking by)
         wake_sweeper(h);
     } else if (begun) {
         // The first assist, which the next allocation would owe: a cycle that has
-        // no more to mark wakes nobody.
-        if (!limiting(h) && pay(p, (int64_t)SLICE_WORK)) {
+        // no more to mark wakes nobody. Not if others stand yet, whom its end waits for.
+        if (!gh_is_stopper(p) && !limiting(h) && pay(p, (int64_t)SLICE_WORK)) {
             end_if_over(p);
         }
         if (marking(h)) {

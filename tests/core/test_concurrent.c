@@ -1037,6 +1037,39 @@ test_refused_in_a_stop(void)
     gh_heap_free(h);
 }
 
+// test_begun_in_a_stop: a cycle that an allocation begins while the world is stopped goes
+// on when it no longer is. The stopper marks nothing of it: here that would seem to be all
+// there is, and to make sure it would wait for Ps that stand.
+static void
+test_begun_in_a_stop(void)
+{
+    enum { WORDS = 20000 };  // an oblet and a quarter of one: more than a turn of marking
+    gh_mut *m;
+    gh_heap *h = new_heap(2, 100, GH_BARRIER_HYBRID, 0, &m);
+    h->conc.watch_ns = 20000000000;
+    const gh_type_desc desc = {
+        .name = "pointer", .size = 8, .align = 8, .ptrdata = 8, .mask = (uint64_t[]){1}};
+    const gh_type *ptr;
+    CHECK(gh_type_new(m, &desc, &ptr) == GH_OK);
+    gh_slots *own;
+    CHECK(gh_slots_new(h, 2, &own) == GH_OK);
+    CHECK(gh_new(m, gh_slots_at(own, 0), ptr, WORDS) == GH_OK);
+    gh_stop_world(m);
+    while (h->cycles_started == 0) {
+        CHECK(gh_alloc(m, gh_slots_at(own, 1), 4096) == GH_OK);
+    }
+    for (int i = 0; i < 100; i++) {
+        CHECK(gh_alloc(m, gh_slots_at(own, 1), 4096) == GH_OK);
+    }
+    gh_start_world(m);
+    gh_bg_wait(m);
+    CHECK(h->num_gc > 0);
+    CHECK(gh_verify(m, say, NULL) == 0);
+    gh_slots_free(own);
+    gh_leave(m);
+    gh_heap_free(h);
+}
+
 typedef struct waker {
     gh_heap *h;
     atomic_bool stop;
@@ -1129,6 +1162,7 @@ main(int argc, char **argv)
     test_stops_exclude();
     test_stopper_keeps_its_p();
     test_refused_in_a_stop();
+    test_begun_in_a_stop();
     test_at_once();
     test_roots_in_turns();
     test_stopper_and_sweeper();
