@@ -268,9 +268,11 @@ def two_threads(cut: int) -> list[Case]:
 def concurrent(cut: int) -> list[Case]:
     store = ("store", 384 // cut, 400)
     mine, real = (f("concurrent", *store, cores=2) for f in (goheap, go))
-    cases = [Case(f"store-{row}", "512 slots", "ns", of(mine, key), of(real, key),
-                  memory=False)
-             for row, key in (("idle", "idle_ns"), ("mark", "marking_ns"))]
+    cases = [Case("store-idle", "512 slots", "ns", of(mine, "idle_ns"),
+                  of(real, "idle_ns"), beside={"no barrier": of(mine, "bare_ns")},
+                  memory=False),
+             Case("store-mark", "512 slots", "ns", of(mine, "marking_ns"),
+                  of(real, "marking_ns"), memory=False)]
     pauses = ("pauses", 1024 // cut, 3, 2, 25)
     mine, real = (f("concurrent", *pauses, cores=2) for f in (goheap, go))
     cases += [
