@@ -28,13 +28,24 @@ gh_clz64(uint64_t x)
     return x == 0 ? 64u : (unsigned)__builtin_clzll(x);
 }
 
-// gh_set_bit sets bit i of *word, 0..63, and returns 1 if it was clear, else 0.
+// gh_set_bit sets bit i % 64 of *word, and returns all ones if it was clear, else 0. The
+// compiler has no way to the flag that the instruction leaves.
 static inline uint64_t
-gh_set_bit(uint64_t *word, unsigned i)
+gh_set_bit(uint64_t *word, uint64_t i)
 {
-    const uint64_t old = *word;
-    *word = old | (uint64_t)1 << i;
-    return ~old >> i & 1;
+    uint64_t is_new;
+#if defined(__x86_64__) && defined(__GNUC__)
+    uint64_t w = *word;
+    __asm__("xorl %k1, %k1\n\tbtsq %2, %0\n\tadcq $-1, %1"
+            : "+r"(w), "=&r"(is_new)
+            : "r"(i)
+            : "cc");
+    *word = w;
+#else
+    is_new = (*word >> (i % 64) & 1) - 1;
+    *word |= (uint64_t)1 << (i % 64);
+#endif
+    return is_new;
 }
 
 static inline unsigned

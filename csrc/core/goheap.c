@@ -329,6 +329,7 @@ gh_heap_new(const gh_options *opt, gh_heap **out)
     h->window->ops = h->mem.ops;
     h->window->ctx = h->mem.ctx;
     gh_persistent_init(&h->persistent, &h->mem, &h->other_sys);
+    gh_mark_init(h);
     gh_gcc_init(&h->gcc, &h->mem, opt->gogc, opt->memory_limit,
                 opt->policy.min_heap);
     h->gcc.non_heap = opt->non_heap;

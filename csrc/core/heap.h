@@ -66,7 +66,7 @@ typedef struct gh_pageinfo {
     uint16_t nelems;
     uint16_t elemsize;  // 0: large, look the span up
     uint16_t page;      // number of this page in a small span
-    uint8_t spanclass;
+    uint8_t scan;       // 1: its objects hold pointers
     uint8_t owned;      // Green Tea: who has the page's span queued
 } gh_pageinfo;
 
@@ -334,6 +334,7 @@ struct gh_heap {
     uint32_t sweepgen;
     bool concurrent;         // opt.mode == GH_MODE_CONCURRENT
     bool forked;             // gh_heap_forked was called
+    bool mark_bmi2;          // the markers' loops may use what GH_BMI2 says
 
     gh_options opt;
     gh_size_table sizes;     // of the policy; never changes

@@ -3,6 +3,9 @@
 #include "mgcmark.h"
 
 #include <stdlib.h>
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <cpuid.h>
+#endif
 
 #include "mbarrier.h"
 #include "mgcmark_greenteagc.h"
@@ -20,25 +23,18 @@
 
 // scan_words marks what the words of mask at p point at, if anything, puts what
 // is new and holds pointers at sp, and returns where the next one goes. room:
-// there is some; if not, the queue has overflowed.
-//
-// What the loop uses is in locals: a store to the queue may alias the marker, so
-// the compiler would go through memory for each word.
+// there is some; if not, the queue has overflowed. *bytes grows by what was marked.
 static inline __attribute__((always_inline)) uintptr_t *
-scan_words(gh_mark *k, const uintptr_t *p, uint64_t mask, uintptr_t *sp,
-           const bool room)
+scan_words(gh_mark *k, const gh_mark_tables t, const uintptr_t *p, uint64_t mask,
+           uintptr_t *sp, uint64_t *bytes, const bool room)
 {
-    const uintptr_t base = k->base, mapped = k->mapped;
-    const gh_pageinfo *const pageinfo = k->pageinfo;
-    uint64_t *const marks = k->marks;
-    uint64_t bytes_marked = 0;
     for (; mask != 0; mask &= mask - 1) {
         const uintptr_t v = p[gh_ctz64(mask)];
-        const uintptr_t off = v - base;
-        if (off >= mapped) {
+        const uintptr_t off = v - t.base;
+        if (off >= t.mapped) {
             continue;  // nil, the zero-size object, or an address not ours
         }
-        const gh_pageinfo *pi = &pageinfo[off >> GH_PAGE_SHIFT];
+        const gh_pageinfo *pi = &t.pageinfo[off >> GH_PAGE_SHIFT];
         const uint64_t in_span = (off & (GH_PAGE_SIZE - 1))
                                  + ((uint64_t)pi->page << GH_PAGE_SHIFT);
         const uint64_t i = (in_span * pi->div_mul) >> 32;
@@ -52,9 +48,9 @@ scan_words(gh_mark *k, const uintptr_t *p, uint64_t mask, uintptr_t *sp,
             sp = k->sp;
             continue;
         }
-        const uint64_t is_new = gh_set_bit(&marks[pi->bits + i / 64], i % 64);
-        bytes_marked += -is_new & elemsize;
-        const uint64_t push = is_new & ~(uint64_t)pi->spanclass;  // scan: even
+        const uint64_t is_new = gh_set_bit(&t.marks[pi->bits + i / 64], i);
+        *bytes += is_new & elemsize;
+        const uint64_t push = is_new & pi->scan;
         if (GH_LIKELY(room)) {
             // Branch-free: the entry counts only if the pointer moves past it.
             *sp = v - in_span + i * elemsize;
@@ -63,18 +59,19 @@ scan_words(gh_mark *k, const uintptr_t *p, uint64_t mask, uintptr_t *sp,
             k->w->overflowed = true;
         }
     }
-    k->bytes_marked += bytes_marked;
     return sp;
 }
 
 static inline void
 mark_words(gh_mark *k, const uintptr_t *p, uint64_t mask)
 {
+    uint64_t bytes = 0;
     if (GH_LIKELY(gh_mark_room(k))) {
-        k->sp = scan_words(k, p, mask, k->sp, true);
+        k->sp = scan_words(k, gh_mark_tables_of(k), p, mask, k->sp, &bytes, true);
     } else {
-        k->sp = scan_words(k, p, mask, k->sp, false);
+        k->sp = scan_words(k, gh_mark_tables_of(k), p, mask, k->sp, &bytes, false);
     }
+    k->bytes_marked += bytes;
 }
 
 // no_words is mark_words where objects are leaves.
@@ -104,68 +101,87 @@ scan_object(gh_mark *k, uintptr_t v)
 // Small objects are scanned here, with what changes in locals; all else out of
 // line. leaves: the work is counted, the objects' memory stays untouched.
 static inline __attribute__((always_inline)) bool
-drain_loop(gh_mark *k, const bool bounded, uint64_t work, const bool leaves)
+drain_loop(gh_mark *k, const bool bounded, const uint64_t work, const bool leaves)
 {
     const gh_bitmaps *bm = &k->h->bm;
-    const gh_pageinfo *const pageinfo = k->pageinfo;
     const uint64_t *const page_mask = bm->page_mask;
-    const uintptr_t base = k->base;
-    struct {
-        uintptr_t v;
-        uint64_t mask;  // of its page, or 0
-    } ring[RING];
+    const gh_mark_tables t = gh_mark_tables_of(k);
+    uintptr_t ring[RING];
+    uint64_t ring_mask[RING];  // of each one's page, or 0
     unsigned head = 0, tail = 0;
     uintptr_t *sp = k->sp, *bottom = k->w->top->obj;
-    while (!bounded || k->scan_work < work) {
+    uintptr_t *last = k->end - GH_MARK_ROOM;  // where sp may be with room for an object
+    uint64_t bytes = 0, words = 0;
+    bool more = true;
+    while (more) {
+        if (bounded && k->scan_work + words * GH_PTR_SIZE >= work) {
+            break;  // before anything leaves the queue only to go back
+        }
         if (GH_UNLIKELY(tail - head <= REFILL)) {
-            for (; sp > bottom && tail - head < RING; tail++) {
+            size_t n = RING - (tail - head);
+            if ((size_t)(sp - bottom) < n) {
+                n = (size_t)(sp - bottom);
+            }
+            for (const uintptr_t *end = sp - n; sp != end; tail++) {
                 const uintptr_t in = *--sp;
                 if (!leaves) {
                     __builtin_prefetch((const void *)in);
                 }
-                const uint64_t mask = page_mask[(in - base) >> GH_PAGE_SHIFT];
-                ring[tail % RING].v = in;
-                ring[tail % RING].mask = mask;
+                const uint64_t mask = page_mask[(in - t.base) >> GH_PAGE_SHIFT];
+                ring[tail % RING] = in;
+                ring_mask[tail % RING] = mask;
                 if (GH_UNLIKELY(mask == 0)) {
                     // And its pointer bits, a cache miss of their own.
-                    __builtin_prefetch(bm->ptr_bits + (in - base) / 512);
+                    __builtin_prefetch(bm->ptr_bits + (in - t.base) / 512);
                 }
             }
             if (GH_UNLIKELY(tail == head)) {
                 k->sp = sp;
-                if (!gh_mark_pop_buf(k)) {
-                    return true;
-                }
+                more = gh_mark_pop_buf(k);
                 sp = k->sp;
                 bottom = k->w->top->obj;
+                last = k->end - GH_MARK_ROOM;
                 continue;
             }
         }
-        const uintptr_t v = ring[head % RING].v;
-        uint64_t mask = ring[head++ % RING].mask;
-        if (mask == 0) {
-            const uint64_t elemsize =
-                pageinfo[(v - base) >> GH_PAGE_SHIFT].elemsize;
-            if (elemsize - 1 < GH_MIN_SIZE_FOR_MALLOC_HEADER) {
-                mask = gh_ptr_bits_get(bm, v, (unsigned)(elemsize / GH_PTR_SIZE));
+        // As many as leave half of the ring, or one.
+        unsigned run = tail - head > REFILL ? tail - head - REFILL : 1;
+        for (; run > 0; run--) {
+            if (bounded && k->scan_work + words * GH_PTR_SIZE >= work) {
+                more = false;
+                break;
             }
-        }
-        if (GH_LIKELY(mask != 0 && k->end - sp >= (ptrdiff_t)GH_MARK_ROOM)) {
-            k->scan_work += (64 - gh_clz64(mask)) * GH_PTR_SIZE;
-            if (!leaves) {
-                sp = scan_words(k, (const uintptr_t *)v, mask, sp, true);
+            const uintptr_t v = ring[head % RING];
+            uint64_t mask = ring_mask[head++ % RING];
+            if (mask == 0) {
+                const uint64_t elemsize =
+                    t.pageinfo[(v - t.base) >> GH_PAGE_SHIFT].elemsize;
+                if (elemsize - 1 < GH_MIN_SIZE_FOR_MALLOC_HEADER) {
+                    mask = gh_ptr_bits_get(bm, v,
+                                           (unsigned)(elemsize / GH_PTR_SIZE));
+                }
             }
-            continue;
+            if (GH_LIKELY(mask != 0 && sp <= last)) {
+                words += 64 - gh_clz64(mask);
+                if (!leaves) {
+                    sp = scan_words(k, t, (const uintptr_t *)v, mask, sp, &bytes,
+                                    true);
+                }
+                continue;
+            }
+            k->sp = sp;
+            scan_object(k, v);
+            sp = k->sp;
+            bottom = k->w->top->obj;
+            last = k->end - GH_MARK_ROOM;
         }
-        k->sp = sp;
-        scan_object(k, v);
-        sp = k->sp;
-        bottom = k->w->top->obj;
     }
+    k->bytes_marked += bytes;
+    k->scan_work += words * GH_PTR_SIZE;
     // What is in the ring goes back, the oldest on top.
     k->sp = sp;
     while (tail != head) {
-        const uintptr_t v = ring[--tail % RING].v;
+        const uintptr_t v = ring[--tail % RING];
         if (gh_mark_room(k)) {
             *k->sp++ = v;
         } else {
@@ -184,6 +200,23 @@ drain_to(gh_mark *k, const bool bounded, uint64_t work)
     return drain_loop(k, bounded, work, false);
 }
 
+void
+gh_mark_init(gh_heap *h)
+{
+#if GH_HAVE_BMI2
+    // Not every compiler knows lzcnt by name in __builtin_cpu_supports. A CPU without it
+    // would take it for another instruction.
+    enum { EXTENDED = (int)0x80000001, LZCNT = 1 << 5 };
+    unsigned a, b, c = 0, d;
+    h->mark_bmi2 = !h->opt.policy.portable_kernels && __builtin_cpu_supports("bmi")
+                   && __builtin_cpu_supports("bmi2")
+                   && __get_cpuid((unsigned)EXTENDED, &a, &b, &c, &d) != 0
+                   && (c & LZCNT) != 0;
+#else
+    h->mark_bmi2 = false;
+#endif
+}
+
 #if GH_HAVE_BMI2
 static __attribute__((noinline)) GH_BMI2 void
 drain_bmi2(gh_mark *k)
@@ -196,7 +229,7 @@ static __attribute__((noinline)) void
 drain(gh_mark *k)
 {
 #if GH_HAVE_BMI2
-    if (__builtin_cpu_supports("bmi2") && !k->h->opt.policy.portable_kernels) {
+    if (k->h->mark_bmi2) {
         drain_bmi2(k);
         return;
     }

@@ -21,6 +21,9 @@
 
 #include "heap.h"
 
+// gh_mark_init: see mark_bmi2 of the heap.
+void gh_mark_init(gh_heap *h);
+
 // gh_gc_mark marks everything reachable from the roots; adds to bytes_marked
 // and to the controller's heap_scan_work.
 void gh_gc_mark(gh_heap *h);

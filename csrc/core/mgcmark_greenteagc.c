@@ -74,7 +74,7 @@ mark_edge(gh_mark *k, uintptr_t v, bool room)
         return;
     }
     k->bytes_marked += pi->elemsize;
-    if (!gh_spanclass_noscan(pi->spanclass)) {
+    if (pi->scan != 0) {
         grey(k, pi, v - in_span + (uint64_t)i * pi->elemsize, i, room);
     }
 }

@@ -10,8 +10,9 @@
 #include "planted.h"
 #include "special.h"
 
-// Depth of the ring between queue and scan.
-#define RING 32u
+// The ring between queue and scan, and when it is filled up: see mgcmark.c.
+#define RING   32u
+#define REFILL 16u
 // Root slots that one takes at a time.
 #define ROOT_STRETCH 2048u
 // Spare buffers that are given back at a time.
@@ -48,7 +49,7 @@ par_large(gh_mark *k, uintptr_t v, const gh_pageinfo *pi, bool room)
         return;
     }
     k->bytes_marked += s->elemsize;
-    if (!gh_spanclass_noscan(pi->spanclass)) {
+    if (pi->scan != 0) {
         queue(k, s->base, room);
     }
 }
@@ -74,7 +75,7 @@ par_word(gh_mark *k, uintptr_t v, bool room)
     }
     if (first(&k->marks[pi->bits + i / 64], (uint64_t)1 << (i % 64))) {
         k->bytes_marked += elemsize;
-        if (!gh_spanclass_noscan(pi->spanclass)) {
+        if (pi->scan != 0) {
             queue(k, v - in_span + (uint64_t)i * elemsize, room);
         }
     }
@@ -469,22 +470,20 @@ gh_par_begin(gh_p *p)
 
 // ---- draining ------------------------------------------------------------------------------------
 
-// scan_words is par_words with what changes in locals, and room for 64 entries at sp:
-// a store to the queue may alias the marker. It returns where the next entry goes.
+// scan_words is par_words for who has everything in locals, and room for 64 entries at sp:
+// a store to the queue may alias the marker. It returns where the next entry goes; *bytes
+// grows by what was marked.
 static inline __attribute__((always_inline)) uintptr_t *
-scan_words(gh_mark *k, const uintptr_t *p, uint64_t mask, uintptr_t *sp)
+scan_words(gh_mark *k, const gh_mark_tables t, const uintptr_t *p, uint64_t mask,
+           uintptr_t *sp, uint64_t *bytes)
 {
-    const uintptr_t base = k->base, mapped = k->mapped;
-    const gh_pageinfo *const pageinfo = k->pageinfo;
-    uint64_t *const marks = k->marks;
-    uint64_t bytes_marked = 0;
     for (; mask != 0; mask &= mask - 1) {
         const uintptr_t v = gh_word_load(&p[gh_ctz64(mask)]);
-        const uintptr_t off = v - base;
-        if (off >= mapped) {
+        const uintptr_t off = v - t.base;
+        if (off >= t.mapped) {
             continue;
         }
-        const gh_pageinfo *pi = &pageinfo[off >> GH_PAGE_SHIFT];
+        const gh_pageinfo *pi = &t.pageinfo[off >> GH_PAGE_SHIFT];
         const uint64_t in_span = (off & (GH_PAGE_SIZE - 1))
                                  + ((uint64_t)pi->page << GH_PAGE_SHIFT);
         const uint64_t i = (in_span * pi->div_mul) >> 32;
@@ -498,68 +497,80 @@ scan_words(gh_mark *k, const uintptr_t *p, uint64_t mask, uintptr_t *sp)
             sp = k->sp;
             continue;
         }
-        if (first(&marks[pi->bits + i / 64], (uint64_t)1 << (i % 64))) {
-            bytes_marked += elemsize;
+        if (first(&t.marks[pi->bits + i / 64], (uint64_t)1 << (i % 64))) {
+            *bytes += elemsize;
             *sp = v - in_span + i * elemsize;
-            sp += ~(unsigned)pi->spanclass & 1;  // scan: even
+            sp += pi->scan;
         }
     }
-    k->bytes_marked += bytes_marked;
     return sp;
 }
 
-// drain_queue scans p's own queue until it is empty or k has done work. An
+// drain_loop scans p's own queue until it is empty or k has done work. An
 // object is scanned some objects after it left the queue: its memory arrives
 // meanwhile. The mask of its page is read as it leaves: what
-// it says of an object that is queued stays true, and 0 always is.
+// it says of an object that is queued stays true, and 0 always is. As in mgcmark.c.
 static inline __attribute__((always_inline)) void
-drain_loop(gh_mark *k, uint64_t work)
+drain_loop(gh_mark *k, const uint64_t work)
 {
     const gh_bitmaps *bm = &k->h->bm;
     const uint64_t *const page_mask = bm->page_mask;
-    const uintptr_t base = k->base;
-    struct {
-        uintptr_t v;
-        uint64_t mask;  // of its page, or 0
-    } ring[RING];
+    const gh_mark_tables t = gh_mark_tables_of(k);
+    uintptr_t ring[RING];
+    uint64_t ring_mask[RING];  // of each one's page, or 0
     unsigned head = 0, tail = 0;
     uintptr_t *sp = k->sp, *bottom = k->w->top->obj;
-    while (k->scan_work < work) {
-        if (tail - head <= RING / 2) {
-            // Prefetches in a row, as in mgcmark.c.
-            for (; sp > bottom && tail - head < RING; tail++) {
+    uintptr_t *last = k->end - GH_MARK_ROOM;  // where sp may be with room for an object
+    uint64_t bytes = 0, words = 0;
+    bool more = true;
+    while (more && k->scan_work + words * GH_PTR_SIZE < work) {
+        if (tail - head <= REFILL) {
+            size_t n = RING - (tail - head);
+            if ((size_t)(sp - bottom) < n) {
+                n = (size_t)(sp - bottom);
+            }
+            for (const uintptr_t *end = sp - n; sp != end; tail++) {
                 const uintptr_t in = *--sp;
                 __builtin_prefetch((const void *)in);
-                ring[tail % RING].v = in;
-                ring[tail % RING].mask = __atomic_load_n(
-                    &page_mask[(in - base) >> GH_PAGE_SHIFT], __ATOMIC_RELAXED);
+                ring[tail % RING] = in;
+                ring_mask[tail % RING] = __atomic_load_n(
+                    &page_mask[(in - t.base) >> GH_PAGE_SHIFT], __ATOMIC_RELAXED);
             }
             if (tail == head) {
                 k->sp = sp;
-                if (!gh_mark_pop_buf(k)) {
-                    return;
-                }
+                more = gh_mark_pop_buf(k);
                 sp = k->sp;
                 bottom = k->w->top->obj;
+                last = k->end - GH_MARK_ROOM;
                 continue;
             }
         }
-        gh_yield_point(k->h, GH_AT_SCAN);
-        const uintptr_t v = ring[head % RING].v;
-        const uint64_t mask = ring[head++ % RING].mask;
-        if (GH_LIKELY(mask != 0 && k->end - sp >= (ptrdiff_t)GH_MARK_ROOM)) {
-            k->scan_work += (64 - gh_clz64(mask)) * GH_PTR_SIZE;
-            sp = scan_words(k, (const uintptr_t *)v, mask, sp);
-            continue;
+        unsigned run = tail - head > REFILL ? tail - head - REFILL : 1;
+        for (; run > 0; run--) {
+            if (k->scan_work + words * GH_PTR_SIZE >= work) {
+                more = false;
+                break;
+            }
+            gh_yield_point(k->h, GH_AT_SCAN);
+            const uintptr_t v = ring[head % RING];
+            const uint64_t mask = ring_mask[head++ % RING];
+            if (GH_LIKELY(mask != 0 && sp <= last)) {
+                words += 64 - gh_clz64(mask);
+                sp = scan_words(k, t, (const uintptr_t *)v, mask, sp, &bytes);
+                continue;
+            }
+            k->sp = sp;
+            scan_object(k, v);
+            sp = k->sp;
+            bottom = k->w->top->obj;
+            last = k->end - GH_MARK_ROOM;
         }
-        k->sp = sp;
-        scan_object(k, v);
-        sp = k->sp;
-        bottom = k->w->top->obj;
     }
+    k->bytes_marked += bytes;
+    k->scan_work += words * GH_PTR_SIZE;
     k->sp = sp;
     while (tail != head) {
-        queue(k, ring[--tail % RING].v, gh_mark_room(k));
+        queue(k, ring[--tail % RING], gh_mark_room(k));
     }
 }
 
@@ -575,7 +586,7 @@ static __attribute__((noinline)) void
 drain_queue(gh_mark *k, uint64_t work)
 {
 #if GH_HAVE_BMI2
-    if (__builtin_cpu_supports("bmi2") && !k->h->opt.policy.portable_kernels) {
+    if (k->h->mark_bmi2) {
         drain_bmi2(k, work);
         return;
     }

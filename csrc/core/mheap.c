@@ -357,7 +357,7 @@ set_pageinfo(gh_heap *h, const gh_mspan *s)
         .div_mul = s->div_mul,
         .nelems = s->nelems,
         .elemsize = (uint16_t)(s->div_mul == 0 ? 0 : s->elemsize),
-        .spanclass = s->spanclass,
+        .scan = !gh_spanclass_noscan(s->spanclass),
     };
     for (uint64_t i = 0; i < s->npages; i++) {
         info.page = (uint16_t)(s->div_mul == 0 ? 0 : i);

@@ -169,7 +169,7 @@ check_pages(checker *k, const gh_mspan *s)
             return;
         }
         if (pi->bits != s->bits || pi->nelems != s->nelems
-            || pi->div_mul != s->div_mul || pi->spanclass != s->spanclass
+            || pi->div_mul != s->div_mul || pi->scan != !gh_spanclass_noscan(s->spanclass)
             || pi->elemsize != (s->div_mul == 0 ? 0 : s->elemsize)
             || pi->page != (s->div_mul == 0 ? 0 : i)) {
             complain(k, "[inv:pageinfo.span] page %" PRIu64 " of span 0x%" PRIx64

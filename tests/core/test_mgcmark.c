@@ -6,7 +6,10 @@
 #include "heap.h"
 #include "mgc.h"
 #include "mgcmark.h"
+#include "mgcmark_scan.h"
 #include "mgcwork.h"
+
+#include <string.h>
 
 static void
 print_line(void *arg, const char *line)
@@ -385,9 +388,47 @@ test_overflow_of_oblets(void)
     teardown(&f);
 }
 
+// A drain whose work is done leaves the queue as it is: also where what leaves it for the
+// ring would not fit again.
+static void
+test_drain_nothing(void)
+{
+    fixture f;
+    setup(&f);
+    // One object's pointers, 64 at a time.
+    const uint64_t n = (GH_WORKBUF_ENTRIES - GH_MARK_ROOM + 1) / 64 * 64 + 64;
+    CHECK(n <= GH_WORKBUF_ENTRIES && n + GH_MARK_ROOM > GH_WORKBUF_ENTRIES);
+    uint64_t mask[GH_WORKBUF_ENTRIES / 64 + 1];
+    memset(mask, 0xff, sizeof(mask));
+    const gh_type_desc d = {.size = (n + 64) * 8, .align = 8, .ptrdata = n * 8,
+                            .mask = mask};
+    const gh_type *wide;
+    CHECK(gh_type_new(f.m, &d, &wide) == GH_OK);
+    new(&f, 0, wide, 1);
+    for (uint64_t i = 0; i < n; i++) {
+        new(&f, 1, f.pair, 1);
+        store(&f, 0, i, 1);
+    }
+    gh_clear(f.m, slot(&f, 1));
+    CHECK(gh_gc_start(f.m) == GH_OK);
+    CHECK(!gh_gc_drain_n(f.h, 1));
+    const gh_workbuf *top = f.h->work.top;
+    CHECK_EQ(top->n, n);
+    CHECK(top->below == NULL);
+    for (int i = 0; i < 3; i++) {
+        CHECK(!gh_gc_drain_n(f.h, 0));
+        CHECK(f.h->work.top == top);
+        CHECK_EQ(top->n, n);
+    }
+    CHECK(gh_gc_drain_n(f.h, UINT64_MAX));
+    CHECK(gh_gc_finish(f.m) == GH_OK);
+    teardown(&f);
+}
+
 int
 main(void)
 {
+    test_drain_nothing();
     test_long_list();
     test_tree();
     test_scan_work();

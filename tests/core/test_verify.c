@@ -145,7 +145,7 @@ static void
 free_pageinfo(fixture *f, bool mend)
 {
     (void)mend;
-    f->h->pageinfo[page_of(f, f->scan)].spanclass ^= 1;
+    f->h->pageinfo[page_of(f, f->scan)].scan ^= 1;
 }
 
 static void
