@@ -112,6 +112,7 @@ void
 gh_set_objmeta_slow(gh_mspan *s, unsigned index, gh_objmeta m)
 {
     GH_ASSERT(s->meta_mode == GH_META_ONE);
+    s->short_way = 0;
     if (s->alloc_count == 1 && m.type != GH_TYPE_TINY_BLOCK) {
         s->one = m;
         return;
@@ -278,6 +279,11 @@ alloc_small_noscan(gh_p *p, gh_slot *slot, uint8_t spc, uint32_t type,
         new_slowly(p, s, index, v, type);
     }
     gh_set_objmeta(s, index, type, count);
+    if (type == GH_TYPE_BYTES && count < GH_SHORT_BYTES) {
+        gh_note_short_way(s, GH_SHORT_BYTES | (uint32_t)count);
+    } else if (count == 1 && type != GH_TYPE_BYTES) {
+        gh_note_short_way(s, type);
+    }
     publish(p, slot, v, refilled);
     return GH_OK;
 }
@@ -314,6 +320,9 @@ alloc_small_scan(gh_p *p, gh_slot *slot, uint8_t spc, const gh_type *t,
         new_slowly(p, s, index, v, t->id);
     }
     gh_set_objmeta(s, index, t->id, n);
+    if (t->one_spc == spc && n == 1 && s->mask == t->mask0) {
+        gh_note_short_way(s, t->id);
+    }
     publish(p, slot, v, refilled);
     return GH_OK;
 }
@@ -535,7 +544,8 @@ new_beside(gh_p *p, gh_slot *slot, const gh_type *t, uint64_t n)
         return false;
     }
     gh_mspan *s = p->mcache.alloc[spc];
-    if (!s->clean || s->mask != t->mask0 || !gh_objmeta_fits(s, t->id, 1)) {
+    if (s->short_way != t->id
+        && (!s->clean || s->mask != t->mask0 || !gh_objmeta_fits(s, t->id, 1))) {
         return false;
     }
     unsigned index;

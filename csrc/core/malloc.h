@@ -42,7 +42,12 @@ gh_next_free_fast(gh_mspan *s, unsigned *index)
             s->free_index = (uint16_t)next;
             s->alloc_count++;
             *index = i;
-            return s->base + (uintptr_t)i * s->elemsize;
+            const uintptr_t v = s->base + (uintptr_t)i * s->elemsize;
+            GH_ASSERT(v != 0);
+            if (v == 0) {
+                __builtin_unreachable();  // who asks whether there was one asks once
+            }
+            return v;
         }
     }
     return 0;
@@ -77,6 +82,16 @@ gh_set_objmeta(gh_mspan *s, unsigned index, uint32_t type, uint64_t count)
         gh_note_objmeta(s, index, type, count);
     } else {
         gh_set_objmeta_slow(s, index, (gh_objmeta){type, (uint32_t)count});
+    }
+}
+
+// gh_note_short_way: an object that goes by `way` has just been made of s, and its mask is
+// the one that s has.
+static inline void
+gh_note_short_way(gh_mspan *s, uint32_t way)
+{
+    if (s->clean && s->meta_mode != GH_META_EACH) {
+        s->short_way = way;
     }
 }
 
@@ -176,15 +191,23 @@ gh_alloc_fast(gh_p *p, gh_slot *slot, uint64_t size)
         return false;
     }
     gh_mspan *s = p->mcache.alloc[gh_size_to_class8[(size + 7) / 8] << 1 | 1];
-    if (GH_UNLIKELY(!gh_objmeta_fits(s, GH_TYPE_BYTES, size))) {
+    unsigned index;
+    if (GH_LIKELY(s->short_way == (GH_SHORT_BYTES | (uint32_t)size))) {
+        const uintptr_t v = gh_next_free_fast(s, &index);
+        if (GH_UNLIKELY(v == 0)) {
+            return false;
+        }
+        gh_word_put(&slot->word, v);
+        return true;
+    }
+    if (!gh_objmeta_fits(s, GH_TYPE_BYTES, size)) {
         return false;
     }
-    unsigned index;
     const uintptr_t v = gh_next_free_fast(s, &index);
     if (GH_UNLIKELY(v == 0)) {
         return false;
     }
-    if (GH_UNLIKELY(!s->clean)) {
+    if (!s->clean) {
         memset((void *)v, 0, s->elemsize);
     }
     gh_note_objmeta(s, index, GH_TYPE_BYTES, size);
@@ -200,15 +223,25 @@ gh_new_fast(gh_p *p, gh_slot *slot, const gh_type *t, uint64_t n,
             const bool any_mask)
 {
     const unsigned spc = t->one_spc;
-    if (GH_UNLIKELY(n != 1 || spc == 0 || p->slow)) {
+    if (GH_UNLIKELY(n != 1 || p->slow)) {
         return false;
     }
+    // Of class 0 there is never a span here, so nothing is short.
     gh_mspan *s = p->mcache.alloc[spc];
-    if (GH_UNLIKELY(!s->clean || !gh_objmeta_fits(s, t->id, 1)
-                    || (!any_mask && s->mask != t->mask0))) {
+    unsigned index;
+    if (GH_LIKELY(s->short_way == t->id)) {
+        const uintptr_t v = gh_next_free_fast(s, &index);
+        if (GH_UNLIKELY(v == 0)) {
+            return false;
+        }
+        p->mcache.scan_alloc += t->ptrdata;
+        gh_word_put(&slot->word, v);
+        return true;
+    }
+    if (spc == 0 || !s->clean || !gh_objmeta_fits(s, t->id, 1)
+        || (!any_mask && s->mask != t->mask0)) {
         return false;
     }
-    unsigned index;
     const uintptr_t v = gh_next_free_fast(s, &index);
     if (GH_UNLIKELY(v == 0)) {
         return false;
@@ -216,8 +249,8 @@ gh_new_fast(gh_p *p, gh_slot *slot, const gh_type *t, uint64_t n,
     if (any_mask && t->ptrdata != 0) {
         gh_obj_ptr_bits_set(&p->heap->bm, s, v, t->mask0);
     }
-    p->mcache.scan_alloc += t->ptrdata;
     gh_note_objmeta(s, index, t->id, 1);
+    p->mcache.scan_alloc += t->ptrdata;
     gh_word_put(&slot->word, v);
     return true;
 }

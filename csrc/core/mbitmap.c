@@ -260,6 +260,7 @@ gh_obj_ptr_bits_set_slow(gh_bitmaps *b, gh_mspan *s, uintptr_t p,
     const bool alone = s->alloc_count == 1;
     uint64_t *all = gh_page_mask_at(b, s->base);
     s->mask = alone ? mask : 0;
+    s->short_way = 0;
     for (uint64_t i = 0; i < s->npages; i++) {
         __atomic_store_n(&all[i], s->mask, __ATOMIC_RELAXED);
     }

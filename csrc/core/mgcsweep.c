@@ -76,6 +76,7 @@ gh_mspan_sweep(gh_heap *h, gh_mspan *s, bool preserve)
     s->free_index = 0;
     s->free_index_for_scan = 0;
     s->page_marked = false;
+    s->short_way = 0;
     if (nalloc == 0 && s->meta_mode == GH_META_EACH) {
         __atomic_store_n(&s->meta_mode, GH_META_ONE, __ATOMIC_RELAXED);
     }

@@ -62,6 +62,7 @@ typedef struct gh_mspan {
     uint16_t alloc_count;
     uint8_t meta_mode;             // gh_meta_mode
     uint8_t spanclass;
+    uint32_t short_way;            // what is made of it without a further look, see below
     uint8_t state;                 // gh_span_state
     bool needzero;                 // slots may hold old bytes, Go's account of it
     bool clean;                    // free slots need no clearing any more
@@ -72,19 +73,29 @@ typedef struct gh_mspan {
     uint16_t free_index_for_scan;
     uint32_t sweepgen;
 
-    uint32_t div_mul;              // 0 for large: any offset is object 0
-    uint32_t bits;                 // first word in both bit areas
     uint16_t nbits_words;
     int16_t cached_by;             // P number; -1: none
+    uint32_t div_mul;              // 0 for large: any offset is object 0
+    uint32_t bits;                 // first word in both bit areas
+    uint32_t large_type_id;
     uint64_t npages;
     uintptr_t limit;               // end of data; large: base + requested size
     const gh_type *large_type;     // NULL: no pointers (yet)
     uint64_t large_count;          // elements or bytes of a large object
-    uint32_t large_type_id;
     struct gh_spanset *set;        // the set it is in, NULL: none
     struct gh_mspan *next, *prev;  // in that set
     gh_special *specials;          // by slot number
 } gh_mspan;
+
+_Static_assert(sizeof(gh_mspan) == 160, "Go's: MSpanSys counts them");
+
+// short_way is the id of a type of which one object can be made with nothing to be
+// cleared and nothing to be noted, or GH_SHORT_BYTES + n for objects of n bytes; 0: that
+// isn't known. It says that the span is clean, that its mask is the type's, and that type
+// and length of the new object are those of all others, if kept [inv:span.short_way]. An
+// allocation that goes the long way and finds that out says so; who changes one of the
+// three says 0. It goes with alloc_cache: only the P that has the span cached looks at it.
+#define GH_SHORT_BYTES (UINT32_C(1) << 31)
 
 static inline uintptr_t
 gh_mspan_obj_base(const gh_mspan *s, unsigned index)

@@ -129,6 +129,32 @@ check_clean(checker *k, const gh_mspan *s)
     }
 }
 
+// check_short_way: what an allocation takes from a span without a further look is what a
+// look would find [inv:span.short_way].
+static void
+check_short_way(checker *k, const gh_mspan *s)
+{
+    const uint32_t way = s->short_way;
+    if (way == 0) {
+        return;
+    }
+    const gh_types *types = &k->h->types;
+    const bool bytes = (way & GH_SHORT_BYTES) != 0;
+    const gh_type *t = bytes || way >= types->len ? NULL : types->table[way];
+    bool ok = s->clean && s->meta_mode != GH_META_EACH && s->div_mul != 0
+              && (bytes ? gh_spanclass_noscan(s->spanclass)
+                        : t != NULL && t->mask0 == s->mask
+                              && gh_type_noscan(t) == gh_spanclass_noscan(s->spanclass));
+    if (s->meta_mode == GH_META_ONE) {
+        ok = ok && s->one.type == (bytes ? GH_TYPE_BYTES : way)
+             && s->one.count == (bytes ? way & ~GH_SHORT_BYTES : 1);
+    }
+    if (!ok) {
+        complain(k, "[inv:span.short_way] span 0x%" PRIx64 " is not as 0x%" PRIx32
+                    " says", gh_addr_show(k->h, s->base), way);
+    }
+}
+
 // check_page_mask: where a page has a mask, it is that of each of its objects, and
 // the span says the same
 // [inv:bitmap.page_mask].
@@ -580,6 +606,7 @@ gh_verify(gh_mut *m, void (*report)(void *arg, const char *line), void *arg)
             check_bits(&k, s);
             check_pages(&k, s);
             check_clean(&k, s);
+            check_short_way(&k, s);
             check_page_mask(&k, s);
             check_place(&k, s);
             check_pointers(&k, s);

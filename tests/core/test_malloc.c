@@ -649,11 +649,63 @@ test_noted_once(void)
     teardown(&f);
 }
 
+// [inv:span.short_way] What an allocation need not look at again is found out anew when it
+// changes.
+static void
+test_short_way(void)
+{
+    fixture f;
+    setup(&f, NULL);
+    const gh_type *other = new_type(f.m, 16, 8);
+    CHECK(gh_new(f.m, slot(&f, 0), f.pair, 1) == GH_OK);
+    gh_mspan *s = gh_span_of(f.h, slot(&f, 0)->word);
+    CHECK_EQ(s->short_way, gh_type_id(f.pair));
+    for (size_t i = 1; i < 10; i++) {
+        CHECK(gh_new_fast(f.m, slot(&f, i), f.pair, 1, false));
+    }
+    // Another mask, another type, more than one.
+    CHECK(!gh_new_fast(f.m, slot(&f, 10), other, 1, false));
+    CHECK(gh_new(f.m, slot(&f, 10), other, 1) == GH_OK);
+    CHECK(gh_span_of(f.h, slot(&f, 10)->word) == s);
+    CHECK_EQ(s->short_way, 0);
+    CHECK(gh_new(f.m, slot(&f, 11), f.pair, 1) == GH_OK);
+    check_object(&f, 9, gh_type_id(f.pair), 1);
+    check_object(&f, 10, gh_type_id(other), 1);
+    check_object(&f, 11, gh_type_id(f.pair), 1);
+    CHECK_EQ(s->short_way, 0);
+    // A cycle takes it away: what it frees is not clear.
+    for (size_t i = 0; i < 12; i++) {
+        gh_clear(f.m, slot(&f, i));
+    }
+    CHECK(gh_alloc(f.m, slot(&f, 20), 40) == GH_OK);
+    s = gh_span_of(f.h, slot(&f, 20)->word);
+    CHECK_EQ(s->short_way, GH_SHORT_BYTES | 40u);
+    memset(gh_data(slot(&f, 20)), 0xa5, 40);
+    CHECK(gh_alloc(f.m, slot(&f, 21), 40) == GH_OK);
+    gh_clear(f.m, slot(&f, 20));
+    CHECK(gh_gc(f.m) == GH_OK);
+    CHECK_EQ(s->short_way, 0);
+    CHECK(gh_alloc(f.m, slot(&f, 20), 40) == GH_OK);
+    CHECK(gh_span_of(f.h, slot(&f, 20)->word) == s);
+    CHECK_EQ(((const uint64_t *)gh_data(slot(&f, 20)))[4], 0);
+    // Blocks of another length of the class, one by one from then on.
+    CHECK(gh_alloc(f.m, slot(&f, 22), 48) == GH_OK);
+    CHECK_EQ(s->short_way, 0);
+    check_object(&f, 21, GH_TYPE_BYTES, 40);
+    check_object(&f, 22, GH_TYPE_BYTES, 48);
+    // Several of a type are no single one.
+    CHECK(gh_new(f.m, slot(&f, 30), f.ptr, 3) == GH_OK);
+    CHECK_EQ(gh_span_of(f.h, slot(&f, 30)->word)->short_way, 0);
+    CHECK_EQ(gh_verify(f.m, NULL, NULL), 0);
+    teardown(&f);
+}
+
 int
 main(void)
 {
     test_paths();
     test_noted_once();
+    test_short_way();
     test_span_limits();
     test_class_67();
     test_zero_size();

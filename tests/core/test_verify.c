@@ -116,6 +116,13 @@ clean(fixture *f, bool mend)
     *(uint64_t *)gh_mspan_obj_base(s, s->nelems - 1u) = mend ? 0 : 1;
 }
 
+// What is set is nobody's type, or a type's that the span is not of.
+static void
+short_way(fixture *f, bool mend)
+{
+    f->cached->short_way += mend ? -1u : 1u;
+}
+
 static uintptr_t
 page_of(const fixture *f, const gh_mspan *s)
 {
@@ -327,6 +334,7 @@ test_damages(void)
         {area, "[inv:bitmap.area]", true},
         {alloc_cache, "[inv:span.alloc_cache]", true},
         {clean, "[inv:span.clean]", true},
+        {short_way, "[inv:span.short_way]", true},
         {page_table, "[inv:heap.spans]", true},
         {no_span, "[inv:heap.spans]", false},
         {pageinfo, "[inv:pageinfo.span]", true},
