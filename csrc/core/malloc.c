@@ -66,10 +66,10 @@ clear_slots(char *base, uint64_t size, uint64_t free)
 #undef CLEAR
 }
 
-// clear_all clears a whole span, in parts for which libc's memset still uses vectors: at
-// 2 KiB and over it turns to a string instruction, which takes three times as long on 8
-// KiB that are in the cache. The compiler does that itself where it knows the length, so
-// it is not told.
+// clear_all clears a span or an object, in parts for which libc's memset still uses
+// vectors: at 2 KiB and over it turns to a string instruction, which may take three times
+// as long on 8 KiB that are in the cache. The compiler does that itself where it knows the
+// length, so it is not told.
 static void
 clear_all(char *base, size_t n)
 {
@@ -273,7 +273,7 @@ alloc_small_noscan(gh_p *p, gh_slot *slot, uint8_t spc, uint32_t type,
         return st;
     }
     if (!s->clean && !p->heap->opt.leaves) {
-        memset((void *)v, 0, s->elemsize);
+        clear_all((char *)v, s->elemsize);
     }
     if (GH_UNLIKELY(p->slow)) {
         new_slowly(p, s, index, v, type);
@@ -340,7 +340,7 @@ alloc_small_header(gh_p *p, gh_slot *slot, uint8_t spc, const gh_type *t,
         return st;
     }
     if (!s->clean && !p->heap->opt.leaves) {
-        memset((void *)v, 0, s->elemsize);
+        clear_all((char *)v, s->elemsize);
     }
     *gh_header_of(p->heap, v) = t;
     p->mcache.scan_alloc += s->elemsize;

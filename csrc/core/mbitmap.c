@@ -178,8 +178,8 @@ gh_bitmaps_free(gh_bitmaps *b, uint32_t word, unsigned nwords)
 {
     GH_ASSERT(nwords >= 1);
     GH_ASSERT(nwords <= GH_BITS_MAX_WORDS);
-    memset(b->area[0] + word, 0, nwords * sizeof(uint64_t));
-    memset(b->area[1] + word, 0, nwords * sizeof(uint64_t));
+    gh_bits_clear(b->area[0] + word, nwords);
+    gh_bits_clear(b->area[1] + word, nwords);
     b->area[0][word] = b->free_head[nwords];
     b->free_head[nwords] = word + 1;
     b->used -= nwords;

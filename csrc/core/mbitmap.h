@@ -125,6 +125,21 @@ gh_mspan_refill_alloc_cache(const gh_bitmaps *b, gh_mspan *s, unsigned index)
 // and moves past it; nelems when there is none. Go: mspan.nextFreeIndex.
 unsigned gh_mspan_next_free_index(const gh_bitmaps *b, gh_mspan *s);
 
+// gh_bits_clear clears n words, mostly one or two: for these the compiler's string
+// instruction takes longer to begin than they take.
+static inline void
+gh_bits_clear(uint64_t *w, size_t n)
+{
+    for (; n > 2; n--) {
+        w[n - 1] = 0;
+        __asm__("" ::: "memory");  // so that it stays a loop
+    }
+    if (n == 2) {
+        w[1] = 0;
+    }
+    w[0] = 0;
+}
+
 // gh_ptr_bits_get returns the pointer bits of the nwords <= 64 words from p on.
 static inline uint64_t
 gh_ptr_bits_get(const gh_bitmaps *b, uintptr_t p, unsigned nwords)

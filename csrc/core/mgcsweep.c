@@ -2,8 +2,6 @@
 
 #include "mgcsweep.h"
 
-#include <string.h>
-
 #include "delays.h"
 #include "mcentral.h"
 #include "mcleanup.h"
@@ -84,8 +82,7 @@ gh_mspan_sweep(gh_heap *h, gh_mspan *s, bool preserve)
     // the next cycle's marks.
     s->alloc_area ^= 1;
     if (!GH_PLANTED(NO_CLEAR)) {
-        memset(gh_mspan_mark_bits(&h->bm, s), 0,
-               s->nbits_words * sizeof(uint64_t));
+        gh_bits_clear(gh_mspan_mark_bits(&h->bm, s), s->nbits_words);
     }
     if (GH_UNLIKELY(h->gt != NULL)) {
         gh_greentea_swept(h, s);

@@ -178,6 +178,26 @@ gh_pagealloc_grow(gh_pagealloc *p, uint64_t base, uint64_t size)
 
 // ---- summaries --------------------------------------------------------------
 
+// merge_around joins a block of summaries. Often only one has anything free, as high up
+// where nothing else was grown: k says which one that may be.
+static inline gh_palloc_sum
+merge_around(const gh_palloc_sum *sums, unsigned k, unsigned log_max_pages)
+{
+    gh_palloc_sum others = 0;
+    for (unsigned i = 0; i < k; i++) {
+        others |= sums[i];
+    }
+    for (unsigned i = k + 1; i < BLOCK; i++) {
+        others |= sums[i];
+    }
+    if (others != 0) {
+        return gh_merge_summaries(sums, (unsigned)BLOCK, log_max_pages);
+    }
+    uint64_t start, most, end;
+    gh_palloc_sum_unpack(sums[k], &start, &most, &end);
+    return gh_palloc_sum_pack(k == 0 ? start : 0, most, k == BLOCK - 1 ? end : 0);
+}
+
 void
 gh_pagealloc_update(gh_pagealloc *p, uint64_t base, uint64_t npages,
                     bool contig, bool alloc)
@@ -211,8 +231,8 @@ gh_pagealloc_update(gh_pagealloc *p, uint64_t base, uint64_t npages,
         changed = false;
         const uint64_t hi = level_index(p, l, last);
         for (uint64_t i = level_index(p, l, base); i <= hi; i++) {
-            const gh_palloc_sum sum = gh_merge_summaries(
-                &below[i * BLOCK], (unsigned)BLOCK, log_max_pages);
+            const gh_palloc_sum sum = merge_around(
+                &below[i * BLOCK], (unsigned)(level_index(p, l + 1, last) % BLOCK), log_max_pages);
             if (sum != p->summary[l][i]) {
                 p->summary[l][i] = sum;
                 changed = true;
