@@ -199,6 +199,10 @@ typedef struct gh_pconc {
     gh_gcwork work;           // its grey objects
     uint64_t bytes_marked, scan_work;  // not yet in the heap's sums
     gh_figures figures;       // likewise
+    // New objects that are to be marked, of one mark word: see gh_mark_new_beside.
+    uint64_t *new_word;
+    uint64_t new_bits;
+    uint64_t new_elemsize;
     uint32_t nwb;             // the barrier's buffer: pointers to be shaded
     uintptr_t wb[GH_WB_ENTRIES];
     uint32_t seen_in;         // cycle of the following

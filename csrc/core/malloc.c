@@ -517,8 +517,8 @@ alloc_otherwise(gh_mut *m, gh_slot *slot, uint64_t size)
 // take_beside returns a slot of s while a cycle marks beside the program and there is no
 // other reason to be slow, marked and paid for, or 0, and then nothing is done: somebody
 // wants something of p's holder, p has no credit, or it takes more than a look at
-// alloc_cache. That p's barrier has used its buffer says that nothing is delayed. It is what gh_bg_charge, next_free and
-// new_slowly do where they have little to do.
+// alloc_cache. That p's barrier has used its buffer says that nothing is delayed. It is
+// what gh_bg_charge, next_free and new_slowly do where they have little to do.
 static inline uintptr_t
 take_beside(gh_p *p, gh_mspan *s, unsigned *index)
 {
@@ -530,7 +530,7 @@ take_beside(gh_p *p, gh_mspan *s, unsigned *index)
     const uintptr_t v = gh_next_free_fast(s, index);
     if (v != 0) {
         p->assist_bytes = left;
-        gh_mark_new(p, s, *index);
+        gh_mark_new_beside(p, s, *index);
     }
     return v;
 }

@@ -68,6 +68,40 @@ gh_word_write(gh_p *p, uintptr_t *word, uintptr_t v)
 // Declared here since allocation needs no more of that marker.
 void gh_greentea_mark_new(gh_heap *h, const gh_mspan *s, unsigned index);
 
+// gh_mark_news marks the new objects of c's P that wait for it: its holder does, or who
+// has stopped the world. One that was reached meanwhile is marked, queued and counted
+// already.
+static inline void
+gh_mark_news(gh_pconc *c)
+{
+    if (c->new_bits != 0) {
+        // Workers set other bits of the word.
+        const uint64_t old =
+            __atomic_fetch_or(c->new_word, c->new_bits, __ATOMIC_RELAXED);
+        c->bytes_marked += gh_popcount64(c->new_bits & ~old) * c->new_elemsize;
+        c->new_bits = 0;
+        c->new_word = NULL;  // in another cycle it may be another span's
+    }
+}
+
+// gh_mark_new_beside is gh_mark_new where workers mark. The bits of one word are set
+// together, by one atomic instruction in place of up to 64: before the barrier's buffer,
+// in which new objects often are, is looked through, and in every stop of the world, so
+// also in the one in which marking ends [inv:barrier.news]. Until then the object looks
+// white to others: who reaches it marks it.
+static inline void
+gh_mark_new_beside(gh_p *p, const gh_mspan *s, unsigned index)
+{
+    gh_pconc *c = p->conc;
+    uint64_t *word = &gh_mspan_mark_bits(&p->heap->bm, s)[index / 64];
+    if (GH_UNLIKELY(c->new_word != word)) {
+        gh_mark_news(c);
+        c->new_word = word;
+        c->new_elemsize = s->elemsize;
+    }
+    c->new_bits |= (uint64_t)1 << (index % 64);
+}
+
 // gh_mark_new makes a new object black while a cycle marks: allocate-black.
 // Go: gcmarknewobject.
 static inline void
@@ -77,13 +111,11 @@ gh_mark_new(gh_p *p, gh_mspan *s, unsigned index)
     if (h->phase == GH_PHASE_OFF) {
         return;
     }
-    uint64_t *word = &gh_mspan_mark_bits(&h->bm, s)[index / 64];
     if (h->concurrent) {
-        // Workers set other bits of the word.
-        __atomic_fetch_or(word, (uint64_t)1 << (index % 64), __ATOMIC_RELAXED);
-        p->conc->bytes_marked += s->elemsize;
+        gh_mark_new_beside(p, s, index);
         return;
     }
+    uint64_t *word = &gh_mspan_mark_bits(&h->bm, s)[index / 64];
     *word |= (uint64_t)1 << (index % 64);
     h->bytes_marked += s->elemsize;
     s->page_marked = true;

@@ -132,6 +132,7 @@ gh_par_shade_buffer(gh_p *p)
     if (c->nwb == 0) {
         return;
     }
+    gh_mark_news(c);
     gh_mark k = open_p(p);
     for (uint32_t i = 0; i < c->nwb; i++) {
         par_word(&k, c->wb[i], gh_mark_room(&k));
@@ -670,6 +671,7 @@ gh_par_end(gh_p *p)
     gh_heap *h = p->heap;
     gh_conc *c = &h->conc;
     for (int32_t i = 0; i < h->procs; i++) {
+        gh_mark_news(h->allp[i]->conc);
         drain_here(h->allp[i]);
         (void)gh_par_settle(h->allp[i]);
     }

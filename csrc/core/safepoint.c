@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "delays.h"
+#include "mbarrier.h"
 #include "mgcpar.h"
 #include "mgcwork.h"
 #include "planted.h"
@@ -616,6 +617,7 @@ gh_stop_world(gh_mut *m)
     }
     if (atomic_load_explicit(&c->stopper, memory_order_relaxed) == m) {
         c->stop_depth++;
+        gh_mark_news(m->conc);  // nobody else has made anything since
         return;
     }
     gh_yield_point(h, GH_AT_STOP);
@@ -656,6 +658,9 @@ gh_stop_world(gh_mut *m)
     c->stops++;
     gh_unlock(&h->lock);
     gh_rlock(&h->heap_lock);
+    for (int32_t i = 0; i < h->procs; i++) {
+        gh_mark_news(c->of[i]);
+    }
     gh_clock_sync(h);
 }
 

@@ -1070,6 +1070,71 @@ test_begun_in_a_stop(void)
     gh_heap_free(h);
 }
 
+// [inv:barrier.news] What was made while a cycle marks waits to be marked, its word's worth
+// at a time, and no longer than until the world stops; it is counted once.
+static void
+test_news(void)
+{
+    enum { WORDS = 20000, NEW = 100 };
+    gh_mut *m;
+    gh_heap *h = new_heap(2, 100, GH_BARRIER_HYBRID, 0, &m);
+    const gh_type_desc desc = {
+        .name = "pointer", .size = 8, .align = 8, .ptrdata = 8, .mask = (uint64_t[]){1}};
+    const gh_type *ptr, *node;
+    CHECK(gh_type_new(m, &desc, &ptr) == GH_OK);
+    CHECK(gh_type_new(m, &node_desc, &node) == GH_OK);
+    gh_slots *own;
+    CHECK(gh_slots_new(h, NEW + 3, &own) == GH_OK);
+    gh_slot *a = gh_slots_at(own, 0), *big = gh_slots_at(own, 1);
+    CHECK(gh_new(m, big, ptr, WORDS) == GH_OK);
+    gh_stop_world(m);
+    while (h->cycles_started == 0) {
+        CHECK(gh_alloc(m, a, 4096) == GH_OK);
+    }
+    const gh_pconc *c = m->conc;
+    uint64_t waiting = 0;
+    for (uint64_t i = 0; i < NEW; i++) {
+        make_node(m, node, gh_slots_at(own, i + 2), i);
+        const uint64_t bits = gh_popcount64(c->new_bits);
+        CHECK(bits == waiting + 1 || bits == 1);
+        waiting = bits;
+    }
+    CHECK(c->new_bits != 0);
+    // In a stop within this one, too, and its word is forgotten, which may be that of
+    // larger objects in the next cycle.
+    gh_stop_world(m);
+    CHECK_EQ(c->new_bits, 0);
+    CHECK(c->new_word == NULL);
+    CHECK_EQ(gh_verify(m, say, NULL), 0);
+    gh_start_world(m);
+    make_node(m, node, gh_slots_at(own, NEW + 2), 0);
+    CHECK(c->new_bits != 0);
+    gh_start_world(m);
+    gh_stop_world(m);
+    CHECK_EQ(c->new_bits, 0);
+    for (uint64_t i = 0; i <= NEW && h->phase == GH_PHASE_MARK; i++) {
+        unsigned index;
+        const gh_mspan *s =
+            gh_find_object(h, gh_slots_at(own, i + 2)->word, &index);
+        CHECK(s != NULL);
+        CHECK(gh_mspan_is_marked(&h->bm, s, index));
+    }
+    gh_start_world(m);
+    gh_bg_wait(m);
+    for (uint64_t i = 0; i <= NEW; i++) {
+        check_node(gh_slots_at(own, i + 2));
+    }
+    // But for blocks of 4096 bytes, of which one or two lived.
+    const uint64_t nodes =
+        (NEW + 1) * gh_span_of(h, gh_slots_at(own, 2)->word)->elemsize;
+    CHECK_EQ((h->gcc.heap_marked - gh_align_up(WORDS * 8, GH_PAGE_SIZE) - nodes) % 4096,
+             0);
+    CHECK(gh_verify(m, say, NULL) == 0);
+    gh_slots_free(own);
+    gh_leave(m);
+    gh_heap_free(h);
+}
+
 typedef struct waker {
     gh_heap *h;
     atomic_bool stop;
@@ -1163,6 +1228,7 @@ main(int argc, char **argv)
     test_stopper_keeps_its_p();
     test_refused_in_a_stop();
     test_begun_in_a_stop();
+    test_news();
     test_at_once();
     test_roots_in_turns();
     test_stopper_and_sweeper();
