@@ -431,15 +431,17 @@ def test_recorded_here_and_equal_to_gos_parser(name, package, args, env, tmp_pat
         command = ["go", "test", f"-trace={trace}", f"-outputdir={tmp_path}"]
     else:
         record.build(package, program)
-    # Now and then, on a busy machine, Go's tracer writes what Go's own reader calls broken.
-    for _ in range(3):
+    # Now and then, on a busy machine, Go's tracer writes what Go's own reader refuses: events
+    # in an order that can't be, or bytes that are no batch where one begins. There is then
+    # nothing to be equal to.
+    for _ in range(5):
         subprocess.run([*command, *(a.format(**words) for a in args)],
                        stdout=subprocess.DEVNULL, cwd=tmp_path,
                        env={**os.environ, **env, "GODEBUG": "traceallocfree=1",
                             "GOHEAP_TRACE": trace})
         read = subprocess.run([parser, trace, tmp_path / "want.ghtrace"], text=True,
                               stderr=subprocess.PIPE)
-        if "broken trace" not in read.stderr:
+        if " read: " not in read.stderr:
             break
     assert read.returncode == 0, read.stderr
     convert(trace, tmp_path / "got.ghtrace")
