@@ -11,9 +11,22 @@
 
 #include "ghassert.h"
 
-// Tries before a thread sleeps: a few microseconds.
-#define SPINS 100
+#define SPIN_NS 10000
 #define PARK_NS 10000000
+
+bool
+gh_spins(gh_spin *s)
+{
+    gh_pause();
+    if (++s->n % 32 != 0) {
+        return true;
+    }
+    const int64_t now = gh_nanotime();
+    if (s->end == 0) {
+        s->end = now + SPIN_NS;
+    }
+    return now < s->end;
+}
 
 void
 gh_mutex_init(gh_mutex *m)
@@ -32,9 +45,9 @@ gh_mutex_fini(gh_mutex *m)
 static __attribute__((noinline)) void
 lock_slowly(gh_mutex *m)
 {
-    for (int i = 0; i < SPINS; i++) {
-        gh_pause();
-        if (pthread_mutex_trylock(&m->m) == 0) {
+    for (gh_spin spin = {0}; gh_spins(&spin);) {
+        // Seldom, as a try takes the line from the holder.
+        if (spin.n % 8 == 0 && pthread_mutex_trylock(&m->m) == 0) {
             return;
         }
     }
@@ -93,8 +106,7 @@ take(gh_rmutex *m)
 static __attribute__((noinline)) void
 rlock_slowly(gh_rmutex *m)
 {
-    for (int i = 0; i < SPINS; i++) {
-        gh_pause();
+    for (gh_spin spin = {0}; gh_spins(&spin);) {
         if (atomic_load_explicit(&m->word, memory_order_relaxed) == RM_FREE
             && take(m)) {
             return;
@@ -111,18 +123,21 @@ rlock_slowly(gh_rmutex *m)
     gh_unlock(&m->park);
 }
 
-void
+bool
 gh_rlock(gh_rmutex *m)
 {
     const uint64_t me = gh_thread_self();
+    bool waited = false;
     if (!take(m)) {
         if (atomic_load_explicit(&m->holder, memory_order_relaxed) == me) {
             m->depth++;
-            return;
+            return false;
         }
         rlock_slowly(m);
+        waited = true;
     }
     atomic_store_explicit(&m->holder, me, memory_order_relaxed);
+    return waited;
 }
 
 void

@@ -42,7 +42,7 @@ void gh_lock(gh_mutex *m);
 void gh_unlock(gh_mutex *m);
 void gh_rmutex_init(gh_rmutex *m);
 void gh_rmutex_fini(gh_rmutex *m);
-void gh_rlock(gh_rmutex *m);
+bool gh_rlock(gh_rmutex *m);  // returns whether somebody else had it
 void gh_runlock(gh_rmutex *m);
 
 // gh_pause is a step of a loop that waits for another thread.
@@ -55,6 +55,15 @@ gh_pause(void)
     __asm__ volatile("yield");
 #endif
 }
+
+// gh_spin is a wait without a sleep, from zero. gh_spins takes a step of it; false: about
+// 10 us are over, which is what a sleep and a wake cost. By the clock, because a pause
+// lasts ten times as long on one CPU as on another.
+typedef struct gh_spin {
+    uint32_t n;
+    int64_t end;
+} gh_spin;
+bool gh_spins(gh_spin *s);
 
 void gh_cond_init(gh_cond *c);
 void gh_cond_fini(gh_cond *c);

@@ -377,9 +377,6 @@ must_stand(const gh_p *p)
     return atomic_load(&c->stopping) && atomic_load(&c->stopper) != p;
 }
 
-// Looks before a thread that stops others or stands sleeps: some 10 us.
-#define SPINS 500
-
 // stand waits until the world goes on; under the heap's lock. p stays its
 // holder's.
 static void
@@ -400,8 +397,7 @@ stand(gh_p *p)
             // A stop is mostly shorter than a sleep and a wake.
             spun = true;
             gh_unlock(&h->lock);
-            for (int i = 0; i < SPINS && must_stand(p); i++) {
-                gh_pause();
+            for (gh_spin spin = {0}; must_stand(p) && gh_spins(&spin);) {
             }
             gh_lock(&h->lock);
             continue;
@@ -637,8 +633,7 @@ gh_stop_world(gh_mut *m)
     if (!all_stand(h, m)) {
         // Not under the lock, which those need who are to stand.
         gh_unlock(&h->lock);
-        for (int i = 0; i < SPINS && somebody_runs(h, m); i++) {
-            gh_pause();
+        for (gh_spin spin = {0}; somebody_runs(h, m) && gh_spins(&spin);) {
         }
         gh_lock(&h->lock);
     }
@@ -710,7 +705,8 @@ gh_flush_all(gh_p *self)
         }
     }
     bool waits = false;
-    int spins = 0;
+    gh_spin spin = {0};
+    bool spun = false;
     gh_watch w;
     gh_watch_begin(h, &w, "all to hand on what they marked", self->id);
     for (bool left = true; left;) {
@@ -731,9 +727,9 @@ gh_flush_all(gh_p *self)
         }
         if (left) {
             // Its holder will; unless all of us stand first.
-            if (spins++ < SPINS && !must_stand(self)) {
+            if (!spun && !must_stand(self)) {
                 gh_unlock(&h->lock);
-                gh_pause();
+                spun = !gh_spins(&spin);
                 gh_lock(&h->lock);
             } else if (!waits) {
                 wait_outside(self, &waits);

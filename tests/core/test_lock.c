@@ -100,6 +100,7 @@ typedef struct rshared {
     unsigned inside;
     bool sleeps;       // holders sleep, so that those who wait do
     _Atomic unsigned tries;
+    uint64_t waited;   // also under mutex: how many found it taken
 } rshared;
 
 static void *
@@ -131,8 +132,9 @@ want(void *arg)
 {
     rshared *s = arg;
     atomic_fetch_add(&s->tries, 1);
-    gh_rlock(&s->mutex);
+    const bool waited = gh_rlock(&s->mutex);
     s->count++;
+    s->waited += waited;
     gh_runlock(&s->mutex);
     return NULL;
 }
@@ -157,8 +159,8 @@ test_rmutex(void)
     for (int round = 0; round < 20; round++) {
         rshared s = {0};
         gh_rmutex_init(&s.mutex);
-        gh_rlock(&s.mutex);
-        gh_rlock(&s.mutex);
+        CHECK(!gh_rlock(&s.mutex));
+        CHECK(!gh_rlock(&s.mutex));
         for (int i = 0; i < THREADS; i++) {
             CHECK_EQ(pthread_create(&threads[i], NULL, want, &s), 0);
         }
@@ -195,6 +197,38 @@ test_clock(void)
     }
 }
 
+// gh_rlock says that somebody else had the mutex.
+static void
+test_waited(void)
+{
+    rshared s = {0};
+    pthread_t thread;
+    gh_rmutex_init(&s.mutex);
+    CHECK(!gh_rlock(&s.mutex));
+    CHECK_EQ(pthread_create(&thread, NULL, want, &s), 0);
+    while (atomic_load(&s.mutex.word) != 2) {  // it sleeps, or is about to
+        gh_sleep(0);
+    }
+    gh_runlock(&s.mutex);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(s.waited, 1);
+    (void)want(&s);
+    CHECK_EQ(s.waited, 1);
+    gh_rmutex_fini(&s.mutex);
+}
+
+// A spin ends, by the clock.
+static void
+test_spin(void)
+{
+    const int64_t t = gh_nanotime();
+    gh_spin s = {0};
+    while (gh_spins(&s)) {
+    }
+    CHECK(gh_nanotime() - t >= 10000);
+    CHECK(s.n >= 64);
+}
+
 int
 main(void)
 {
@@ -205,6 +239,8 @@ main(void)
     run(&s, wait_for_go, let_go);
     CHECK_EQ(s.gone, THREADS);
     test_rmutex();
+    test_waited();
+    test_spin();
     test_clock();
     return 0;
 }

@@ -201,14 +201,18 @@ gh_mutex_fini(gh_mutex *m)
     CHECK_EQ(((const mutex *)m)->owner, 0);
 }
 
-static void
+// own returns whether it had to wait.
+static bool
 own(mutex *m)
 {
+    bool waited = false;
     while (m->owner != 0 && m->owner != sim.current + 1) {
         wait_for(m, INT64_MAX, WAITS);
+        waited = true;
     }
     m->owner = sim.current + 1;
     m->depth++;
+    return waited;
 }
 
 void
@@ -216,7 +220,7 @@ gh_lock(gh_mutex *mem)
 {
     mutex *m = (mutex *)mem;
     CHECK(m->owner != sim.current + 1);  // or it would wait for itself
-    own(m);
+    (void)own(m);
 }
 
 void
@@ -242,16 +246,24 @@ gh_rmutex_fini(gh_rmutex *m)
     gh_mutex_fini(&m->park);
 }
 
-void
+bool
 gh_rlock(gh_rmutex *m)
 {
-    own((mutex *)&m->park);
+    return own((mutex *)&m->park);
 }
 
 void
 gh_runlock(gh_rmutex *m)
 {
     gh_unlock(&m->park);
+}
+
+// No other thread runs meanwhile: nothing is gained by a spin.
+bool
+gh_spins(gh_spin *s)
+{
+    (void)s;
+    return false;
 }
 
 void
