@@ -184,6 +184,23 @@ typedef struct gh_figures {
     uint64_t globals, stacks, base;
 } gh_figures;
 
+// gh_ahead is the spans of one class that a P took in advance, and those of them that
+// are full by now; see mcache.h.
+#define GH_AHEAD_SPANS 8u
+// Refills under heap_lock after one that had to wait for it, for which threads are taken
+// to be in each other's way.
+#define GH_AHEAD_REFILLS 64u
+typedef struct gh_ahead {
+    uint8_t contended;        // of those refills, how many are left
+    uint8_t spc;              // the class of the last refill under heap_lock
+    uint8_t next, nready, nfull;
+    uint8_t refused;          // other classes that could have been taken while it had these
+    gh_mspan *ready[GH_AHEAD_SPANS];  // from next on not yet used
+    gh_mspan *full[GH_AHEAD_SPANS];
+    int64_t live;             // what heap_live doesn't have yet of those in use or full
+    int64_t taken;            // and of all; conc.ahead_live has it
+} gh_ahead;
+
 typedef struct gh_pconc {
     _Atomic uint32_t status;  // gh_p_status
     _Atomic uint32_t turn;    // +1 whenever somebody takes it
@@ -196,6 +213,7 @@ typedef struct gh_pconc {
     int64_t polled_ns;        // the first poll at which somebody waited, or 0
     int64_t fractional_ns;    // marked in this cycle by fractional workers
     bool trigger_met;         // when it last took a span
+    gh_ahead ahead;           // its spare spans
     gh_gcwork work;           // its grey objects
     uint64_t bytes_marked, scan_work;  // not yet in the heap's sums
     gh_figures figures;       // likewise
@@ -233,6 +251,7 @@ typedef struct gh_conc {
     _Atomic uint32_t lookers;  // reasons for every holder to look; likewise
     gh_claim *claims;
     bool flushed;             // a holder had something to hand on
+    int64_t ahead_live;       // `taken` of all Ps [lock:heap]
     // Grey objects that no P has, and roots not yet looked at [lock:work].
     gh_mutex work_lock;
     gh_workbuf *full, *spare;

@@ -125,6 +125,22 @@ gh_set_objmeta_slow(gh_mspan *s, unsigned index, gh_objmeta m)
     __atomic_store_n(&s->meta_mode, GH_META_EACH, __ATOMIC_RELEASE);
 }
 
+// refill_shared is gh_mcache_refill where others allocate beside p.
+static gh_status
+refill_shared(gh_p *p, uint8_t spc)
+{
+    if (gh_mcache_refill_ahead(p, spc)) {
+        return GH_OK;
+    }
+    const bool waited = gh_rlock(&p->heap->heap_lock);
+    gh_status st = gh_mcache_refill(p, spc);
+    if (st == GH_OK) {
+        gh_mcache_take_ahead(p, spc, waited);
+    }
+    unlock_after_span(p);
+    return st;
+}
+
 // next_free_slow is next_free when a look at alloc_cache isn't enough.
 static __attribute__((noinline)) gh_status
 next_free_slow(gh_p *p, uint8_t spc, unsigned *index)
@@ -134,9 +150,8 @@ next_free_slow(gh_p *p, uint8_t spc, unsigned *index)
     if (i == s->nelems) {
         GH_THROW_IF(s->alloc_count != s->nelems,
                     "s.allocCount != s.nelems && freeIndex == s.nelems");
-        gh_lock_heap(p->heap);
-        gh_status st = gh_mcache_refill(p, spc);
-        unlock_after_span(p);
+        gh_status st = GH_LIKELY(!p->heap->concurrent) ? gh_mcache_refill(p, spc)
+                                                       : refill_shared(p, spc);
         if (st != GH_OK) {
             return st;
         }

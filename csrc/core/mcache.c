@@ -53,11 +53,158 @@ count_span(gh_heap *h, gh_mspan *s)
     s->alloc_count_before_cache = 0;
 }
 
+// cached gives s to p.
+static void
+cached(gh_p *p, gh_mspan *s)
+{
+    s->sweepgen = p->heap->sweepgen + 3;
+    s->alloc_count_before_cache = s->alloc_count;
+    s->cached_by = (int16_t)p->id;
+}
+
+// live_of is what heap_live is raised by when s is brought into use.
+static int64_t
+live_of(const gh_mspan *s)
+{
+    return (int64_t)(s->npages * GH_PAGE_SIZE) - (int64_t)(s->alloc_count * s->elemsize);
+}
+
+// ---- spans in advance -----------------------------------------------------------------
+
+// settle gives full spans back, and lets the controller know of those in use.
+static void
+settle(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    gh_ahead *a = &p->conc->ahead;
+    for (unsigned i = 0; i < a->nfull; i++) {
+        gh_mspan *s = a->full[i];
+        GH_ASSERT(s->sweepgen == h->sweepgen + 3 && s->alloc_count == s->nelems);
+        gh_mcentral_uncache_span(p, s);
+        count_span(h, s);
+    }
+    a->nfull = 0;
+    if (a->live != 0) {
+        update(h, a->live, p->mcache.scan_alloc);
+        p->mcache.scan_alloc = 0;
+        a->taken -= a->live;
+        h->conc.ahead_live -= a->live;
+        a->live = 0;
+    }
+}
+
+// Who marks, listens, counts every page or stops the world is to see each span taken
+// for itself. Under a memory limit the goal falls with each span that is taken.
+static bool
+may_take_ahead(const gh_heap *h)
+{
+    return h->phase == GH_PHASE_OFF && h->listen_mask == 0
+           && h->mem.hard_limit == UINT64_MAX && h->gcc.memory_limit == INT64_MAX
+           && !atomic_load_explicit(&h->conc.stopping, memory_order_relaxed);
+}
+
+void
+gh_mcache_take_ahead(gh_p *p, uint8_t spc, bool waited)
+{
+    gh_heap *h = p->heap;
+    gh_ahead *a = &p->conc->ahead;
+    if (waited) {
+        a->contended = GH_AHEAD_REFILLS;
+    } else if (a->contended > 0) {
+        a->contended--;
+    }
+    const bool again = a->spc == spc;
+    a->spc = spc;
+    if (a->contended == 0 || !again || !may_take_ahead(h)) {
+        return;
+    }
+    // What is left of another class is given back once that class seems to be over: where
+    // two are asked for in turn, to take and give back costs more than it saves.
+    if (a->next < a->nready && ++a->refused < a->nready - a->next) {
+        return;
+    }
+    gh_mcache_end_ahead(p);
+    a->next = a->nready = a->refused = 0;
+    const uint64_t npages = h->sizes.npages[gh_spanclass_sizeclass(spc)];
+    const unsigned most = (unsigned)(GH_AHEAD_SPANS / npages);
+    // With what all Ps have ahead no more than half the way to the trigger, of which each
+    // will go its own part; and only while sweeping for it is quickly done: others wait
+    // for the lock.
+    const uint64_t trigger = gh_gcc_trigger(&h->gcc, NULL);
+    const uint64_t swept = h->pages_swept;
+    gh_mspan *s;
+    while (a->nready < most
+           && h->gcc.heap_live + 2 * (uint64_t)h->conc.ahead_live < trigger
+           && h->pages_swept - swept <= 2 * GH_AHEAD_SPANS
+           && gh_mcentral_cache_span(p, spc, &s) == GH_OK) {
+        cached(p, s);
+        a->taken += live_of(s);
+        h->conc.ahead_live += live_of(s);
+        a->ready[a->nready++] = s;
+    }
+}
+
+bool
+gh_mcache_refill_ahead(gh_p *p, uint8_t spc)
+{
+    gh_ahead *a = &p->conc->ahead;
+    gh_mspan *s = gh_mcache_next_ahead(p, spc);
+    if (s == NULL) {
+        return false;
+    }
+    gh_mspan *old = p->mcache.alloc[spc];
+    GH_THROW_IF(old->alloc_count != old->nelems,
+                "refill of span with free space remaining");
+    if (old != &p->heap->empty_mspan) {
+        GH_ASSERT(a->nfull < GH_AHEAD_SPANS);
+        a->full[a->nfull++] = old;
+    }
+    a->next++;
+    a->refused = 0;
+    a->live += live_of(s);
+    p->mcache.alloc[spc] = s;
+    p->conc->trigger_met = false;
+    return true;
+}
+
+void
+gh_mcache_end_ahead(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    gh_ahead *a = &p->conc->ahead;
+    settle(p);
+    while (a->next < a->nready) {
+        gh_mspan *s = a->ready[a->next++];
+        a->taken -= live_of(s);
+        h->conc.ahead_live -= live_of(s);
+        if (s->alloc_count > 0) {
+            gh_mcentral_uncache_span(p, s);
+            continue;
+        }
+        s->cached_by = -1;
+        s->sweepgen = h->sweepgen;
+        gh_mheap_free_span(h, s);
+    }
+    GH_ASSERT(a->taken == 0);
+}
+
+// has_ahead: p has memory that it could do without.
+static bool
+has_ahead(const gh_p *p)
+{
+    return p->conc != NULL && p->conc->ahead.next < p->conc->ahead.nready;
+}
+
+// ---- refill ------------------------------------------------------------------------------
+
 gh_status
 gh_mcache_refill(gh_p *p, uint8_t spc)
 {
     gh_heap *h = p->heap;
     gh_mcache *c = &p->mcache;
+    if (p->conc != NULL) {
+        settle(p);
+    }
     gh_mspan *old = c->alloc[spc];
     GH_THROW_IF(old->alloc_count != old->nelems,
                 "refill of span with free space remaining");
@@ -65,7 +212,7 @@ gh_mcache_refill(gh_p *p, uint8_t spc)
     if (old != &h->empty_mspan) {
         GH_THROW_IF(old->sweepgen != h->sweepgen + 3,
                     "bad sweepgen in refill");
-        gh_mcentral_uncache_span(h, old);
+        gh_mcentral_uncache_span(p, old);
         count_span(h, old);
         if (spc == h->sizes.tiny_spc) {
             count_tiny(h, c);
@@ -73,22 +220,20 @@ gh_mcache_refill(gh_p *p, uint8_t spc)
     }
     gh_mspan *s;
     gh_status st = gh_mcentral_cache_span(p, spc, &s);
+    if (st == GH_ERR_NOMEM && has_ahead(p)) {
+        gh_mcache_end_ahead(p);
+        st = gh_mcentral_cache_span(p, spc, &s);
+    }
     if (st != GH_OK) {
         if (old != &h->empty_mspan) {
             // Take the full span back, as if nothing had been tried.
             gh_spanset_remove(old);
-            old->sweepgen = h->sweepgen + 3;
-            old->alloc_count_before_cache = old->alloc_count;
-            old->cached_by = (int16_t)p->id;
+            cached(p, old);
         }
         return st;
     }
-    s->sweepgen = h->sweepgen + 3;
-    s->alloc_count_before_cache = s->alloc_count;
-    s->cached_by = (int16_t)p->id;
-    update(h, (int64_t)(s->npages * GH_PAGE_SIZE)
-                  - (int64_t)(s->alloc_count * s->elemsize),
-           c->scan_alloc);
+    cached(p, s);
+    update(h, live_of(s), c->scan_alloc);
     c->scan_alloc = 0;
     c->alloc[spc] = s;
     gh_emit(h, GH_EV_REFILL, p->id, s->base, s->nelems - s->alloc_count, spc);
@@ -104,9 +249,16 @@ gh_mcache_alloc_large(gh_p *p, uint64_t size, bool noscan, gh_mspan **out)
     }
     const uint64_t npages = gh_div_round_up(size, GH_PAGE_SIZE);
     const uint8_t spc = gh_make_spanclass(0, noscan);
-    gh_deduct_sweep_credit(h, npages * GH_PAGE_SIZE, npages);
+    if (p->conc != NULL) {
+        settle(p);
+    }
+    gh_deduct_sweep_credit(p, npages * GH_PAGE_SIZE, npages);
     gh_mspan *s;
     gh_status st = gh_mheap_alloc(p, npages, spc, &s);
+    if (st == GH_ERR_NOMEM && has_ahead(p)) {
+        gh_mcache_end_ahead(p);
+        st = gh_mheap_alloc(p, npages, spc, &s);
+    }
     if (st != GH_OK) {
         return st;
     }
@@ -129,6 +281,9 @@ gh_mcache_release_all(gh_p *p)
     gh_heap *h = p->heap;
     gh_mcache *c = &p->mcache;
     int64_t live = 0;
+    if (p->conc != NULL) {
+        gh_mcache_end_ahead(p);
+    }
     for (unsigned i = 0; i < GH_NUM_SPAN_CLASSES; i++) {
         gh_mspan *s = c->alloc[i];
         if (s == &h->empty_mspan) {
@@ -141,7 +296,7 @@ gh_mcache_release_all(gh_p *p)
             // Go's.
             live -= (int64_t)((s->nelems - s->alloc_count) * s->elemsize);
         }
-        gh_mcentral_uncache_span(h, s);
+        gh_mcentral_uncache_span(p, s);
         c->alloc[i] = &h->empty_mspan;
     }
     c->tiny = 0;

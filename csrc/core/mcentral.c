@@ -18,14 +18,44 @@ sweep_and_keep(gh_heap *h, gh_mspan *s)
     (void)gh_mspan_sweep(h, s, true);
 }
 
+static gh_mspan *
+pop(const gh_p *p, gh_spanset *set)
+{
+    if (!gh_contends(p)) {
+        return gh_spanset_pop(set);
+    }
+    const bool back = gh_mcentral_takes_back(p);
+    gh_mspan *s = back ? gh_spanset_pop_back(set) : gh_spanset_pop(set);
+    // The next one is likely wanted under the same hold, and the other core has written
+    // to the bits of its neighbours.
+    const gh_mspan *next = back ? set->tail : set->head;
+    if (next != NULL) {
+        __builtin_prefetch((const char *)next + 64, 1);
+        __builtin_prefetch(gh_mspan_mark_bits(&p->heap->bm, next), 1);
+        __builtin_prefetch(gh_mspan_alloc_bits(&p->heap->bm, next), 1);
+    }
+    return s;
+}
+
+static void
+push(const gh_p *p, gh_spanset *set, gh_mspan *s)
+{
+    if (gh_contends(p) && p->id % 2 != 0) {
+        gh_spanset_push_front(set, s);
+    } else {
+        gh_spanset_push(set, s);
+    }
+}
+
 // from_unswept looks for a span to sweep, within Go's budget of 101 tries over
 // both sets. Partial ones have room for certain; full ones may.
 static gh_mspan *
-from_unswept(gh_heap *h, gh_mcentral *c)
+from_unswept(const gh_p *p, gh_mcentral *c)
 {
+    gh_heap *h = p->heap;
     int budget = GH_SPAN_BUDGET;
     for (; budget >= 0; budget--) {
-        gh_mspan *s = gh_spanset_pop(gh_mcentral_partial_unswept(h, c));
+        gh_mspan *s = pop(p, gh_mcentral_partial_unswept(h, c));
         if (s == NULL) {
             break;
         }
@@ -33,7 +63,7 @@ from_unswept(gh_heap *h, gh_mcentral *c)
         return s;
     }
     for (; budget >= 0; budget--) {
-        gh_mspan *s = gh_spanset_pop(gh_mcentral_full_unswept(h, c));
+        gh_mspan *s = pop(p, gh_mcentral_full_unswept(h, c));
         if (s == NULL) {
             break;
         }
@@ -54,11 +84,11 @@ gh_mcentral_cache_span(gh_p *p, uint8_t spc, gh_mspan **out)
     gh_heap *h = p->heap;
     gh_mcentral *c = &h->central[spc];
     const uint64_t npages = h->sizes.npages[gh_spanclass_sizeclass(spc)];
-    gh_deduct_sweep_credit(h, npages * GH_PAGE_SIZE, 0);
+    gh_deduct_sweep_credit(p, npages * GH_PAGE_SIZE, 0);
 
-    gh_mspan *s = gh_spanset_pop(gh_mcentral_partial_swept(h, c));
+    gh_mspan *s = pop(p, gh_mcentral_partial_swept(h, c));
     if (s == NULL && !h->sweep_drained) {
-        s = from_unswept(h, c);
+        s = from_unswept(p, c);
     }
     if (s == NULL) {
         gh_status st = gh_mheap_alloc(p, npages, spc, &s);
@@ -74,8 +104,9 @@ gh_mcentral_cache_span(gh_p *p, uint8_t spc, gh_mspan **out)
 }
 
 void
-gh_mcentral_uncache_span(gh_heap *h, gh_mspan *s)
+gh_mcentral_uncache_span(gh_p *p, gh_mspan *s)
 {
+    gh_heap *h = p->heap;
     GH_THROW_IF(s->alloc_count == 0,
                 "uncaching span but s.allocCount == 0");
     s->cached_by = -1;
@@ -87,8 +118,6 @@ gh_mcentral_uncache_span(gh_heap *h, gh_mspan *s)
     }
     s->sweepgen = h->sweepgen;
     gh_mcentral *c = &h->central[s->spanclass];
-    gh_spanset_push(s->nelems > s->alloc_count
-                        ? gh_mcentral_partial_swept(h, c)
-                        : gh_mcentral_full_swept(h, c),
-                    s);
+    push(p, s->nelems > s->alloc_count ? gh_mcentral_partial_swept(h, c)
+                                       : gh_mcentral_full_swept(h, c), s);
 }

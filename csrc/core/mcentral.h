@@ -5,6 +5,10 @@
 // Two pairs of sets, partial (a free slot) and full, each swept and unswept.
 // Which of a pair is the swept one goes by the heap's sweepgen, so the step of
 // 2 at mark termination turns swept into unswept without moving a span.
+//
+// Where threads wait for heap_lock, Ps of even number put spans at a set's back and take
+// them from there, the others use its front: so each mostly gets those back whose memory
+// its own core has [diff:mcentral.ends]. Else a set is first in, first out, as Go's.
 
 #ifndef MCENTRAL_H
 #define MCENTRAL_H
@@ -39,11 +43,25 @@ gh_mcentral_full_unswept(const gh_heap *h, gh_mcentral *c)
     return &c->full[1 - h->sweepgen / 2 % 2];
 }
 
+// gh_contends: p's holder has lately waited for heap_lock.
+static inline bool
+gh_contends(const gh_p *p)
+{
+    return p->conc != NULL && p->conc->ahead.contended > 0;
+}
+
+// gh_mcentral_takes_back: p takes spans from a set's back.
+static inline bool
+gh_mcentral_takes_back(const gh_p *p)
+{
+    return gh_contends(p) && p->id % 2 == 0;
+}
+
 // gh_mcentral_cache_span returns a span of class spc with a free slot, for p.
 // Go: mcentral.cacheSpan.
 GH_NODISCARD gh_status gh_mcentral_cache_span(gh_p *p, uint8_t spc,
                                               gh_mspan **out);
 // gh_mcentral_uncache_span takes back what a P had. Go: mcentral.uncacheSpan.
-void gh_mcentral_uncache_span(gh_heap *h, gh_mspan *s);
+void gh_mcentral_uncache_span(gh_p *p, gh_mspan *s);
 
 #endif  // MCENTRAL_H

@@ -165,10 +165,10 @@ sweep_base(gh_heap *h)
 }
 
 // next_span_for_sweep takes the next span in Go's order: span classes in turn,
-// of each first the full set, then the partial one; each first in, first out.
-// NULL: there is none, or a piece of the dead weight was swept instead.
+// of each first the full set, then the partial one; of each the first one, or, not as
+// Go, the last one if back. NULL: there is none, or a piece of the dead weight was swept instead.
 static gh_mspan *
-next_span_for_sweep(gh_heap *h)
+next_span_for_sweep(gh_heap *h, bool back)
 {
     for (; h->central_index < 2 * GH_NUM_SPAN_CLASSES; h->central_index++) {
         if (GH_UNLIKELY(h->base_large + h->base_small > 0) && sweep_base(h)) {
@@ -178,7 +178,7 @@ next_span_for_sweep(gh_heap *h)
         gh_spanset *set = h->central_index % 2 == 0
                               ? gh_mcentral_full_unswept(h, c)
                               : gh_mcentral_partial_unswept(h, c);
-        gh_mspan *s = gh_spanset_pop(set);
+        gh_mspan *s = back ? gh_spanset_pop_back(set) : gh_spanset_pop(set);
         if (s != NULL) {
             return s;
         }
@@ -205,13 +205,13 @@ note_end(gh_heap *h)
 }
 
 static uint64_t
-sweepone(gh_heap *h)
+sweepone(gh_heap *h, bool back)
 {
     if (h->sweep_drained) {
         return GH_SWEEP_NOTHING;
     }
     const uint64_t swept = h->pages_swept;
-    gh_mspan *s = next_span_for_sweep(h);
+    gh_mspan *s = next_span_for_sweep(h, back);
     if (h->pages_swept != swept) {
         return 0;
     }
@@ -238,14 +238,15 @@ uint64_t
 gh_sweepone(gh_heap *h)
 {
     gh_lock_heap(h);
-    const uint64_t npages = sweepone(h);
+    const uint64_t npages = sweepone(h, false);
     gh_unlock_heap(h);
     return npages;
 }
 
 void
-gh_deduct_sweep_credit(gh_heap *h, uint64_t span_bytes, uint64_t caller_pages)
+gh_deduct_sweep_credit(gh_p *p, uint64_t span_bytes, uint64_t caller_pages)
 {
+    gh_heap *h = p->heap;
     if (h->sweep_pages_per_byte == 0) {
         return;
     }
@@ -253,6 +254,9 @@ gh_deduct_sweep_credit(gh_heap *h, uint64_t span_bytes, uint64_t caller_pages)
         const uint64_t basis = h->pages_swept_basis;
         const uint64_t live = h->gcc.heap_live;
         uint64_t new_live = span_bytes;
+        if (p->conc != NULL) {
+            new_live += (uint64_t)p->conc->ahead.taken;
+        }
         if (live > h->sweep_heap_live_basis) {
             new_live += live - h->sweep_heap_live_basis;
         }
@@ -260,7 +264,7 @@ gh_deduct_sweep_credit(gh_heap *h, uint64_t span_bytes, uint64_t caller_pages)
             (int64_t)(h->sweep_pages_per_byte * (double)new_live)
             - (int64_t)caller_pages;
         while (target > (int64_t)(h->pages_swept - basis)) {
-            if (sweepone(h) == GH_SWEEP_NOTHING) {
+            if (sweepone(h, gh_mcentral_takes_back(p)) == GH_SWEEP_NOTHING) {
                 h->sweep_pages_per_byte = 0;
                 return;
             }

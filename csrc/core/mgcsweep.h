@@ -32,9 +32,10 @@ bool gh_mspan_sweep(gh_heap *h, gh_mspan *s, bool preserve);
 // GH_SWEEP_NOTHING when no span is left.
 uint64_t gh_sweepone(gh_heap *h);
 
-// gh_deduct_sweep_credit pays for a new span of span_bytes by sweeping; the
-// caller will sweep or free caller_pages itself. Go: deductSweepCredit.
-void gh_deduct_sweep_credit(gh_heap *h, uint64_t span_bytes,
+// gh_deduct_sweep_credit pays for a new span of span_bytes for p by sweeping, at p's end
+// of the sets (mcentral.h); the caller will sweep or free caller_pages itself.
+// Go: deductSweepCredit.
+void gh_deduct_sweep_credit(gh_p *p, uint64_t span_bytes,
                             uint64_t caller_pages);
 
 // gh_base_pages says how many pages the dead weight stands for. They are swept and

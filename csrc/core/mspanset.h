@@ -1,9 +1,10 @@
-// mspanset.h: a first-in first-out set of spans.
+// mspanset.h: a set of spans, first in, first out.
 //
 // Layer 4. Includes ghassert.h, mheap_span.h. Go: mspanset.go, type spanSet.
 //
 // Go's set is a lock-free queue of blocks; only its order is observable: pop
-// takes what was pushed first. Ours is a list through the spans themselves, so
+// takes what was pushed first. (Where threads contend the other two ends are used, too:
+// mcentral.h.) Ours is a list through the spans themselves, so
 // that a push can never fail for want of memory [diff:spanset.intrusive]. A
 // span is in at most one set [inv:spanset.one].
 //
@@ -40,6 +41,23 @@ gh_spanset_push(gh_spanset *set, gh_mspan *s)
     set->len++;
 }
 
+// gh_spanset_push_front has s be popped first.
+static inline void
+gh_spanset_push_front(gh_spanset *set, gh_mspan *s)
+{
+    GH_ASSERT(s->set == NULL);
+    s->set = set;
+    s->prev = NULL;
+    s->next = set->head;
+    if (set->head == NULL) {
+        set->tail = s;
+    } else {
+        set->head->prev = s;
+    }
+    set->head = s;
+    set->len++;
+}
+
 // gh_spanset_remove takes s out of the set that it is in, if any. In Go a span
 // that somebody else sweeps stays behind as a stale entry, which pop ignores.
 static inline void
@@ -64,11 +82,22 @@ gh_spanset_remove(gh_mspan *s)
     set->len--;
 }
 
-// gh_spanset_pop returns NULL when the set is empty.
+// gh_spanset_pop and gh_spanset_pop_back return NULL when the set is empty.
 static inline gh_mspan *
 gh_spanset_pop(gh_spanset *set)
 {
     gh_mspan *s = set->head;
+    if (s != NULL) {
+        GH_ASSERT(s->set == set);
+        gh_spanset_remove(s);
+    }
+    return s;
+}
+
+static inline gh_mspan *
+gh_spanset_pop_back(gh_spanset *set)
+{
+    gh_mspan *s = set->tail;
     if (s != NULL) {
         GH_ASSERT(s->set == set);
         gh_spanset_remove(s);

@@ -6,6 +6,7 @@
 
 #include "delays.h"
 #include "mbarrier.h"
+#include "mcache.h"
 #include "mgcpar.h"
 #include "mgcwork.h"
 #include "planted.h"
@@ -655,6 +656,7 @@ gh_stop_world(gh_mut *m)
     gh_rlock(&h->heap_lock);
     for (int32_t i = 0; i < h->procs; i++) {
         gh_mark_news(c->of[i]);
+        gh_mcache_end_ahead(h->allp[i]);
     }
     gh_clock_sync(h);
 }

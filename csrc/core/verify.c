@@ -556,6 +556,18 @@ check_sums(checker *k)
                     ", Sys - HeapReleased %" PRIu64,
                  h->mem.mapped_ready, m.sys - m.heap_released);
     }
+    for (int32_t i = 0; i < h->procs && h->concurrent; i++) {
+        const gh_ahead *a = &h->allp[i]->conc->ahead;
+        if (a->next < a->nready || a->nfull > 0 || a->live != 0 || a->taken != 0) {
+            complain(k, "[inv:mcache.ahead] P %d has %d spans ahead, %u full ones and %" PRId64
+                        " bytes that are not in heap_live", (int)i, a->nready - a->next,
+                     a->nfull, a->live);
+        }
+    }
+    if (h->concurrent && h->conc.ahead_live != 0) {
+        complain(k, "[inv:mcache.ahead] %" PRId64 " bytes are ahead in a stop",
+                 h->conc.ahead_live);
+    }
     // Pages taken in the bitmaps: spans, the collector's own, P caches.
     uint64_t cached = 0;
     for (int32_t i = 0; i < h->procs; i++) {

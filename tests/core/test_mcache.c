@@ -2,6 +2,8 @@
 // does to the accounts. [alloc:...] and [gc:...] are vectors of Go
 // 1.26.8's behaviour, see csrc/design/vectors.md.
 
+#include <string.h>
+
 #include "heap_fixture.h"
 #include "malloc.h"
 #include "mcache.h"
@@ -328,9 +330,337 @@ test_refill_fails(void)
     CHECK_EQ(fault.bytes, 0);
 }
 
+// What the heap says after n objects of 512 bytes on one P, every slot of a span taken,
+// of which the first `keep` stay alive over a cycle before the others.
+static gh_memstats
+half_kib_objects(bool ahead, bool eager, unsigned keep, unsigned n)
+{
+    fixture f;
+    gh_options o;
+    gh_options_init(&o);
+    o.mode = GH_MODE_CONCURRENT;
+    o.procs = 2;
+    o.gogc = -1;
+    o.policy.eager_sweep = eager;
+    setup_with(&f, &o);
+    for (unsigned i = 0; i < keep; i++) {
+        (void)alloc(&f, i, 512);
+    }
+    for (unsigned i = 0; i < keep; i += 2) {
+        gh_clear(f.m, gh_slots_at(f.b, i));
+    }
+    CHECK(gh_gc(f.m) == GH_OK);
+    gh_ahead *a = &f.m->conc->ahead;
+    for (unsigned i = 0; i < n; i++) {
+        a->contended = ahead ? GH_AHEAD_REFILLS : 0;  // but the sweeper may have the lock
+        (void)alloc(&f, 1000 + i, 512);
+    }
+    gh_memstats s;
+    gh_read_mem_stats(f.m, &s);
+    CHECK(a->next == a->nready && a->nfull == 0 && a->live == 0);
+    teardown(&f);
+    return s;
+}
+
+// Spans ahead change no figure that is looked at in a stop, whether they are fresh, or
+// were swept for it and have free slots between others.
+static void
+test_ahead_figures(void)
+{
+    static const struct { unsigned keep, n; } cases[] = {
+        {0, 15}, {0, 16}, {0, 31}, {0, 30 + GH_AHEAD_SPANS * 15}, {0, 500}, {300, 16}, {300, 70},
+        {300, 500}};
+    enum { CASES = sizeof(cases) / sizeof(cases[0]) };
+    for (size_t k = 0; k < 2 * CASES; k++) {
+        const size_t i = k % CASES;
+        const gh_memstats one = half_kib_objects(false, k < CASES, cases[i].keep, cases[i].n);
+        const gh_memstats two = half_kib_objects(true, k < CASES, cases[i].keep, cases[i].n);
+        CHECK_EQ(two.mallocs, one.mallocs);
+        CHECK_EQ(two.frees, one.frees);
+        CHECK_EQ(two.total_alloc, one.total_alloc);
+        CHECK_EQ(two.heap_alloc, one.heap_alloc);
+        CHECK_EQ(two.heap_inuse, one.heap_inuse);
+        CHECK_EQ(two.heap_objects, one.heap_objects);
+        CHECK_EQ(two.mspan_inuse, one.mspan_inuse);
+    }
+}
+
+static void
+count_ahead(void *arg, const char *line)
+{
+    (void)arg;
+    CHECK(strstr(line, "[inv:mcache.ahead] P 0 has 0 spans ahead, 0 full ones and 8 ") == line);
+}
+
+// What the P has ahead, step by step. A span has room for 15 objects of 512 bytes.
+enum { SLOTS = 15 };
+
+static void
+test_ahead(void)
+{
+    fixture f;
+    gh_options o;
+    gh_options_init(&o);
+    o.mode = GH_MODE_CONCURRENT;
+    o.procs = 2;
+    o.gogc = -1;
+    setup_with(&f, &o);
+    gh_heap *h = f.h;
+    gh_ahead *a = &f.m->conc->ahead;
+    const uint64_t live = gh_heap_live(h), inuse = gh_heap_inuse(h);
+    unsigned n = 0;
+    for (; n < 4 * SLOTS; n++) {  // nobody waits for the lock: four refills under it
+        (void)alloc(&f, n, 512);
+    }
+    CHECK(a->nready == 0 && a->nfull == 0);
+    CHECK_EQ(gh_heap_live(h) - live, 4 * 8192);
+    a->contended = GH_AHEAD_REFILLS;
+    (void)alloc(&f, n++, 512);
+    CHECK(a->nready == GH_AHEAD_SPANS && a->next == 0);
+    CHECK_EQ(a->contended, GH_AHEAD_REFILLS - 1);
+    CHECK_EQ(gh_heap_live(h) - live, 5 * 8192);
+    CHECK_EQ(gh_heap_inuse(h) - inuse, (5 + GH_AHEAD_SPANS) * 8192);
+    const gh_mspan *second = a->ready[1];
+    for (; n < 7 * SLOTS; n++) {
+        (void)alloc(&f, n, 512);
+    }
+    CHECK(a->next == 2 && a->nfull == 2);
+    CHECK(cached(&f, second->spanclass) == second);
+    CHECK_EQ(second->cached_by, 0);
+    CHECK_EQ(gh_heap_live(h) - live, 5 * 8192);
+    CHECK_EQ((uint64_t)a->live, 2 * 8192);
+    (void)alloc(&f, 2000, 1024);  // another class under the lock: all is told
+    CHECK(a->next == 2 && a->nready == GH_AHEAD_SPANS && a->nfull == 0 && a->live == 0);
+    CHECK_EQ(gh_heap_live(h) - live, 8 * 8192);
+    (void)alloc(&f, n++, 512);    // and the others are still there
+    CHECK(a->next == 3 && a->nfull == 1);
+    CHECK_EQ((uint64_t)a->taken, (GH_AHEAD_SPANS - 2) * 8192);
+    CHECK_EQ((uint64_t)h->conc.ahead_live, (GH_AHEAD_SPANS - 2) * 8192);
+    gh_stop_world(f.m);           // no P has any in a stop
+    CHECK(a->next == a->nready && a->nfull == 0 && a->live == 0);
+    CHECK_EQ(gh_heap_live(h) - live, 9 * 8192);
+    CHECK_EQ(gh_heap_inuse(h) - inuse, 9 * 8192);
+    CHECK_EQ(gh_verify(f.m, print_line, NULL), 0);
+    a->live = 8;                  // gh_verify would tell
+    CHECK_EQ(gh_verify(f.m, count_ahead, NULL), 1);
+    a->live = 0;
+    while (n < 12 * SLOTS) {     // nor does the stopper take any
+        a->contended = GH_AHEAD_REFILLS;
+        (void)alloc(&f, n++, 512);
+        CHECK(a->next == a->nready && a->nfull == 0);
+    }
+    gh_start_world(f.m);
+    // Who asks for another class twice gives back what it has of the first.
+    a->contended = 0;
+    (void)alloc(&f, 2001, 8192);
+    for (unsigned i = 0; i < 3; i++) {
+        a->contended = GH_AHEAD_REFILLS;
+        (void)alloc(&f, 2002 + i, 4096);
+    }
+    CHECK(a->next < a->nready && a->ready[0]->elemsize == 4096);
+    for (unsigned i = 0; i < 8 * GH_AHEAD_SPANS && a->ready[0]->elemsize == 4096; i++) {
+        a->contended = GH_AHEAD_REFILLS;
+        (void)alloc(&f, 2100 + i, 2048);
+    }
+    CHECK(a->next < a->nready && a->ready[0]->elemsize == 2048);
+    // But where two classes are asked for in turn, two spans of each, it gives back few
+    // unused: the last two of eight.
+    gh_flush_p(f.m, 0);
+    unsigned used = 0, unused = 0, had = 0;
+    for (unsigned i = 0; used < 20 * GH_AHEAD_SPANS; i++) {
+        a->contended = GH_AHEAD_REFILLS;
+        (void)alloc(&f, 2500 + i % 1000, i % 24 < 8 ? 2048 : 1024);
+        const unsigned has = a->nready - a->next;
+        used += has + 1 == had;
+        unused += has > had ? had : 0;
+        had = has;
+        CHECK(i < 20000);
+    }
+    CHECK(unused * 3 <= used);
+    teardown(&f);
+}
+
+static void
+ignore(void *arg, const gh_event *e)
+{
+    (void)arg;
+    (void)e;
+}
+
+// Only up to the trigger, not past it, and nothing while somebody listens, hard_limit is
+// set, or refills of another class come in between.
+static void
+test_not_ahead(void)
+{
+    fixture f;
+    gh_options o;
+    gh_options_init(&o);
+    o.mode = GH_MODE_CONCURRENT;
+    setup_with(&f, &o);
+    gh_ahead *a = &f.m->conc->ahead;
+    gh_listen(f.m, 1u << GH_EV_REFILL, ignore, NULL);
+    for (unsigned i = 0; i < 3 * SLOTS; i++) {
+        a->contended = GH_AHEAD_REFILLS;
+        (void)alloc(&f, i, 512);
+        CHECK_EQ(a->nready, 0);
+    }
+    gh_listen(f.m, 0, NULL, NULL);
+    for (unsigned i = 0; i < 10 * 23; i++) {  // 8 fill a span, 15 another
+        a->contended = GH_AHEAD_REFILLS;
+        (void)alloc(&f, i, i % 23 < 8 ? 1024 : 512);
+        CHECK_EQ(a->nready, 0);
+    }
+    // The trigger of a heap of 4 MiB is below it; heap_live is raised by whole spans.
+    uint64_t most = 0;
+    const uint64_t cycles = f.h->num_gc;
+    for (unsigned i = 0; f.h->num_gc == cycles; i++) {
+        a->contended = GH_AHEAD_REFILLS;
+        (void)alloc(&f, 1, 512);
+        uint64_t taken = gh_heap_live(f.h) + (uint64_t)a->live;
+        for (unsigned k = a->next; k < a->nready; k++) {
+            taken += 8192;
+        }
+        most = taken > most ? taken : most;
+        CHECK(i < 20000);
+    }
+    CHECK(most > 3000000 && most <= 4194304 + 8192);
+    teardown(&f);
+
+    for (int limit = 0; limit < 2; limit++) {
+        o.hard_limit = limit == 0 ? 64 << 20 : UINT64_MAX;
+        o.memory_limit = limit == 0 ? INT64_MAX : 64 << 20;
+        setup_with(&f, &o);
+        a = &f.m->conc->ahead;
+        for (unsigned i = 0; i < 40; i++) {
+            a->contended = GH_AHEAD_REFILLS;
+            (void)alloc(&f, i, 512);
+            CHECK_EQ(a->nready, 0);
+        }
+        teardown(&f);
+    }
+}
+
+// However many Ps have spans ahead, cycles begin where they would without, but for a
+// twentieth: where each P looked at the trigger for itself, it was a sixth.
+static void
+test_ahead_of_the_trigger(void)
+{
+    static const struct { int32_t procs; uint64_t min; } cases[] = {
+        {2, 4 << 20}, {8, 4 << 20}, {32, 4 << 20}, {8, 1 << 20}};
+    for (size_t k = 0; k < 2 * sizeof(cases) / sizeof(cases[0]); k++) {
+        fixture f;
+        gh_options o;
+        gh_options_init(&o);
+        o.mode = GH_MODE_CONCURRENT;
+        o.procs = cases[k / 2].procs;
+        o.policy.min_heap = cases[k / 2].min;
+        o.policy.eager_sweep = false;
+        setup_with(&f, &o);
+        unsigned n = 0;
+        while (gh_cycles(f.h) < 8) {
+            const int32_t to = (int32_t)(n / SLOTS % (unsigned)o.procs);
+            CHECK(gh_switch_p(&f.m, to) == GH_OK);
+            f.m->conc->ahead.contended = k % 2 == 0 ? 0 : GH_AHEAD_REFILLS;
+            (void)alloc(&f, n++ % 64, 512);
+        }
+        static uint64_t began;
+        uint64_t sum = 0;
+        for (uint64_t i = 1; i < 8; i++) {
+            gh_cycle c;
+            CHECK(gh_cycle_get(f.h, i, &c) == GH_OK);
+            sum += c.heap_start;
+        }
+        if (k % 2 == 0) {
+            began = sum;
+        }
+        CHECK(sum >= began - began / 20 && sum <= began + began / 20);
+        teardown(&f);
+    }
+}
+
+// As many objects find room as without: what a P has ahead it gives back first.
+static void
+test_ahead_leaves_room(void)
+{
+    uint64_t room[2][2];
+    for (unsigned k = 0; k < 4; k++) {
+        fixture f;
+        gh_options o;
+        gh_options_init(&o);
+        o.mode = GH_MODE_CONCURRENT;
+        o.procs = 2;
+        o.gogc = -1;
+        o.address_space = 64 << 20;
+        setup_with(&f, &o);
+        unsigned n = 0;
+        while (gh_heap_inuse(f.h) < (64 << 20) - 10 * 8192) {
+            (void)alloc(&f, n++ % 4096, 512);
+        }
+        gh_ahead *a = &f.m->conc->ahead;
+        a->contended = k % 2 == 0 ? 0 : GH_AHEAD_REFILLS;
+        for (unsigned i = 0; i < SLOTS + 1; i++) {
+            (void)alloc(&f, n++ % 4096, 512);
+        }
+        CHECK_EQ(a->next < a->nready, k % 2);
+        uint64_t got = 0;
+        while (gh_alloc(f.m, gh_slots_at(f.b, 0), k < 2 ? 1024 : 40000) == GH_OK) {
+            got++;
+        }
+        room[k / 2][k % 2] = got;
+        teardown(&f);
+    }
+    CHECK(room[0][0] > 0 && room[1][0] > 0);
+    CHECK_EQ(room[0][1], room[0][0]);
+    CHECK_EQ(room[1][1], room[1][0]);
+}
+
+// A heap ends, and memory runs out, with spans ahead: nothing is lost.
+static void
+test_ahead_ends(void)
+{
+    for (unsigned n = 0; n < 2; n++) {
+        gh_mem_fault fault = {0};
+        fixture f;
+        gh_options o;
+        gh_options_init(&o);
+        o.mode = GH_MODE_CONCURRENT;
+        o.gogc = -1;
+        o.mem_ops = gh_mem_fault_ops();
+        o.mem_ctx = &fault;
+        setup_with(&f, &o);
+        gh_ahead *a = &f.m->conc->ahead;
+        unsigned i = 0;
+        gh_status st = GH_OK;
+        if (n == 1) {
+            fault.fail_from = fault.calls;
+            fault.fail_count = UINT64_MAX;
+        }
+        for (; i < 600 * SLOTS + 7 && st == GH_OK; i++) {
+            a->contended = GH_AHEAD_REFILLS;
+            st = gh_alloc(f.m, gh_slots_at(f.b, i % 4096), 512);
+        }
+        CHECK(n == 1 ? st == GH_ERR_NOMEM : a->next < a->nready && a->nfull > 0);
+        fault.fail_count = 0;
+        if (n == 1) {
+            teardown(&f);
+        } else {
+            gh_leave(f.m);
+            gh_slots_free(f.b);
+            gh_heap_free(f.h);
+        }
+        CHECK_EQ(fault.bytes, 0);
+    }
+}
+
 int
 main(void)
 {
+    test_ahead_figures();
+    test_ahead();
+    test_not_ahead();
+    test_ahead_of_the_trigger();
+    test_ahead_leaves_room();
+    test_ahead_ends();
     test_one_slot_spans();
     test_three_spans();
     test_flush_quirk();

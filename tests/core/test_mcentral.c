@@ -6,6 +6,7 @@
 #include "mcentral.h"
 #include "mgc.h"
 #include "mgcsweep.h"
+#include "mheap.h"
 
 static void
 drop(fixture *f, size_t i)
@@ -213,9 +214,55 @@ test_budget(void)
     }
 }
 
+// Ps that contend for the lock take the ends of a set by their number; else, and in the
+// other modes, it is first in, first out.
+static void
+test_ends(void)
+{
+    for (int32_t contended = 0; contended < 2; contended++) {
+        fixture f;
+        gh_options o;
+        gh_options_init(&o);
+        o.gogc = -1;
+        o.mode = GH_MODE_CONCURRENT;
+        o.procs = 2;
+        setup_with(&f, &o);
+        gh_mcentral *c = &f.h->central[85];
+        for (int32_t p = 0; p < 2; p++) {
+            gh_p *q = f.h->allp[p];
+            gh_mspan *s[4];
+            for (unsigned i = 0; i < 4; i++) {
+                CHECK(gh_mcentral_cache_span(q, 85, &s[i]) == GH_OK);
+                s[i]->sweepgen = f.h->sweepgen + 3;
+                s[i]->alloc_count = 1;
+            }
+            q->conc->ahead.contended = (uint8_t)contended;
+            for (unsigned i = 0; i < 4; i++) {
+                gh_mcentral_uncache_span(q, s[i]);
+            }
+            gh_spanset *set = gh_mcentral_partial_swept(f.h, c);
+            CHECK_EQ(set->len, 4);
+            CHECK(set->head == s[contended && p == 1 ? 3 : 0]);
+            for (unsigned i = 0; i < 4; i++) {
+                gh_mspan *t;
+                CHECK(gh_mcentral_cache_span(q, 85, &t) == GH_OK);
+                CHECK(t == s[contended ? 3 - i : i]);
+            }
+            q->conc->ahead.contended = 0;
+            for (unsigned i = 0; i < 4; i++) {
+                s[i]->sweepgen = f.h->sweepgen;
+                s[i]->alloc_count = 0;
+                gh_mheap_free_span(f.h, s[i]);
+            }
+        }
+        teardown(&f);
+    }
+}
+
 int
 main(void)
 {
+    test_ends();
     test_after_cycle();
     test_empty_span();
     test_large();

@@ -160,17 +160,17 @@ test_debt(void)
     gh_gc_pace_sweeper(h, 20480000);
     CHECK(h->sweep_pages_per_byte == 2.861721611721612e-4);
     CHECK_EQ(h->sweep_heap_live_basis, 10 << 20);
-    gh_deduct_sweep_credit(h, 8192, 0);
+    gh_deduct_sweep_credit(f.m, 8192, 0);
     CHECK_EQ(h->pages_swept, 1 + 2);
-    gh_deduct_sweep_credit(h, 8192, 0);  // paid already
+    gh_deduct_sweep_credit(f.m, 8192, 0);  // paid already
     CHECK_EQ(h->pages_swept, 1 + 2);
-    gh_deduct_sweep_credit(h, 65536, 0);
+    gh_deduct_sweep_credit(f.m, 65536, 0);
     CHECK_EQ(h->pages_swept, 1 + 18);
     h->gcc.heap_live += 65536;           // 131072 bytes since the cycle: 37
-    gh_deduct_sweep_credit(h, 65536, 8); // the caller frees 8 pages itself
+    gh_deduct_sweep_credit(f.m, 65536, 8); // the caller frees 8 pages itself
     CHECK_EQ(h->pages_swept, 1 + 37 - 8);
     // More than there is: the debt is off.
-    gh_deduct_sweep_credit(h, 10 << 20, 0);
+    gh_deduct_sweep_credit(f.m, 10 << 20, 0);
     CHECK(h->sweep_pages_per_byte == 0);
     CHECK(h->sweep_drained);
     h->pages_in_use = in_use;

@@ -1,4 +1,4 @@
-// test_mspanset.c: a set of spans gives back what it got first.
+// test_mspanset.c: a set of spans gives back what it got first, or last.
 
 #include "check.h"
 #include "mspanset.h"
@@ -55,9 +55,36 @@ test_remove(void)
     CHECK_EQ(other.len, 0);
 }
 
+// Both ends: what is pushed to the front is popped first, and from the back last.
+static void
+test_ends(void)
+{
+    gh_mspan s[6] = {0};
+    gh_spanset set = {0};
+    CHECK(gh_spanset_pop_back(&set) == NULL);
+    gh_spanset_push_front(&set, &s[2]);
+    CHECK(set.head == &s[2] && set.tail == &s[2]);
+    gh_spanset_push_front(&set, &s[1]);
+    gh_spanset_push(&set, &s[3]);
+    gh_spanset_push_front(&set, &s[0]);
+    gh_spanset_push(&set, &s[4]);
+    CHECK_EQ(set.len, 5);
+    CHECK(gh_spanset_pop_back(&set) == &s[4]);
+    CHECK(s[4].set == NULL && s[4].next == NULL && s[4].prev == NULL);
+    CHECK(gh_spanset_pop(&set) == &s[0]);
+    CHECK(gh_spanset_pop_back(&set) == &s[3]);
+    gh_spanset_push(&set, &s[5]);
+    CHECK(gh_spanset_pop(&set) == &s[1]);
+    CHECK(gh_spanset_pop(&set) == &s[2]);
+    CHECK(gh_spanset_pop_back(&set) == &s[5]);
+    CHECK(set.head == NULL && set.tail == NULL);
+    CHECK_EQ(set.len, 0);
+}
+
 int
 main(void)
 {
+    test_ends();
     test_fifo();
     test_remove();
     return 0;
