@@ -101,7 +101,8 @@ scan_object(gh_mark *k, uintptr_t v)
 // Small objects are scanned here, with what changes in locals; all else out of
 // line. leaves: the work is counted, the objects' memory stays untouched.
 static inline __attribute__((always_inline)) bool
-drain_loop(gh_mark *k, const bool bounded, const uint64_t work, const bool leaves)
+drain_loop(gh_mark *k, const bool bounded, const uint64_t work, const bool leaves,
+           const bool edges)
 {
     const gh_bitmaps *bm = &k->h->bm;
     const uint64_t *const page_mask = bm->page_mask;
@@ -112,7 +113,10 @@ drain_loop(gh_mark *k, const bool bounded, const uint64_t work, const bool leave
     uintptr_t *sp = k->sp, *bottom = k->w->top->obj;
     uintptr_t *last = k->end - GH_MARK_ROOM;  // where sp may be with room for an object
     uint64_t bytes = 0, words = 0;
-    bool more = true;
+    gh_mark_edges x;
+    x.head = x.tail = 0;
+    bool direct = true, more = true;
+    uintptr_t before = 0;
     while (more) {
         if (bounded && k->scan_work + words * GH_PTR_SIZE >= work) {
             break;  // before anything leaves the queue only to go back
@@ -122,8 +126,13 @@ drain_loop(gh_mark *k, const bool bounded, const uint64_t work, const bool leave
             if ((size_t)(sp - bottom) < n) {
                 n = (size_t)(sp - bottom);
             }
+            size_t near = 0;
             for (const uintptr_t *end = sp - n; sp != end; tail++) {
                 const uintptr_t in = *--sp;
+                if (edges) {
+                    near += gh_is_near(in, before);
+                    before = in;
+                }
                 if (!leaves) {
                     __builtin_prefetch((const void *)in);
                 }
@@ -135,7 +144,15 @@ drain_loop(gh_mark *k, const bool bounded, const uint64_t work, const bool leave
                     __builtin_prefetch(bm->ptr_bits + (in - t.base) / 512);
                 }
             }
+            direct = !edges || 2 * near >= n;
             if (GH_UNLIKELY(tail == head)) {
+                if (edges && x.head != x.tail) {
+                    // What has been popped to the bottom leaves room for all.
+                    while (x.head != x.tail) {
+                        sp = gh_take_edge(&x, sp, &bytes, false);
+                    }
+                    continue;
+                }
                 k->sp = sp;
                 more = gh_mark_pop_buf(k);
                 sp = k->sp;
@@ -163,10 +180,14 @@ drain_loop(gh_mark *k, const bool bounded, const uint64_t work, const bool leave
             }
             if (GH_LIKELY(mask != 0 && sp <= last)) {
                 words += 64 - gh_clz64(mask);
-                if (!leaves) {
+                if (direct && !leaves) {
                     sp = scan_words(k, t, (const uintptr_t *)v, mask, sp, &bytes,
                                     true);
+                } else if (!leaves) {
+                    sp = gh_scan_edges(k, t, (const uintptr_t *)v, mask, sp, &bytes, &x,
+                                       false, gh_mark_large);
                 }
+                GH_ASSERT(sp <= k->end);
                 continue;
             }
             k->sp = sp;
@@ -195,21 +216,27 @@ static inline __attribute__((always_inline)) bool
 drain_to(gh_mark *k, const bool bounded, uint64_t work)
 {
     if (GH_UNLIKELY(k->h->opt.leaves)) {
-        return drain_loop(k, bounded, work, true);
+        return drain_loop(k, bounded, work, true, false);
     }
-    return drain_loop(k, bounded, work, false);
+    // Bounded, that is beside a mutator in virtual time, the order shows.
+    if (bounded || k->h->gcc.heap_marked < k->h->edges_from[0]) {
+        return drain_loop(k, bounded, work, false, false);
+    }
+    return drain_loop(k, false, 0, false, true);
 }
 
 void
 gh_mark_init(gh_heap *h)
 {
+    h->edges_from[0] = GH_EDGES_FROM_ALONE;
+    h->edges_from[1] = GH_EDGES_FROM;
 #if GH_HAVE_BMI2
     // Not every compiler knows lzcnt by name in __builtin_cpu_supports. A CPU without it
-    // would take it for another instruction.
+    // would take it for another instruction. PREFETCHW does nothing where it isn't known.
     enum { EXTENDED = (int)0x80000001, LZCNT = 1 << 5 };
     unsigned a, b, c = 0, d;
     h->mark_bmi2 = !h->opt.policy.portable_kernels && __builtin_cpu_supports("bmi")
-                   && __builtin_cpu_supports("bmi2")
+                   && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt")
                    && __get_cpuid((unsigned)EXTENDED, &a, &b, &c, &d) != 0
                    && (c & LZCNT) != 0;
 #else

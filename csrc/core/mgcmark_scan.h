@@ -21,11 +21,12 @@
 #define GH_RARE   static __attribute__((noinline, unused))
 
 // An edge shifts by counts from memory, which the first x86-64 does in three steps
-// and BMI2 in one; LZCNT counts in one step where AMD's BSR takes eight. Both markers'
-// loops are compiled for both.
+// and BMI2 in one; LZCNT counts in one step where AMD's BSR takes eight, POPCNT where the
+// compiler else calls a function; PREFETCHW has a line that another core wrote arrive as
+// this core's own. Both markers' loops are compiled for both.
 #if defined(__x86_64__) && defined(__GNUC__)
 #define GH_HAVE_BMI2 1
-#define GH_BMI2 __attribute__((target("bmi,bmi2,lzcnt")))
+#define GH_BMI2 __attribute__((target("bmi,bmi2,lzcnt,popcnt,prfchw")))
 #else
 #define GH_HAVE_BMI2 0
 #endif
@@ -124,6 +125,115 @@ gh_mark_pop_buf(gh_mark *k)
     k->sp = top->obj + top->n;
     k->end = top->obj + GH_WORKBUF_ENTRIES;
     return true;
+}
+
+// gh_set_first sets a mark bit beside others that do; whether it was clear. Most edges lead
+// to marked objects: those cost a load.
+static inline bool
+gh_set_first(uint64_t *word, uint64_t bit)
+{
+    return (__atomic_load_n(word, __ATOMIC_RELAXED) & bit) == 0
+           && (__atomic_fetch_or(word, bit, __ATOMIC_RELAXED) & bit) == 0;
+}
+
+// ---- edges under way ---------------------------------------------------------------
+//
+// The mark word of an edge that leads anywhere is in no near cache where the heap is large,
+// and where another worker marks too, that one has mostly written to it last. To test it at
+// once means to wait for its line, and a locked instruction on a line that isn't here holds
+// up all that follows. So edges wait in a ring until 16 others have been looked up: the
+// line arrives meanwhile, to be written.
+//
+// Where half of what leaves the queue lies near to what left it before, as in a tree that
+// was made in order, so do the mark words, and in a small heap all are in the cache: there
+// the ring costs more than it saves.
+
+#define GH_EDGES            16u                    // a power of two
+#define GH_EDGES_FROM       ((uint64_t)32 << 20)   // bytes of a heap that isn't small
+#define GH_EDGES_FROM_ALONE ((uint64_t)128 << 20)  // if nobody else marks
+#define GH_NEAR             ((uintptr_t)32768)     // bytes
+
+typedef struct gh_mark_edge {
+    uint64_t *word;
+    uintptr_t obj;
+    uint32_t elemsize;
+    uint8_t bit, scan;
+} gh_mark_edge;
+
+typedef struct gh_mark_edges {
+    unsigned head, tail;
+    gh_mark_edge of[GH_EDGES];
+} gh_mark_edges;
+
+static inline bool
+gh_is_near(uintptr_t a, uintptr_t b)
+{
+    return a - b + GH_NEAR < 2 * GH_NEAR;
+}
+
+// gh_take_edge marks what the oldest edge leads to, and puts it at sp if that is new and
+// holds pointers; there is room. Returns where the next entry goes; *bytes grows by what
+// was marked. shared: others mark, too.
+GH_INLINE uintptr_t *
+gh_take_edge(gh_mark_edges *x, uintptr_t *sp, uint64_t *bytes, const bool shared)
+{
+    const gh_mark_edge *e = &x->of[x->head++ % GH_EDGES];
+    if (!shared) {
+        const uint64_t is_new = gh_set_bit(e->word, e->bit);
+        *bytes += is_new & e->elemsize;
+        *sp = e->obj;
+        sp += is_new & e->scan;
+    } else if (gh_set_first(e->word, (uint64_t)1 << e->bit)) {
+        *bytes += e->elemsize;
+        *sp = e->obj;
+        sp += e->scan;
+    }
+    return sp;
+}
+
+// gh_scan_edges has the words of mask at p wait in the ring, if they point at anything, and
+// takes as many from it as there is no room for. At most as many entries are pushed as
+// mask has bits.
+GH_INLINE uintptr_t *
+gh_scan_edges(gh_mark *k, const gh_mark_tables t, const uintptr_t *p, uint64_t mask,
+              uintptr_t *sp, uint64_t *bytes, gh_mark_edges *x, const bool shared,
+              void (*large)(gh_mark *k, uintptr_t v, const gh_pageinfo *pi, bool room))
+{
+    for (; mask != 0; mask &= mask - 1) {
+        const uintptr_t *word_at = &p[gh_ctz64(mask)];
+        const uintptr_t v = shared ? gh_word_load(word_at) : *word_at;
+        const uintptr_t off = v - t.base;
+        if (off >= t.mapped) {
+            continue;  // nil, the zero-size object, or an address not ours
+        }
+        const gh_pageinfo *pi = &t.pageinfo[off >> GH_PAGE_SHIFT];
+        const uint64_t in_span = (off & (GH_PAGE_SIZE - 1))
+                                 + ((uint64_t)pi->page << GH_PAGE_SHIFT);
+        const uint64_t i = (in_span * pi->div_mul) >> 32;
+        if (GH_UNLIKELY(i >= pi->nelems)) {
+            continue;  // a free page, or the tail of a span
+        }
+        const uint64_t elemsize = pi->elemsize;
+        if (GH_UNLIKELY(elemsize == 0)) {
+            k->sp = sp;
+            large(k, v, pi, true);
+            sp = k->sp;
+            continue;
+        }
+        uint64_t *word = &t.marks[pi->bits + i / 64];
+        __builtin_prefetch(word, 1);
+        if (x->tail - x->head == GH_EDGES) {
+            sp = gh_take_edge(x, sp, bytes, shared);
+        }
+        x->of[x->tail++ % GH_EDGES] = (gh_mark_edge){
+            .word = word,
+            .obj = v - in_span + i * elemsize,
+            .elemsize = (uint32_t)elemsize,
+            .bit = (uint8_t)(i % 64),
+            .scan = pi->scan,
+        };
+    }
+    return sp;
 }
 
 // gh_mark_large: the address lies in a page of a large object.

@@ -22,15 +22,6 @@
 
 // ---- words ---------------------------------------------------------------------------
 
-// first sets a mark bit; whether it was clear. Most edges lead to marked
-// objects: those cost a load.
-static inline bool
-first(uint64_t *word, uint64_t bit)
-{
-    return (__atomic_load_n(word, __ATOMIC_RELAXED) & bit) == 0
-           && (__atomic_fetch_or(word, bit, __ATOMIC_RELAXED) & bit) == 0;
-}
-
 static inline void
 queue(gh_mark *k, uintptr_t v, bool room)
 {
@@ -45,7 +36,7 @@ GH_RARE void
 par_large(gh_mark *k, uintptr_t v, const gh_pageinfo *pi, bool room)
 {
     const gh_mspan *s = gh_span_of_unchecked(k->h, v);
-    if (v >= s->limit || !first(&k->marks[pi->bits], 1)) {
+    if (v >= s->limit || !gh_set_first(&k->marks[pi->bits], 1)) {
         return;
     }
     k->bytes_marked += s->elemsize;
@@ -73,7 +64,7 @@ par_word(gh_mark *k, uintptr_t v, bool room)
         par_large(k, v, pi, room);
         return;
     }
-    if (first(&k->marks[pi->bits + i / 64], (uint64_t)1 << (i % 64))) {
+    if (gh_set_first(&k->marks[pi->bits + i / 64], (uint64_t)1 << (i % 64))) {
         k->bytes_marked += elemsize;
         if (pi->scan != 0) {
             queue(k, v - in_span + (uint64_t)i * elemsize, room);
@@ -471,12 +462,47 @@ gh_par_begin(gh_p *p)
 
 // ---- draining ------------------------------------------------------------------------------------
 
-// scan_words is par_words for who has everything in locals, and room for 64 entries at sp:
-// a store to the queue may alias the marker. It returns where the next entry goes; *bytes
-// grows by what was marked.
+// A run is what is found to be new of one mark word, before it is set there. Neighbours
+// in a structure that was made in order are in one word, so one locked instruction does for
+// several.
+typedef struct mark_run {
+    uint64_t *word;
+    uint64_t seen;      // of the word, when the run began
+    uint64_t bits;
+    uintptr_t first;    // where the object of bit 0 would be
+    uint64_t elemsize;
+    bool scan;
+} mark_run;
+
+// end_run sets the bits of r, and queues at sp what was clear and holds pointers; there is
+// room for 64 entries. It returns where the next one goes; *bytes grows by what was marked.
+static inline __attribute__((always_inline)) uintptr_t *
+end_run(mark_run *r, uintptr_t *sp, uint64_t *bytes)
+{
+    if (r->bits == 0) {
+        return sp;
+    }
+    uint64_t old = r->seen;
+    while (!__atomic_compare_exchange_n(r->word, &old, old | r->bits, true,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+    uint64_t won = r->bits & ~old;  // others may have been first
+    r->bits = 0;
+    *bytes += gh_popcount64(won) * r->elemsize;
+    if (r->scan) {
+        for (; won != 0; won &= won - 1) {
+            *sp++ = r->first + gh_ctz64(won) * r->elemsize;
+        }
+    }
+    return sp;
+}
+
+// scan_words is par_words for who has everything in locals, and room for 128 entries at
+// sp: a store to the queue may alias the marker. It goes on with run r, and returns where
+// the next entry goes; *bytes grows by what was marked.
 static inline __attribute__((always_inline)) uintptr_t *
 scan_words(gh_mark *k, const gh_mark_tables t, const uintptr_t *p, uint64_t mask,
-           uintptr_t *sp, uint64_t *bytes)
+           uintptr_t *sp, uint64_t *bytes, mark_run *r)
 {
     for (; mask != 0; mask &= mask - 1) {
         const uintptr_t v = gh_word_load(&p[gh_ctz64(mask)]);
@@ -498,13 +524,57 @@ scan_words(gh_mark *k, const gh_mark_tables t, const uintptr_t *p, uint64_t mask
             sp = k->sp;
             continue;
         }
-        if (first(&t.marks[pi->bits + i / 64], (uint64_t)1 << (i % 64))) {
-            *bytes += elemsize;
-            *sp = v - in_span + i * elemsize;
-            sp += pi->scan;
+        uint64_t *word = &t.marks[pi->bits + i / 64];
+        if (word != r->word) {
+            sp = end_run(r, sp, bytes);
+            r->word = word;
+            r->seen = __atomic_load_n(word, __ATOMIC_RELAXED);
+            r->first = v - in_span + i / 64 * 64 * elemsize;
+            r->elemsize = elemsize;
+            r->scan = pi->scan != 0;
         }
+        r->bits |= (uint64_t)1 << (i % 64) & ~r->seen;
     }
     return sp;
+}
+
+// end_run_now does the same, and asks for room; returns the bytes marked.
+static inline uint64_t
+end_run_now(gh_mark *k, mark_run *r)
+{
+    if (r->bits == 0) {
+        return 0;
+    }
+    const bool room = gh_mark_room(k);
+    uintptr_t won[64];
+    uint64_t bytes = 0;
+    const uintptr_t *end = end_run(r, won, &bytes);
+    for (const uintptr_t *v = won; v != end; v++) {
+        queue(k, *v, room);
+    }
+    return bytes;
+}
+
+// take_edges marks what all edges under way lead to, and asks for room; returns the bytes
+// marked.
+static inline uint64_t
+take_edges(gh_mark *k, gh_mark_edges *x)
+{
+    if (x->head == x->tail) {
+        return 0;
+    }
+    uint64_t bytes = 0;
+    const bool room = gh_mark_room(k);
+    for (; x->head != x->tail; x->head++) {
+        const gh_mark_edge *e = &x->of[x->head % GH_EDGES];
+        if (gh_set_first(e->word, (uint64_t)1 << e->bit)) {
+            bytes += e->elemsize;
+            if (e->scan != 0) {
+                queue(k, e->obj, room);
+            }
+        }
+    }
+    return bytes;
 }
 
 // drain_loop scans p's own queue until it is empty or k has done work. An
@@ -512,7 +582,7 @@ scan_words(gh_mark *k, const gh_mark_tables t, const uintptr_t *p, uint64_t mask
 // meanwhile. The mask of its page is read as it leaves: what
 // it says of an object that is queued stays true, and 0 always is. As in mgcmark.c.
 static inline __attribute__((always_inline)) void
-drain_loop(gh_mark *k, const uint64_t work)
+drain_loop(gh_mark *k, const uint64_t work, const bool edges)
 {
     const gh_bitmaps *bm = &k->h->bm;
     const uint64_t *const page_mask = bm->page_mask;
@@ -521,28 +591,50 @@ drain_loop(gh_mark *k, const uint64_t work)
     uint64_t ring_mask[RING];  // of each one's page, or 0
     unsigned head = 0, tail = 0;
     uintptr_t *sp = k->sp, *bottom = k->w->top->obj;
-    uintptr_t *last = k->end - GH_MARK_ROOM;  // where sp may be with room for an object
+    // Where sp may be with room for an object and for a run.
+    uintptr_t *last = k->end - 2 * GH_MARK_ROOM;
+    mark_run r = {0};
     uint64_t bytes = 0, words = 0;
-    bool more = true;
+    gh_mark_edges x;
+    x.head = x.tail = 0;
+    bool direct = true, more = true;
+    uintptr_t before = 0;
     while (more && k->scan_work + words * GH_PTR_SIZE < work) {
         if (tail - head <= REFILL) {
             size_t n = RING - (tail - head);
             if ((size_t)(sp - bottom) < n) {
                 n = (size_t)(sp - bottom);
             }
+            size_t near = 0;
             for (const uintptr_t *end = sp - n; sp != end; tail++) {
                 const uintptr_t in = *--sp;
                 __builtin_prefetch((const void *)in);
                 ring[tail % RING] = in;
                 ring_mask[tail % RING] = __atomic_load_n(
                     &page_mask[(in - t.base) >> GH_PAGE_SHIFT], __ATOMIC_RELAXED);
+                if (edges) {
+                    near += gh_is_near(in, before);
+                    before = in;
+                }
             }
+            direct = !edges || 2 * near >= n;
             if (tail == head) {
+                if (r.bits != 0) {
+                    sp = end_run(&r, sp, &bytes);  // on an empty buffer
+                    continue;
+                }
                 k->sp = sp;
+                if (edges && x.head != x.tail) {
+                    bytes += take_edges(k, &x);
+                    sp = k->sp;
+                    bottom = k->w->top->obj;
+                    last = k->end - 2 * GH_MARK_ROOM;
+                    continue;
+                }
                 more = gh_mark_pop_buf(k);
                 sp = k->sp;
                 bottom = k->w->top->obj;
-                last = k->end - GH_MARK_ROOM;
+                last = k->end - 2 * GH_MARK_ROOM;
                 continue;
             }
         }
@@ -557,21 +649,38 @@ drain_loop(gh_mark *k, const uint64_t work)
             const uint64_t mask = ring_mask[head++ % RING];
             if (GH_LIKELY(mask != 0 && sp <= last)) {
                 words += 64 - gh_clz64(mask);
-                sp = scan_words(k, t, (const uintptr_t *)v, mask, sp, &bytes);
+                sp = direct ? scan_words(k, t, (const uintptr_t *)v, mask, sp, &bytes, &r)
+                            : gh_scan_edges(k, t, (const uintptr_t *)v, mask, sp, &bytes, &x,
+                                            true, par_large);
+                GH_ASSERT(sp <= k->end);
                 continue;
             }
             k->sp = sp;
             scan_object(k, v);
             sp = k->sp;
             bottom = k->w->top->obj;
-            last = k->end - GH_MARK_ROOM;
+            last = k->end - 2 * GH_MARK_ROOM;
         }
+    }
+    k->sp = sp;
+    bytes += end_run_now(k, &r);
+    if (edges) {
+        bytes += take_edges(k, &x);
     }
     k->bytes_marked += bytes;
     k->scan_work += words * GH_PTR_SIZE;
-    k->sp = sp;
     while (tail != head) {
         queue(k, ring[--tail % RING], gh_mark_room(k));
+    }
+}
+
+static inline __attribute__((always_inline)) void
+drain_either(gh_mark *k, uint64_t work)
+{
+    if (k->h->gcc.heap_marked < k->h->edges_from[1]) {
+        drain_loop(k, work, false);
+    } else {
+        drain_loop(k, work, true);
     }
 }
 
@@ -579,7 +688,7 @@ drain_loop(gh_mark *k, const uint64_t work)
 static __attribute__((noinline)) GH_BMI2 void
 drain_bmi2(gh_mark *k, uint64_t work)
 {
-    drain_loop(k, work);
+    drain_either(k, work);
 }
 #endif
 
@@ -592,7 +701,7 @@ drain_queue(gh_mark *k, uint64_t work)
         return;
     }
 #endif
-    drain_loop(k, work);
+    drain_either(k, work);
 }
 
 static bool

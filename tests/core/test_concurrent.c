@@ -22,6 +22,7 @@
 #include "mgc.h"
 #include "mgcbg.h"
 #include "mgcpar.h"
+#include "mgcwork.h"
 #include "safepoint.h"
 
 enum { THREADS = 4, SLOTS = 64, SHARED = 128 };
@@ -272,6 +273,9 @@ stress(int32_t procs, int steps, int64_t ms, uint64_t seed, uint64_t delays)
 {
     gh_mut *m;
     world w = {.h = new_heap(procs, 50, GH_BARRIER_HYBRID, delays, &m)};
+    if (seed % 4 < 2) {
+        w.h->edges_from[1] = 0;  // as in a large heap
+    }
     CHECK(gh_type_new(m, &node_desc, &w.node) == GH_OK);
     CHECK(gh_slots_new(w.h, SHARED, &w.shared) == GH_OK);
     gh_leave(m);
@@ -1210,6 +1214,162 @@ test_roots_in_turns(void)
     gh_heap_free(h);
 }
 
+// Edges that wait for their mark words: the same is marked and counted as without, in a
+// graph of small objects, objects with a header, rows of pointers of a large object, and
+// what no pointer leads on from. Also in turns of a few words, after each of which no edge
+// may be left waiting, while the OS gives no memory for the queue.
+static void
+test_edges(gh_mode mode)
+{
+    enum { NODES = 30000, WIDE = 60, TALL = 100, ROW = 8000 };
+    gh_mem_fault f = {.fail_from = UINT64_MAX, .fail_count = UINT64_MAX};
+    gh_options opt;
+    gh_options_init(&opt);
+    opt.debug.checkmark = true;
+    opt.mode = mode;
+    opt.procs = 2;
+    opt.gogc = -1;
+    opt.mem_ops = gh_mem_fault_ops();
+    opt.mem_ctx = &f;
+    gh_heap *h;
+    gh_mut *m;
+    CHECK(gh_heap_new(&opt, &h) == GH_OK);
+    CHECK(gh_enter(h, 0, &m) == GH_OK);
+    const uint64_t wide_mask[1] = {((uint64_t)1 << WIDE) - 1};
+    const uint64_t tall_mask[2] = {~(uint64_t)0, ((uint64_t)1 << (TALL - 64)) - 1};
+    const uint64_t word_mask[1] = {1};
+    gh_type_desc d = {.name = "wide", .size = WIDE * 8, .align = 8, .ptrdata = WIDE * 8,
+                      .mask = wide_mask};
+    const gh_type *node, *wide, *tall, *word;
+    CHECK(gh_type_new(m, &node_desc, &node) == GH_OK);
+    CHECK(gh_type_new(m, &d, &wide) == GH_OK);
+    d.name = "tall", d.size = d.ptrdata = TALL * 8, d.mask = tall_mask;
+    CHECK(gh_type_new(m, &d, &tall) == GH_OK);
+    d.name = "word", d.size = d.ptrdata = 8, d.mask = word_mask;
+    CHECK(gh_type_new(m, &d, &word) == GH_OK);
+    gh_slots *all, *own;
+    CHECK(gh_slots_new(h, NODES, &all) == GH_OK);
+    CHECK(gh_slots_new(h, 1, &own) == GH_OK);
+    uint64_t seed = 7;
+    for (size_t i = 0; i < NODES; i++) {
+        gh_slot *s = gh_slots_at(all, i);
+        CHECK((i % 500 == 1 ? gh_new(m, s, word, ROW)
+               : i % 50 == 2 ? gh_new(m, s, tall, 1)
+               : i % 10 == 3 ? gh_new(m, s, wide, 1)
+               : i % 10 == 4 ? gh_alloc(m, s, 40)
+                             : gh_new(m, s, node, 1)) == GH_OK);
+    }
+    // A tree, so that who loses one edge loses objects; all other edges lead back.
+    size_t child = 1;
+    for (size_t i = 0; i < NODES; i++) {
+        const uint64_t words = i % 500 == 1 ? ROW : i % 50 == 2 ? TALL
+                               : i % 10 == 3 ? WIDE : i % 10 == 4 ? 0 : 2;
+        CHECK(child > i);
+        for (uint64_t k = 0; k < words; k++) {
+            const size_t to = k < 3 && child < NODES ? child++ : draw(&seed, i + 1);
+            CHECK(gh_store(m, gh_slots_at(all, i), k, gh_slots_at(all, to)) == GH_OK);
+        }
+    }
+    gh_set(m, gh_slots_at(own, 0), gh_slots_at(all, 0));
+    gh_slots_free(all);
+    gh_cycle before = {0};
+    for (int round = 0; round < (mode == GH_MODE_CONCURRENT ? 6 : 2); round++) {
+        h->edges_from[0] = h->edges_from[1] = round % 2 == 0 ? UINT64_MAX : 0;
+        if (round < 2) {
+            CHECK(gh_gc(m) == GH_OK);
+        } else {
+            const bool fails = round < 4;
+            gh_stop_world(m);
+            CHECK(gh_gc_begin_marking(m, true, GH_MARKING_BACKGROUND) == GH_OK);
+            while (gh_par_free_some(h)) {
+            }
+            fail_calls(m, &f, fails);
+            while (!gh_par_drain(m, 8)) {
+            }
+            // What did not find room is found by tracing again.
+            CHECK(atomic_load(&h->conc.overflowed) == fails);
+            gh_gc_end_marking(m);
+            fail_calls(m, &f, false);
+            gh_start_world(m);
+        }
+        gh_memstats s;
+        gh_stats(m, &s);
+        gh_cycle c;
+        CHECK(gh_cycle_get(h, gh_cycles(h) - 1, &c) == GH_OK);
+        CHECK_EQ(s.heap_objects, NODES);
+        if (round > 0) {
+            CHECK_EQ(c.heap_marked, before.heap_marked);
+            CHECK_EQ(c.scan_work, before.scan_work);
+        }
+        before = c;
+        CHECK_EQ(gh_verify(m, say, NULL), 0);
+    }
+    gh_slots_free(own);
+    gh_leave(m);
+    gh_heap_free(h);
+    CHECK_EQ(f.bytes, 0);
+}
+
+// Runs of 64 objects, and after each one as many of which no two are in one mark word: as
+// much as an object can push, wherever the queue's buffer ends. It is filled by a row of
+// objects, of which the last ones lead on.
+static void
+test_runs(void)
+{
+    enum { TOP = 40, WORDS = 64, NODES = TOP * WORDS, ROW = GH_WORKBUF_ENTRIES };
+    gh_mut *m;
+    gh_heap *h = new_heap(1, -1, GH_BARRIER_HYBRID, 0, &m);
+    const uint64_t all_bits[1] = {~(uint64_t)0}, one_bit[1] = {1};
+    const gh_type_desc d_wide = {.name = "wide", .size = WORDS * 8, .align = 8,
+                                 .ptrdata = WORDS * 8, .mask = all_bits};
+    const gh_type_desc d_two = {.name = "two", .size = 16, .align = 8, .ptrdata = 8,
+                                .mask = one_bit};
+    const gh_type_desc d_word = {.name = "word", .size = 8, .align = 8, .ptrdata = 8,
+                                 .mask = one_bit};
+    const gh_type *wide, *two, *word;
+    CHECK(gh_type_new(m, &d_wide, &wide) == GH_OK);
+    CHECK(gh_type_new(m, &d_two, &two) == GH_OK);
+    CHECK(gh_type_new(m, &d_word, &word) == GH_OK);
+    gh_slots *nodes, *objects, *own;
+    CHECK(gh_slots_new(h, NODES, &nodes) == GH_OK);
+    CHECK(gh_slots_new(h, ROW, &objects) == GH_OK);
+    CHECK(gh_slots_new(h, 1, &own) == GH_OK);
+    gh_slot *row = gh_slots_at(own, 0);
+    for (size_t i = 0; i < NODES; i++) {
+        CHECK(gh_new(m, gh_slots_at(nodes, i), two, 1) == GH_OK);
+    }
+    for (size_t i = 0; i < ROW; i++) {
+        gh_slot *o = gh_slots_at(objects, i);
+        CHECK(gh_new(m, o, wide, 1) == GH_OK);
+        for (size_t k = 0; i < TOP && k < WORDS; k++) {
+            const size_t to = i % 2 == 0 ? i / 2 * WORDS + k
+                                         : NODES / 2 + k * (NODES / 2 / WORDS) + i / 2;
+            CHECK(gh_store(m, o, k, gh_slots_at(nodes, to)) == GH_OK);
+        }
+    }
+    for (size_t n = ROW - 400; n < ROW; n += 7) {
+        CHECK(gh_new(m, row, word, n) == GH_OK);
+        for (size_t i = 0; i < n; i++) {
+            CHECK(gh_store(m, row, i, gh_slots_at(objects, n - 1 - i)) == GH_OK);
+        }
+        h->edges_from[1] = n % 2 == 0 ? UINT64_MAX : 0;
+        gh_stop_world(m);
+        CHECK(gh_gc_begin_marking(m, true, GH_MARKING_BACKGROUND) == GH_OK);
+        while (!gh_par_drain(m, UINT64_MAX)) {
+        }
+        gh_gc_end_marking(m);
+        gh_start_world(m);
+        gh_cycle c;
+        CHECK(gh_cycle_get(h, gh_cycles(h) - 1, &c) == GH_OK);
+        CHECK_EQ(c.heap_marked, NODES * 16 + ROW * WORDS * 8 + (n * 8 + 8191) / 8192 * 8192);
+    }
+    gh_slots_free(nodes);
+    gh_slots_free(objects);
+    gh_slots_free(own);
+    gh_leave(m);
+    gh_heap_free(h);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -1231,6 +1391,9 @@ main(int argc, char **argv)
     test_news();
     test_at_once();
     test_roots_in_turns();
+    test_edges(GH_MODE_STW);
+    test_edges(GH_MODE_CONCURRENT);
+    test_runs();
     test_stopper_and_sweeper();
     test_end_in_a_cycle();
     test_ends_without_buffers();
