@@ -194,7 +194,7 @@ typedef struct gh_ahead {
     uint8_t contended;        // of those refills, how many are left
     uint8_t spc;              // the class of the last refill under heap_lock
     uint8_t next, nready, nfull;
-    uint8_t refused;          // other classes that could have been taken while it had these
+    uint8_t refused;          // how often none of another class were taken because of these
     gh_mspan *ready[GH_AHEAD_SPANS];  // from next on not yet used
     gh_mspan *full[GH_AHEAD_SPANS];
     int64_t live;             // what heap_live doesn't have yet of those in use or full

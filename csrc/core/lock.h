@@ -58,7 +58,7 @@ gh_pause(void)
 
 // gh_spin is a wait without a sleep, from zero. gh_spins takes a step of it; false: about
 // 10 us are over, which is what a sleep and a wake cost. By the clock, because a pause
-// lasts ten times as long on one CPU as on another.
+// lasts five times as long on one CPU as on another.
 typedef struct gh_spin {
     uint32_t n;
     int64_t end;

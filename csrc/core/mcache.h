@@ -17,13 +17,13 @@
 #include "heap.h"
 
 // Where threads wait for heap_lock, a P of which two refills under it in a row are of the
-// same class takes some more spans of that under the same hold, up to 64 KiB, and refills from these without
-// the lock: of objects of 512 B a span has 15, and the lock would be what two threads
-// spend their time on [diff:mcache.ahead]. Spans ahead and full ones that are not given
-// back yet are cached_by p as the one in use is, but in no mcache.alloc. heap_live counts
-// a span for when it is brought into use, but only at the next refill under the lock.
-// All are given back whenever the world stops, so who looks at the whole heap finds
-// what Go's would have [inv:mcache.ahead].
+// same class takes some more spans of that under the same hold, up to 64 KiB, and refills
+// from these without the lock: of objects of 512 B a span has 15, and the lock would be
+// what two threads spend their time on [diff:mcache.ahead]. Spans ahead and full ones that
+// are not given back yet are cached_by p as the one in use is, but in no mcache.alloc.
+// heap_live counts a span for when it is brought into use, but only at the next refill
+// under the lock. All are given back whenever the world stops, so who looks at the whole
+// heap finds what Go's would have [inv:mcache.ahead].
 
 void gh_mcache_init(gh_p *p);
 // gh_mcache_refill replaces the full span of class spc. On an error the old

@@ -150,7 +150,7 @@ gh_set_first(uint64_t *word, uint64_t bit)
 
 #define GH_EDGES            16u                    // a power of two
 #define GH_EDGES_FROM       ((uint64_t)32 << 20)   // bytes of a heap that isn't small
-#define GH_EDGES_FROM_ALONE ((uint64_t)128 << 20)  // if nobody else marks
+#define GH_EDGES_FROM_ALONE ((uint64_t)128 << 20)  // in the repeatable modes
 #define GH_NEAR             ((uintptr_t)32768)     // bytes
 
 typedef struct gh_mark_edge {

@@ -166,7 +166,8 @@ sweep_base(gh_heap *h)
 
 // next_span_for_sweep takes the next span in Go's order: span classes in turn,
 // of each first the full set, then the partial one; of each the first one, or, not as
-// Go, the last one if back. NULL: there is none, or a piece of the dead weight was swept instead.
+// Go, the last one if back. NULL: there is none, or a piece of the dead weight was swept
+// instead.
 static gh_mspan *
 next_span_for_sweep(gh_heap *h, bool back)
 {

@@ -330,16 +330,23 @@ test_refill_fails(void)
     CHECK_EQ(fault.bytes, 0);
 }
 
+static gh_options
+concurrent(int32_t procs)
+{
+    gh_options o;
+    gh_options_init(&o);
+    o.mode = GH_MODE_CONCURRENT;
+    o.procs = procs;
+    return o;
+}
+
 // What the heap says after n objects of 512 bytes on one P, every slot of a span taken,
 // of which the first `keep` stay alive over a cycle before the others.
 static gh_memstats
 half_kib_objects(bool ahead, bool eager, unsigned keep, unsigned n)
 {
     fixture f;
-    gh_options o;
-    gh_options_init(&o);
-    o.mode = GH_MODE_CONCURRENT;
-    o.procs = 2;
+    gh_options o = concurrent(2);
     o.gogc = -1;
     o.policy.eager_sweep = eager;
     setup_with(&f, &o);
@@ -399,10 +406,7 @@ static void
 test_ahead(void)
 {
     fixture f;
-    gh_options o;
-    gh_options_init(&o);
-    o.mode = GH_MODE_CONCURRENT;
-    o.procs = 2;
+    gh_options o = concurrent(2);
     o.gogc = -1;
     setup_with(&f, &o);
     gh_heap *h = f.h;
@@ -450,7 +454,7 @@ test_ahead(void)
         CHECK(a->next == a->nready && a->nfull == 0);
     }
     gh_start_world(f.m);
-    // Who asks for another class twice gives back what it has of the first.
+    // Who goes on asking for another class gives back what it has of the first.
     a->contended = 0;
     (void)alloc(&f, 2001, 8192);
     for (unsigned i = 0; i < 3; i++) {
@@ -487,15 +491,13 @@ ignore(void *arg, const gh_event *e)
     (void)e;
 }
 
-// Only up to the trigger, not past it, and nothing while somebody listens, hard_limit is
+// Not past the trigger, and nothing while somebody listens, hard_limit is
 // set, or refills of another class come in between.
 static void
 test_not_ahead(void)
 {
     fixture f;
-    gh_options o;
-    gh_options_init(&o);
-    o.mode = GH_MODE_CONCURRENT;
+    gh_options o = concurrent(1);
     setup_with(&f, &o);
     gh_ahead *a = &f.m->conc->ahead;
     gh_listen(f.m, 1u << GH_EV_REFILL, ignore, NULL);
@@ -549,10 +551,7 @@ test_ahead_of_the_trigger(void)
         {2, 4 << 20}, {8, 4 << 20}, {32, 4 << 20}, {8, 1 << 20}};
     for (size_t k = 0; k < 2 * sizeof(cases) / sizeof(cases[0]); k++) {
         fixture f;
-        gh_options o;
-        gh_options_init(&o);
-        o.mode = GH_MODE_CONCURRENT;
-        o.procs = cases[k / 2].procs;
+        gh_options o = concurrent(cases[k / 2].procs);
         o.policy.min_heap = cases[k / 2].min;
         o.policy.eager_sweep = false;
         setup_with(&f, &o);
@@ -585,10 +584,7 @@ test_ahead_leaves_room(void)
     uint64_t room[2][2];
     for (unsigned k = 0; k < 4; k++) {
         fixture f;
-        gh_options o;
-        gh_options_init(&o);
-        o.mode = GH_MODE_CONCURRENT;
-        o.procs = 2;
+        gh_options o = concurrent(2);
         o.gogc = -1;
         o.address_space = 64 << 20;
         setup_with(&f, &o);
@@ -621,9 +617,7 @@ test_ahead_ends(void)
     for (unsigned n = 0; n < 2; n++) {
         gh_mem_fault fault = {0};
         fixture f;
-        gh_options o;
-        gh_options_init(&o);
-        o.mode = GH_MODE_CONCURRENT;
+        gh_options o = concurrent(1);
         o.gogc = -1;
         o.mem_ops = gh_mem_fault_ops();
         o.mem_ctx = &fault;
