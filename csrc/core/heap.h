@@ -358,9 +358,7 @@ struct gh_heap {
     bool concurrent;         // opt.mode == GH_MODE_CONCURRENT
     bool forked;             // gh_heap_forked was called
     bool mark_bmi2;          // the markers' loops may use what GH_BMI2 says
-    // heap_marked from which edges wait: in the repeatable modes and in concurrent heaps.
-    // See mgcmark_scan.h.
-    uint64_t edges_from[2];
+    uint64_t edges_from;     // heap_marked from which edges go by the batch: mgcmark_scan.h
 
     gh_options opt;
     gh_size_table sizes;     // of the policy; never changes

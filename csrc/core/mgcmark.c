@@ -14,13 +14,6 @@
 #include "mgcwork.h"
 #include "special.h"
 
-// The ring between queue and scan. It is filled up when half of it is left, so
-// that prefetches are issued in a row: one that misses the TLB holds up all that
-// follows until the page table was walked, unless that is another prefetch. 16 to
-// 32 are on their way: fewer leave the CPU waiting, 64 are more than it keeps account of.
-#define RING   32u
-#define REFILL 16u
-
 // scan_words marks what the words of mask at p point at, if anything, puts what
 // is new and holds pointers at sp, and returns where the next one goes. room:
 // there is some; if not, the queue has overflowed. *bytes grows by what was marked.
@@ -34,26 +27,22 @@ scan_words(gh_mark *k, const gh_mark_tables t, const uintptr_t *p, uint64_t mask
         if (off >= t.mapped) {
             continue;  // nil, the zero-size object, or an address not ours
         }
-        const gh_pageinfo *pi = &t.pageinfo[off >> GH_PAGE_SHIFT];
-        const uint64_t in_span = (off & (GH_PAGE_SIZE - 1))
-                                 + ((uint64_t)pi->page << GH_PAGE_SHIFT);
-        const uint64_t i = (in_span * pi->div_mul) >> 32;
-        if (GH_UNLIKELY(i >= pi->nelems)) {
-            continue;  // a free page, or the tail of a span
+        gh_edge_end e;
+        if (!gh_look_up(t, off, &e)) {
+            continue;
         }
-        const uint64_t elemsize = pi->elemsize;
-        if (GH_UNLIKELY(elemsize == 0)) {
+        if (GH_UNLIKELY(e.elemsize == 0)) {
             k->sp = sp;
-            gh_mark_large(k, v, pi, room);
+            gh_mark_large(k, v, e.pi, room);
             sp = k->sp;
             continue;
         }
-        const uint64_t is_new = gh_set_bit(&t.marks[pi->bits + i / 64], i);
-        *bytes += is_new & elemsize;
-        const uint64_t push = is_new & pi->scan;
+        const uint64_t is_new = gh_set_bit(&t.marks[e.pi->bits + e.slot / 64], e.slot);
+        *bytes += is_new & e.elemsize;
+        const uint64_t push = is_new & e.pi->scan;
         if (GH_LIKELY(room)) {
             // Branch-free: the entry counts only if the pointer moves past it.
-            *sp = v - in_span + i * elemsize;
+            *sp = e.obj;
             sp += push;
         } else if (push) {
             k->w->overflowed = true;
@@ -107,22 +96,20 @@ drain_loop(gh_mark *k, const bool bounded, const uint64_t work, const bool leave
     const gh_bitmaps *bm = &k->h->bm;
     const uint64_t *const page_mask = bm->page_mask;
     const gh_mark_tables t = gh_mark_tables_of(k);
-    uintptr_t ring[RING];
-    uint64_t ring_mask[RING];  // of each one's page, or 0
+    uintptr_t ring[GH_RING];
+    uint64_t ring_mask[GH_RING];  // of each one's page, or 0
     unsigned head = 0, tail = 0;
     uintptr_t *sp = k->sp, *bottom = k->w->top->obj;
     uintptr_t *last = k->end - GH_MARK_ROOM;  // where sp may be with room for an object
     uint64_t bytes = 0, words = 0;
-    gh_mark_edges x;
-    x.head = x.tail = 0;
     bool direct = true, more = true;
     uintptr_t before = 0;
     while (more) {
         if (bounded && k->scan_work + words * GH_PTR_SIZE >= work) {
             break;  // before anything leaves the queue only to go back
         }
-        if (GH_UNLIKELY(tail - head <= REFILL)) {
-            size_t n = RING - (tail - head);
+        if (GH_UNLIKELY(tail - head <= GH_REFILL)) {
+            size_t n = GH_RING - (tail - head);
             if ((size_t)(sp - bottom) < n) {
                 n = (size_t)(sp - bottom);
             }
@@ -137,8 +124,8 @@ drain_loop(gh_mark *k, const bool bounded, const uint64_t work, const bool leave
                     __builtin_prefetch((const void *)in);
                 }
                 const uint64_t mask = page_mask[(in - t.base) >> GH_PAGE_SHIFT];
-                ring[tail % RING] = in;
-                ring_mask[tail % RING] = mask;
+                ring[tail % GH_RING] = in;
+                ring_mask[tail % GH_RING] = mask;
                 if (GH_UNLIKELY(mask == 0)) {
                     // And its pointer bits, a cache miss of their own.
                     __builtin_prefetch(bm->ptr_bits + (in - t.base) / 512);
@@ -146,13 +133,6 @@ drain_loop(gh_mark *k, const bool bounded, const uint64_t work, const bool leave
             }
             direct = !edges || 2 * near >= n;
             if (GH_UNLIKELY(tail == head)) {
-                if (edges && x.head != x.tail) {
-                    // What has been popped to the bottom leaves room for all.
-                    while (x.head != x.tail) {
-                        sp = gh_take_edge(&x, sp, &bytes, false);
-                    }
-                    continue;
-                }
                 k->sp = sp;
                 more = gh_mark_pop_buf(k);
                 sp = k->sp;
@@ -162,30 +142,28 @@ drain_loop(gh_mark *k, const bool bounded, const uint64_t work, const bool leave
             }
         }
         // As many as leave half of the ring, or one.
-        unsigned run = tail - head > REFILL ? tail - head - REFILL : 1;
+        unsigned run = tail - head > GH_REFILL ? tail - head - GH_REFILL : 1;
+        if (edges && !direct) {
+            k->sp = sp;
+            head += run;
+            run = gh_scan_run(k, t, ring, ring_mask, head - run, run, &words, UINT64_MAX, false,
+                              gh_mark_large, scan_object);
+            GH_ASSERT(run == 0);
+            sp = k->sp;
+            bottom = k->w->top->obj;
+            last = k->end - GH_MARK_ROOM;
+        }
         for (; run > 0; run--) {
             if (bounded && k->scan_work + words * GH_PTR_SIZE >= work) {
                 more = false;
                 break;
             }
-            const uintptr_t v = ring[head % RING];
-            uint64_t mask = ring_mask[head++ % RING];
-            if (mask == 0) {
-                const uint64_t elemsize =
-                    t.pageinfo[(v - t.base) >> GH_PAGE_SHIFT].elemsize;
-                if (elemsize - 1 < GH_MIN_SIZE_FOR_MALLOC_HEADER) {
-                    mask = gh_ptr_bits_get(bm, v,
-                                           (unsigned)(elemsize / GH_PTR_SIZE));
-                }
-            }
+            const uintptr_t v = ring[head % GH_RING];
+            const uint64_t mask = gh_small_mask(k, v, ring_mask[head++ % GH_RING]);
             if (GH_LIKELY(mask != 0 && sp <= last)) {
                 words += 64 - gh_clz64(mask);
-                if (direct && !leaves) {
-                    sp = scan_words(k, t, (const uintptr_t *)v, mask, sp, &bytes,
-                                    true);
-                } else if (!leaves) {
-                    sp = gh_scan_edges(k, t, (const uintptr_t *)v, mask, sp, &bytes, &x,
-                                       false, gh_mark_large);
+                if (!leaves) {
+                    sp = scan_words(k, t, (const uintptr_t *)v, mask, sp, &bytes, true);
                 }
                 GH_ASSERT(sp <= k->end);
                 continue;
@@ -202,7 +180,7 @@ drain_loop(gh_mark *k, const bool bounded, const uint64_t work, const bool leave
     // What is in the ring goes back, the oldest on top.
     k->sp = sp;
     while (tail != head) {
-        const uintptr_t v = ring[--tail % RING];
+        const uintptr_t v = ring[--tail % GH_RING];
         if (gh_mark_room(k)) {
             *k->sp++ = v;
         } else {
@@ -219,7 +197,7 @@ drain_to(gh_mark *k, const bool bounded, uint64_t work)
         return drain_loop(k, bounded, work, true, false);
     }
     // Bounded, that is beside a mutator in virtual time, the order shows.
-    if (bounded || k->h->gcc.heap_marked < k->h->edges_from[0]) {
+    if (bounded || k->h->gcc.heap_marked < k->h->edges_from) {
         return drain_loop(k, bounded, work, false, false);
     }
     return drain_loop(k, false, 0, false, true);
@@ -228,8 +206,7 @@ drain_to(gh_mark *k, const bool bounded, uint64_t work)
 void
 gh_mark_init(gh_heap *h)
 {
-    h->edges_from[0] = GH_EDGES_FROM_ALONE;
-    h->edges_from[1] = GH_EDGES_FROM;
+    h->edges_from = GH_EDGES_FROM;
 #if GH_HAVE_BMI2
     // Not every compiler knows lzcnt by name in __builtin_cpu_supports. A CPU without it
     // would take it for another instruction. PREFETCHW does nothing where it isn't known.

@@ -1,7 +1,7 @@
 // mgcmark_scan.h: what both markers do with one object: its pointer words, in
 // pieces of at most 64.
 //
-// Layer 6. Includes heap.h, mgcwork.h. Go: mgcmark.go, mbitmap.go.
+// Layer 6. Includes delays.h, heap.h, mgcwork.h. Go: mgcmark.go, mbitmap.go.
 //
 // The functions that scan take one more, fn, which is told the words. It is a
 // constant where they are called, so each marker gets them compiled around its
@@ -14,6 +14,7 @@
 #error "internal to csrc/core"
 #endif
 
+#include "delays.h"
 #include "heap.h"
 #include "mgcwork.h"
 
@@ -30,6 +31,13 @@
 #else
 #define GH_HAVE_BMI2 0
 #endif
+
+// The ring between queue and scan. It is filled up when half of it is left, so that
+// prefetches are issued in a row: one that misses the TLB holds up all that follows until
+// the page table was walked, unless that is another prefetch. 16 to 32 are on their way:
+// fewer leave the CPU waiting, 64 are more than it keeps account of.
+#define GH_RING   32u
+#define GH_REFILL 16u
 
 // Words that a step of scanning may push without asking for room again.
 #define GH_MARK_ROOM 64u
@@ -95,11 +103,11 @@ gh_mark_close(gh_mark *k)
     h->gcc.heap_scan_work += k->scan_work;
 }
 
-// gh_mark_room makes sure of GH_MARK_ROOM free entries on top.
+// gh_mark_room_for makes sure of n free entries on top.
 static inline bool
-gh_mark_room(gh_mark *k)
+gh_mark_room_for(gh_mark *k, unsigned n)
 {
-    if (GH_LIKELY(k->end - k->sp >= (ptrdiff_t)GH_MARK_ROOM)) {
+    if (GH_LIKELY(k->end - k->sp >= (ptrdiff_t)n)) {
         return true;
     }
     gh_workbuf *top = k->w->top;
@@ -111,6 +119,23 @@ gh_mark_room(gh_mark *k)
     k->sp = top->obj;
     k->end = top->obj + GH_WORKBUF_ENTRIES;
     return true;
+}
+
+static inline bool
+gh_mark_room(gh_mark *k)
+{
+    return gh_mark_room_for(k, GH_MARK_ROOM);
+}
+
+// gh_mark_overflow notes that something marked was not queued: a rescan finds it.
+static inline void
+gh_mark_overflow(gh_mark *k, bool shared)
+{
+    if (shared) {
+        atomic_store(&k->h->conc.overflowed, true);
+    } else {
+        k->w->overflowed = true;
+    }
 }
 
 // gh_mark_pop_buf goes on with the buffer below the empty top one; false at the
@@ -136,104 +161,31 @@ gh_set_first(uint64_t *word, uint64_t bit)
            && (__atomic_fetch_or(word, bit, __ATOMIC_RELAXED) & bit) == 0;
 }
 
-// ---- edges under way ---------------------------------------------------------------
-//
-// The mark word of an edge that leads anywhere is in no near cache where the heap is large,
-// and where another worker marks too, that one has mostly written to it last. To test it at
-// once means to wait for its line, and a locked instruction on a line that isn't here holds
-// up all that follows. So edges wait in a ring until 16 others have been looked up: the
-// line arrives meanwhile, to be written.
-//
-// Where half of what leaves the queue lies near to what left it before, as in a tree that
-// was made in order, so do the mark words, and in a small heap all are in the cache: there
-// the ring costs more than it saves.
+// ---- one edge ------------------------------------------------------------------------
 
-#define GH_EDGES            16u                    // a power of two
-#define GH_EDGES_FROM       ((uint64_t)32 << 20)   // bytes of a heap that isn't small
-#define GH_EDGES_FROM_ALONE ((uint64_t)128 << 20)  // in the repeatable modes
-#define GH_NEAR             ((uintptr_t)32768)     // bytes
+// gh_edge_end is where an edge leads.
+typedef struct gh_edge_end {
+    const gh_pageinfo *pi;
+    uint64_t elemsize;  // 0: to a large object, the rest is not set
+    uint64_t slot;      // number in its span
+    uintptr_t obj;      // its address
+} gh_edge_end;
 
-typedef struct gh_mark_edge {
-    uint64_t *word;
-    uintptr_t obj;
-    uint32_t elemsize;
-    uint8_t bit, scan;
-} gh_mark_edge;
-
-typedef struct gh_mark_edges {
-    unsigned head, tail;
-    gh_mark_edge of[GH_EDGES];
-} gh_mark_edges;
-
-static inline bool
-gh_is_near(uintptr_t a, uintptr_t b)
+// gh_look_up finds it, at off bytes from the window's base, less than are mapped. false:
+// a free page, or the tail of a span. Go: findObject.
+GH_INLINE bool
+gh_look_up(const gh_mark_tables t, uintptr_t off, gh_edge_end *end)
 {
-    return a - b + GH_NEAR < 2 * GH_NEAR;
-}
-
-// gh_take_edge marks what the oldest edge leads to, and puts it at sp if that is new and
-// holds pointers; there is room. Returns where the next entry goes; *bytes grows by what
-// was marked. shared: others mark, too.
-GH_INLINE uintptr_t *
-gh_take_edge(gh_mark_edges *x, uintptr_t *sp, uint64_t *bytes, const bool shared)
-{
-    const gh_mark_edge *e = &x->of[x->head++ % GH_EDGES];
-    if (!shared) {
-        const uint64_t is_new = gh_set_bit(e->word, e->bit);
-        *bytes += is_new & e->elemsize;
-        *sp = e->obj;
-        sp += is_new & e->scan;
-    } else if (gh_set_first(e->word, (uint64_t)1 << e->bit)) {
-        *bytes += e->elemsize;
-        *sp = e->obj;
-        sp += e->scan;
+    const gh_pageinfo *pi = &t.pageinfo[off >> GH_PAGE_SHIFT];
+    const uint64_t in_span = (off & (GH_PAGE_SIZE - 1))
+                             + ((uint64_t)pi->page << GH_PAGE_SHIFT);
+    const uint64_t i = (in_span * pi->div_mul) >> 32;
+    if (GH_UNLIKELY(i >= pi->nelems)) {
+        return false;
     }
-    return sp;
-}
-
-// gh_scan_edges has the words of mask at p wait in the ring, if they point at anything, and
-// takes as many from it as there is no room for. At most as many entries are pushed as
-// mask has bits.
-GH_INLINE uintptr_t *
-gh_scan_edges(gh_mark *k, const gh_mark_tables t, const uintptr_t *p, uint64_t mask,
-              uintptr_t *sp, uint64_t *bytes, gh_mark_edges *x, const bool shared,
-              void (*large)(gh_mark *k, uintptr_t v, const gh_pageinfo *pi, bool room))
-{
-    for (; mask != 0; mask &= mask - 1) {
-        const uintptr_t *word_at = &p[gh_ctz64(mask)];
-        const uintptr_t v = shared ? gh_word_load(word_at) : *word_at;
-        const uintptr_t off = v - t.base;
-        if (off >= t.mapped) {
-            continue;  // nil, the zero-size object, or an address not ours
-        }
-        const gh_pageinfo *pi = &t.pageinfo[off >> GH_PAGE_SHIFT];
-        const uint64_t in_span = (off & (GH_PAGE_SIZE - 1))
-                                 + ((uint64_t)pi->page << GH_PAGE_SHIFT);
-        const uint64_t i = (in_span * pi->div_mul) >> 32;
-        if (GH_UNLIKELY(i >= pi->nelems)) {
-            continue;  // a free page, or the tail of a span
-        }
-        const uint64_t elemsize = pi->elemsize;
-        if (GH_UNLIKELY(elemsize == 0)) {
-            k->sp = sp;
-            large(k, v, pi, true);
-            sp = k->sp;
-            continue;
-        }
-        uint64_t *word = &t.marks[pi->bits + i / 64];
-        __builtin_prefetch(word, 1);
-        if (x->tail - x->head == GH_EDGES) {
-            sp = gh_take_edge(x, sp, bytes, shared);
-        }
-        x->of[x->tail++ % GH_EDGES] = (gh_mark_edge){
-            .word = word,
-            .obj = v - in_span + i * elemsize,
-            .elemsize = (uint32_t)elemsize,
-            .bit = (uint8_t)(i % 64),
-            .scan = pi->scan,
-        };
-    }
-    return sp;
+    const uint64_t elemsize = pi->elemsize;
+    *end = (gh_edge_end){pi, elemsize, i, t.base + off - in_span + i * elemsize};
+    return true;
 }
 
 // gh_mark_large: the address lies in a page of a large object.
@@ -257,6 +209,126 @@ gh_mark_large(gh_mark *k, uintptr_t v, const gh_pageinfo *pi, bool room)
         *k->sp++ = s->base;
     } else {
         k->w->overflowed = true;
+    }
+}
+
+// ---- edges by the batch ----------------------------------------------------------------
+//
+// The mark word of an edge that leads anywhere is in no near cache where the heap is large,
+// nor is what the edge is looked up in, and where another worker marks too, that one has
+// mostly written to the word last. To wait for each costs more than marking. So the edges of
+// a run of objects go through three short loops: their pointers are collected, and the
+// records of the pages fetched; the edges are looked up, and the mark words fetched to be
+// written; what they lead to is marked. Each loop has what it needs in registers, and many
+// lines are under way.
+//
+// Where half of what leaves the queue lies near to what left it before, as in a tree that
+// was made in order, so do the mark words, and in a small heap all are in the cache: there
+// edges are marked one by one.
+
+#define GH_EDGES            (2 * GH_MARK_ROOM)     // of a batch at most
+#define GH_EDGES_FROM       ((uint64_t)32 << 20)   // bytes of a heap that isn't small
+#define GH_NEAR             ((uintptr_t)32768)     // bytes
+
+// gh_mark_edge is one that was looked up.
+typedef struct gh_mark_edge {
+    uint64_t bit;   // number in the area of mark bits, << 16; elemsize; 1: it holds pointers
+    uintptr_t obj;
+} gh_mark_edge;
+
+typedef void (*gh_large_fn)(gh_mark *k, uintptr_t v, const gh_pageinfo *pi, bool room);
+
+static inline bool
+gh_is_near(uintptr_t a, uintptr_t b)
+{
+    return a - b + GH_NEAR < 2 * GH_NEAR;
+}
+
+// gh_collect_edges puts what the words of mask at p point at at out, as bytes from
+// the window's base; returns where the next one goes. Their pages' records are fetched.
+// shared: others store into these words.
+GH_INLINE uintptr_t *
+gh_collect_edges(const gh_mark_tables t, const uintptr_t *p, uint64_t mask, uintptr_t *out,
+                 const bool shared)
+{
+    // A branch: without one, where the next goes would hang on a word that is on its way.
+    for (; mask != 0; mask &= mask - 1) {
+        const uintptr_t *at = &p[gh_ctz64(mask)];
+        const uintptr_t off = (shared ? gh_word_load(at) : *at) - t.base;
+        if (off < t.mapped) {
+            __builtin_prefetch(&t.pageinfo[off >> GH_PAGE_SHIFT]);
+            *out++ = off;
+        }
+    }
+    return out;
+}
+
+// gh_look_up_edges looks up n of them, and puts them at out; returns the end. Large objects
+// are marked at once; there is room.
+GH_INLINE gh_mark_edge *
+gh_look_up_edges(gh_mark *k, const gh_mark_tables t, const uintptr_t *off, size_t n,
+                 gh_mark_edge *out, bool room, gh_large_fn large)
+{
+    for (const uintptr_t *limit = off + n; off != limit; off++) {
+        gh_edge_end e;
+        if (!gh_look_up(t, *off, &e)) {
+            continue;
+        }
+        if (GH_UNLIKELY(e.elemsize == 0)) {
+            large(k, t.base + *off, e.pi, room);
+            continue;
+        }
+        const uint64_t bit = (uint64_t)e.pi->bits * 64 + e.slot;
+        __builtin_prefetch(&t.marks[bit / 64], 1);
+        *out++ = (gh_mark_edge){(bit << 16) + e.elemsize + e.pi->scan, e.obj};
+    }
+    return out;
+}
+
+// gh_take_edges marks what [e, limit) lead to, and puts at sp what is new and holds pointers;
+// returns where the next entry goes. One more than there are edges may be written.
+// shared: others mark, too.
+GH_INLINE uintptr_t *
+gh_take_edges(const gh_mark_tables t, const gh_mark_edge *e, const gh_mark_edge *limit, uintptr_t *sp,
+              uint64_t *bytes, const bool shared)
+{
+    uint64_t sum = 0;
+    for (; e != limit; e++) {
+        const uint64_t bit = e->bit;
+        uint64_t *word = &t.marks[bit >> 22];
+        const uint64_t size = bit & 0xfff8;
+        if (!shared) {
+            // Branch-free: the entry counts only if the pointer moves past it.
+            const uint64_t is_new = gh_set_bit(word, bit >> 16);
+            sum += is_new & size;
+            *sp = e->obj;
+            sp += is_new & bit & 1;
+        } else if (gh_set_first(word, (uint64_t)1 << (bit >> 16 & 63))) {
+            sum += size;
+            *sp = e->obj;
+            sp += bit & 1;
+        }
+    }
+    *bytes += sum;
+    return sp;
+}
+
+// gh_mark_batch marks what n <= GH_EDGES edges lead to.
+GH_INLINE void
+gh_mark_batch(gh_mark *k, const gh_mark_tables t, const uintptr_t *off, size_t n,
+              const bool shared, gh_large_fn large)
+{
+    gh_mark_edge edge[GH_EDGES];
+    if (GH_LIKELY(gh_mark_room_for(k, GH_EDGES))) {
+        const gh_mark_edge *end = gh_look_up_edges(k, t, off, n, edge, true, large);
+        k->sp = gh_take_edges(t, edge, end, k->sp, &k->bytes_marked, shared);
+        return;
+    }
+    const gh_mark_edge *end = gh_look_up_edges(k, t, off, n, edge, false, large);
+    uintptr_t won[GH_EDGES + 1];
+    const uintptr_t *last = gh_take_edges(t, edge, end, won, &k->bytes_marked, shared);
+    if (last != won) {
+        gh_mark_overflow(k, shared);
     }
 }
 
@@ -374,6 +446,59 @@ gh_scan_object(gh_mark *k, uintptr_t v, gh_words_fn fn)
     } else {
         gh_scan_header(k, v, elemsize, fn);
     }
+}
+
+typedef void (*gh_scan_fn)(gh_mark *k, uintptr_t v);
+
+// gh_small_mask is the mask of the small object at v, whose page has mask or has none; of
+// any other object 0.
+static inline uint64_t
+gh_small_mask(const gh_mark *k, uintptr_t v, uint64_t mask)
+{
+    if (mask == 0) {
+        const uint64_t elemsize = k->pageinfo[(v - k->base) >> GH_PAGE_SHIFT].elemsize;
+        if (elemsize - 1 < GH_MIN_SIZE_FOR_MALLOC_HEADER) {
+            mask = gh_ptr_bits_get(&k->h->bm, v, (unsigned)(elemsize / GH_PTR_SIZE));
+        }
+    }
+    return mask;
+}
+
+// gh_scan_run scans n objects of the ring from head on by the batch; masks are those of their
+// pages. *words grows by the scan work. shared: it stops where that and what k has come to
+// work bytes. Returns how many are left. What isn't small goes to scan.
+GH_INLINE unsigned
+gh_scan_run(gh_mark *k, const gh_mark_tables t, const uintptr_t *ring, const uint64_t *masks,
+            unsigned head, unsigned n, uint64_t *words, const uint64_t work,
+            const bool shared, gh_large_fn large, gh_scan_fn scan)
+{
+    uintptr_t off[GH_EDGES];
+    size_t found = 0;
+    uint64_t sum = *words;
+    for (; n > 0; n--, head++) {
+        if (shared) {
+            if (k->scan_work + sum * GH_PTR_SIZE >= work) {
+                break;
+            }
+            gh_yield_point(k->h, GH_AT_SCAN);
+        }
+        const uintptr_t v = ring[head % GH_RING];
+        const uint64_t mask = gh_small_mask(k, v, masks[head % GH_RING]);
+        if (GH_UNLIKELY(mask == 0)) {
+            scan(k, v);
+            continue;
+        }
+        sum += 64 - gh_clz64(mask);
+        found = (size_t)(gh_collect_edges(t, (const uintptr_t *)v, mask, off + found, shared)
+                         - off);
+        if (found >= GH_EDGES - GH_MARK_ROOM) {
+            gh_mark_batch(k, t, off, found, shared, large);
+            found = 0;
+        }
+    }
+    gh_mark_batch(k, t, off, found, shared, large);
+    *words = sum;
+    return n;
 }
 
 #endif  // MGCMARK_SCAN_H

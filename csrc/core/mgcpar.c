@@ -10,9 +10,6 @@
 #include "planted.h"
 #include "special.h"
 
-// The ring between queue and scan, and when it is filled up: see mgcmark.c.
-#define RING   32u
-#define REFILL 16u
 // Root slots that one takes at a time.
 #define ROOT_STRETCH 2048u
 // Spare buffers that are given back at a time.
@@ -52,22 +49,18 @@ par_word(gh_mark *k, uintptr_t v, bool room)
     if (off >= k->mapped) {
         return;  // nil, the zero-size object, or in an arena newer than this cycle
     }
-    const gh_pageinfo *pi = &k->pageinfo[off >> GH_PAGE_SHIFT];
-    const uint64_t in_span = (off & (GH_PAGE_SIZE - 1))
-                             + ((uint64_t)pi->page << GH_PAGE_SHIFT);
-    const uint32_t i = (uint32_t)((in_span * pi->div_mul) >> 32);
-    if (GH_UNLIKELY(i >= pi->nelems)) {
+    gh_edge_end e;
+    if (!gh_look_up(gh_mark_tables_of(k), off, &e)) {
         return;
     }
-    const uint64_t elemsize = pi->elemsize;
-    if (GH_UNLIKELY(elemsize == 0)) {
-        par_large(k, v, pi, room);
+    if (GH_UNLIKELY(e.elemsize == 0)) {
+        par_large(k, v, e.pi, room);
         return;
     }
-    if (gh_set_first(&k->marks[pi->bits + i / 64], (uint64_t)1 << (i % 64))) {
-        k->bytes_marked += elemsize;
-        if (pi->scan != 0) {
-            queue(k, v - in_span + (uint64_t)i * elemsize, room);
+    if (gh_set_first(&k->marks[e.pi->bits + e.slot / 64], (uint64_t)1 << (e.slot % 64))) {
+        k->bytes_marked += e.elemsize;
+        if (e.pi->scan != 0) {
+            queue(k, e.obj, room);
         }
     }
 }
@@ -510,30 +503,26 @@ scan_words(gh_mark *k, const gh_mark_tables t, const uintptr_t *p, uint64_t mask
         if (off >= t.mapped) {
             continue;
         }
-        const gh_pageinfo *pi = &t.pageinfo[off >> GH_PAGE_SHIFT];
-        const uint64_t in_span = (off & (GH_PAGE_SIZE - 1))
-                                 + ((uint64_t)pi->page << GH_PAGE_SHIFT);
-        const uint64_t i = (in_span * pi->div_mul) >> 32;
-        if (GH_UNLIKELY(i >= pi->nelems)) {
+        gh_edge_end e;
+        if (!gh_look_up(t, off, &e)) {
             continue;
         }
-        const uint64_t elemsize = pi->elemsize;
-        if (GH_UNLIKELY(elemsize == 0)) {
+        if (GH_UNLIKELY(e.elemsize == 0)) {
             k->sp = sp;
-            par_large(k, v, pi, true);
+            par_large(k, v, e.pi, true);
             sp = k->sp;
             continue;
         }
-        uint64_t *word = &t.marks[pi->bits + i / 64];
+        uint64_t *word = &t.marks[e.pi->bits + e.slot / 64];
         if (word != r->word) {
             sp = end_run(r, sp, bytes);
             r->word = word;
             r->seen = __atomic_load_n(word, __ATOMIC_RELAXED);
-            r->first = v - in_span + i / 64 * 64 * elemsize;
-            r->elemsize = elemsize;
-            r->scan = pi->scan != 0;
+            r->first = e.obj - e.slot % 64 * e.elemsize;
+            r->elemsize = e.elemsize;
+            r->scan = e.pi->scan != 0;
         }
-        r->bits |= (uint64_t)1 << (i % 64) & ~r->seen;
+        r->bits |= (uint64_t)1 << (e.slot % 64) & ~r->seen;
     }
     return sp;
 }
@@ -555,28 +544,6 @@ end_run_now(gh_mark *k, mark_run *r)
     return bytes;
 }
 
-// take_edges marks what all edges under way lead to, and asks for room; returns the bytes
-// marked.
-static inline uint64_t
-take_edges(gh_mark *k, gh_mark_edges *x)
-{
-    if (x->head == x->tail) {
-        return 0;
-    }
-    uint64_t bytes = 0;
-    const bool room = gh_mark_room(k);
-    for (; x->head != x->tail; x->head++) {
-        const gh_mark_edge *e = &x->of[x->head % GH_EDGES];
-        if (gh_set_first(e->word, (uint64_t)1 << e->bit)) {
-            bytes += e->elemsize;
-            if (e->scan != 0) {
-                queue(k, e->obj, room);
-            }
-        }
-    }
-    return bytes;
-}
-
 // drain_loop scans p's own queue until it is empty or k has done work. An
 // object is scanned some objects after it left the queue: its memory arrives
 // meanwhile. The mask of its page is read as it leaves: what
@@ -587,21 +554,19 @@ drain_loop(gh_mark *k, const uint64_t work, const bool edges)
     const gh_bitmaps *bm = &k->h->bm;
     const uint64_t *const page_mask = bm->page_mask;
     const gh_mark_tables t = gh_mark_tables_of(k);
-    uintptr_t ring[RING];
-    uint64_t ring_mask[RING];  // of each one's page, or 0
+    uintptr_t ring[GH_RING];
+    uint64_t ring_mask[GH_RING];  // of each one's page, or 0
     unsigned head = 0, tail = 0;
     uintptr_t *sp = k->sp, *bottom = k->w->top->obj;
     // Where sp may be with room for an object and for a run.
     uintptr_t *last = k->end - 2 * GH_MARK_ROOM;
     mark_run r = {0};
     uint64_t bytes = 0, words = 0;
-    gh_mark_edges x;
-    x.head = x.tail = 0;
     bool direct = true, more = true;
     uintptr_t before = 0;
     while (more && k->scan_work + words * GH_PTR_SIZE < work) {
-        if (tail - head <= REFILL) {
-            size_t n = RING - (tail - head);
+        if (tail - head <= GH_REFILL) {
+            size_t n = GH_RING - (tail - head);
             if ((size_t)(sp - bottom) < n) {
                 n = (size_t)(sp - bottom);
             }
@@ -609,8 +574,8 @@ drain_loop(gh_mark *k, const uint64_t work, const bool edges)
             for (const uintptr_t *end = sp - n; sp != end; tail++) {
                 const uintptr_t in = *--sp;
                 __builtin_prefetch((const void *)in);
-                ring[tail % RING] = in;
-                ring_mask[tail % RING] = __atomic_load_n(
+                ring[tail % GH_RING] = in;
+                ring_mask[tail % GH_RING] = __atomic_load_n(
                     &page_mask[(in - t.base) >> GH_PAGE_SHIFT], __ATOMIC_RELAXED);
                 if (edges) {
                     near += gh_is_near(in, before);
@@ -624,13 +589,6 @@ drain_loop(gh_mark *k, const uint64_t work, const bool edges)
                     continue;
                 }
                 k->sp = sp;
-                if (edges && x.head != x.tail) {
-                    bytes += take_edges(k, &x);
-                    sp = k->sp;
-                    bottom = k->w->top->obj;
-                    last = k->end - 2 * GH_MARK_ROOM;
-                    continue;
-                }
                 more = gh_mark_pop_buf(k);
                 sp = k->sp;
                 bottom = k->w->top->obj;
@@ -638,20 +596,28 @@ drain_loop(gh_mark *k, const uint64_t work, const bool edges)
                 continue;
             }
         }
-        unsigned run = tail - head > REFILL ? tail - head - REFILL : 1;
+        unsigned run = tail - head > GH_REFILL ? tail - head - GH_REFILL : 1;
+        if (edges && !direct) {
+            k->sp = sp;
+            const unsigned left = gh_scan_run(k, t, ring, ring_mask, head, run, &words, work,
+                                              true, par_large, scan_object);
+            head += run - left;
+            run = left;
+            sp = k->sp;
+            bottom = k->w->top->obj;
+            last = k->end - 2 * GH_MARK_ROOM;
+        }
         for (; run > 0; run--) {
             if (k->scan_work + words * GH_PTR_SIZE >= work) {
                 more = false;
                 break;
             }
             gh_yield_point(k->h, GH_AT_SCAN);
-            const uintptr_t v = ring[head % RING];
-            const uint64_t mask = ring_mask[head++ % RING];
+            const uintptr_t v = ring[head % GH_RING];
+            const uint64_t mask = ring_mask[head++ % GH_RING];
             if (GH_LIKELY(mask != 0 && sp <= last)) {
                 words += 64 - gh_clz64(mask);
-                sp = direct ? scan_words(k, t, (const uintptr_t *)v, mask, sp, &bytes, &r)
-                            : gh_scan_edges(k, t, (const uintptr_t *)v, mask, sp, &bytes, &x,
-                                            true, par_large);
+                sp = scan_words(k, t, (const uintptr_t *)v, mask, sp, &bytes, &r);
                 GH_ASSERT(sp <= k->end);
                 continue;
             }
@@ -664,20 +630,17 @@ drain_loop(gh_mark *k, const uint64_t work, const bool edges)
     }
     k->sp = sp;
     bytes += end_run_now(k, &r);
-    if (edges) {
-        bytes += take_edges(k, &x);
-    }
     k->bytes_marked += bytes;
     k->scan_work += words * GH_PTR_SIZE;
     while (tail != head) {
-        queue(k, ring[--tail % RING], gh_mark_room(k));
+        queue(k, ring[--tail % GH_RING], gh_mark_room(k));
     }
 }
 
 static inline __attribute__((always_inline)) void
 drain_either(gh_mark *k, uint64_t work)
 {
-    if (k->h->gcc.heap_marked < k->h->edges_from[1]) {
+    if (k->h->gcc.heap_marked < k->h->edges_from) {
         drain_loop(k, work, false);
     } else {
         drain_loop(k, work, true);

@@ -274,7 +274,7 @@ stress(int32_t procs, int steps, int64_t ms, uint64_t seed, uint64_t delays)
     gh_mut *m;
     world w = {.h = new_heap(procs, 50, GH_BARRIER_HYBRID, delays, &m)};
     if (seed % 4 < 2) {
-        w.h->edges_from[1] = 0;  // as in a large heap
+        w.h->edges_from = 0;  // as in a large heap
     }
     CHECK(gh_type_new(m, &node_desc, &w.node) == GH_OK);
     CHECK(gh_slots_new(w.h, SHARED, &w.shared) == GH_OK);
@@ -1214,10 +1214,10 @@ test_roots_in_turns(void)
     gh_heap_free(h);
 }
 
-// Edges that wait for their mark words: the same is marked and counted as without, in a
-// graph of small objects, objects with a header, rows of pointers of a large object, and
-// what no pointer leads on from. Also in turns of a few words, after each of which no edge
-// may be left waiting, while the OS gives no memory for the queue.
+// Edges by the batch: the same is marked and counted as one by one, in a graph of small
+// objects, some beside others of another mask, objects with a header, rows of pointers of a
+// large object, and what no pointer leads on from. Also in turns of a few words, after each
+// of which no edge may be left, and while the OS gives no memory for the queue.
 static void
 test_edges(gh_mode mode)
 {
@@ -1240,9 +1240,12 @@ test_edges(gh_mode mode)
     const uint64_t word_mask[1] = {1};
     gh_type_desc d = {.name = "wide", .size = WIDE * 8, .align = 8, .ptrdata = WIDE * 8,
                       .mask = wide_mask};
-    const gh_type *node, *wide, *tall, *word;
+    const uint64_t other_mask[1] = {7};
+    const gh_type *node, *other, *wide, *tall, *word;
     CHECK(gh_type_new(m, &node_desc, &node) == GH_OK);
     CHECK(gh_type_new(m, &d, &wide) == GH_OK);
+    d.name = "other", d.size = node_desc.size, d.ptrdata = 24, d.mask = other_mask;
+    CHECK(gh_type_new(m, &d, &other) == GH_OK);
     d.name = "tall", d.size = d.ptrdata = TALL * 8, d.mask = tall_mask;
     CHECK(gh_type_new(m, &d, &tall) == GH_OK);
     d.name = "word", d.size = d.ptrdata = 8, d.mask = word_mask;
@@ -1257,13 +1260,15 @@ test_edges(gh_mode mode)
                : i % 50 == 2 ? gh_new(m, s, tall, 1)
                : i % 10 == 3 ? gh_new(m, s, wide, 1)
                : i % 10 == 4 ? gh_alloc(m, s, 40)
-                             : gh_new(m, s, node, 1)) == GH_OK);
+               : i < NODES / 2 && i % 10 == 5 ? gh_new(m, s, other, 1)
+                                              : gh_new(m, s, node, 1)) == GH_OK);
     }
     // A tree, so that who loses one edge loses objects; all other edges lead back.
     size_t child = 1;
     for (size_t i = 0; i < NODES; i++) {
         const uint64_t words = i % 500 == 1 ? ROW : i % 50 == 2 ? TALL
-                               : i % 10 == 3 ? WIDE : i % 10 == 4 ? 0 : 2;
+                               : i % 10 == 3 ? WIDE : i % 10 == 4 ? 0
+                               : i < NODES / 2 && i % 10 == 5 ? 3 : 2;
         CHECK(child > i);
         for (uint64_t k = 0; k < words; k++) {
             const size_t to = k < 3 && child < NODES ? child++ : draw(&seed, i + 1);
@@ -1273,12 +1278,18 @@ test_edges(gh_mode mode)
     gh_set(m, gh_slots_at(own, 0), gh_slots_at(all, 0));
     gh_slots_free(all);
     gh_cycle before = {0};
-    for (int round = 0; round < (mode == GH_MODE_CONCURRENT ? 6 : 2); round++) {
-        h->edges_from[0] = h->edges_from[1] = round % 2 == 0 ? UINT64_MAX : 0;
-        if (round < 2) {
+    for (int round = 0; round < 6; round++) {
+        h->edges_from = round % 2 == 0 ? UINT64_MAX : 0;
+        const bool fails = round == 2 || round == 3;
+        if (mode == GH_MODE_STW) {
+            const uint64_t failed = f.failed;
+            fail_calls(m, &f, fails);
+            CHECK(gh_gc(m) == GH_OK);
+            CHECK((f.failed > failed) == fails);
+            fail_calls(m, &f, false);
+        } else if (round < 2) {
             CHECK(gh_gc(m) == GH_OK);
         } else {
-            const bool fails = round < 4;
             gh_stop_world(m);
             CHECK(gh_gc_begin_marking(m, true, GH_MARKING_BACKGROUND) == GH_OK);
             while (gh_par_free_some(h)) {
@@ -1302,6 +1313,85 @@ test_edges(gh_mode mode)
             CHECK_EQ(c.scan_work, before.scan_work);
         }
         before = c;
+        CHECK_EQ(gh_verify(m, say, NULL), 0);
+    }
+    gh_slots_free(own);
+    gh_leave(m);
+    gh_heap_free(h);
+    CHECK_EQ(f.bytes, 0);
+}
+
+// Edges by the batch fill the queue's buffer, and the OS gives no other: nobody else notes
+// that a rescan is due. Each level is what 16 neighbours of the one before lead to, so most
+// of it waits while the next one is found.
+static void
+test_batch_without_room(gh_mode mode)
+{
+    enum { WORDS = 60, WIDTH = 16 * WORDS, LEVELS = 2 + GH_WORKBUF_ENTRIES / (WIDTH - 32) };
+    enum { FAR = 173 };  // has no factor in common with WIDTH; neighbours would go one by one
+    gh_mem_fault f = {.fail_from = UINT64_MAX, .fail_count = UINT64_MAX};
+    gh_options opt;
+    gh_options_init(&opt);
+    opt.debug.checkmark = true;
+    opt.mode = mode;
+    opt.gogc = -1;
+    opt.mem_ops = gh_mem_fault_ops();
+    opt.mem_ctx = &f;
+    gh_heap *h;
+    gh_mut *m;
+    CHECK(gh_heap_new(&opt, &h) == GH_OK);
+    CHECK(gh_enter(h, 0, &m) == GH_OK);
+    const uint64_t mask[1] = {((uint64_t)1 << WORDS) - 1};
+    const gh_type_desc d = {.name = "wide", .size = WORDS * 8, .align = 8,
+                            .ptrdata = WORDS * 8, .mask = mask};
+    const gh_type *wide;
+    CHECK(gh_type_new(m, &d, &wide) == GH_OK);
+    gh_slots *all, *own;
+    CHECK(gh_slots_new(h, (size_t)LEVELS * WIDTH, &all) == GH_OK);
+    CHECK(gh_slots_new(h, 16, &own) == GH_OK);
+    for (size_t i = 0; i < (size_t)LEVELS * WIDTH; i++) {
+        CHECK(gh_new(m, gh_slots_at(all, i), wide, 1) == GH_OK);
+    }
+    for (size_t i = 0; i < (size_t)(LEVELS - 1) * WIDTH; i++) {
+        for (size_t k = 0; k < WORDS; k++) {
+            const size_t to = (i / WIDTH + 1) * WIDTH + (i % 16 * WORDS + k) * FAR % WIDTH;
+            CHECK(gh_store(m, gh_slots_at(all, i), k, gh_slots_at(all, to)) == GH_OK);
+        }
+    }
+    for (size_t i = 0; i < 16; i++) {
+        gh_set(m, gh_slots_at(own, i), gh_slots_at(all, i));
+    }
+    gh_slots_free(all);
+    h->edges_from = 0;
+    uint64_t marked = 0, work = 0;
+    for (int round = 0; round < 2; round++) {
+        const bool fails = round == 1;
+        const uint64_t failed = f.failed;
+        if (mode == GH_MODE_STW) {
+            fail_calls(m, &f, fails);
+            CHECK(gh_gc(m) == GH_OK);
+        } else {
+            gh_stop_world(m);
+            CHECK(gh_gc_begin_marking(m, true, GH_MARKING_BACKGROUND) == GH_OK);
+            while (gh_par_free_some(h)) {
+            }
+            fail_calls(m, &f, fails);
+            while (!gh_par_drain(m, UINT64_MAX)) {
+            }
+            CHECK(atomic_load(&h->conc.overflowed) == fails);
+            gh_gc_end_marking(m);
+            gh_start_world(m);
+        }
+        CHECK((f.failed > failed) == fails);
+        fail_calls(m, &f, false);
+        gh_cycle c;
+        CHECK(gh_cycle_get(h, gh_cycles(h) - 1, &c) == GH_OK);
+        if (fails) {
+            CHECK_EQ(c.heap_marked, marked);
+            CHECK_EQ(c.scan_work, work);
+        }
+        marked = c.heap_marked;
+        work = c.scan_work;
         CHECK_EQ(gh_verify(m, say, NULL), 0);
     }
     gh_slots_free(own);
@@ -1352,7 +1442,7 @@ test_runs(void)
         for (size_t i = 0; i < n; i++) {
             CHECK(gh_store(m, row, i, gh_slots_at(objects, n - 1 - i)) == GH_OK);
         }
-        h->edges_from[1] = n % 2 == 0 ? UINT64_MAX : 0;
+        h->edges_from = n % 2 == 0 ? UINT64_MAX : 0;
         gh_stop_world(m);
         CHECK(gh_gc_begin_marking(m, true, GH_MARKING_BACKGROUND) == GH_OK);
         while (!gh_par_drain(m, UINT64_MAX)) {
@@ -1393,6 +1483,8 @@ main(int argc, char **argv)
     test_roots_in_turns();
     test_edges(GH_MODE_STW);
     test_edges(GH_MODE_CONCURRENT);
+    test_batch_without_room(GH_MODE_STW);
+    test_batch_without_room(GH_MODE_CONCURRENT);
     test_runs();
     test_stopper_and_sweeper();
     test_end_in_a_cycle();
