@@ -166,7 +166,7 @@ gh_set_first(uint64_t *word, uint64_t bit)
 // gh_edge_end is where an edge leads.
 typedef struct gh_edge_end {
     const gh_pageinfo *pi;
-    uint64_t elemsize;  // 0: to a large object, the rest is not set
+    uint64_t elemsize;  // 0: to a large object, of which the rest says nothing
     uint64_t slot;      // number in its span
     uintptr_t obj;      // its address
 } gh_edge_end;
@@ -230,11 +230,16 @@ gh_mark_large(gh_mark *k, uintptr_t v, const gh_pageinfo *pi, bool room)
 #define GH_EDGES_FROM       ((uint64_t)32 << 20)   // bytes of a heap that isn't small
 #define GH_NEAR             ((uintptr_t)32768)     // bytes
 
-// gh_mark_edge is one that was looked up.
+// gh_mark_edge is one that was looked up, in two words.
 typedef struct gh_mark_edge {
-    uint64_t bit;   // number in the area of mark bits, << 16; elemsize; 1: it holds pointers
+    uint64_t what;  // number in the area of mark bits, elemsize, whether it holds pointers
     uintptr_t obj;
 } gh_mark_edge;
+
+#define GH_EDGE_BIT   16                // the number of the bit begins here
+#define GH_EDGE_SIZE  ((uint64_t)0xfff8)
+#define GH_EDGE_SCAN  ((uint64_t)1)
+_Static_assert((GH_MAX_SMALL_SIZE & ~GH_EDGE_SIZE) == 0, "sizes fit, multiples of 8");
 
 typedef void (*gh_large_fn)(gh_mark *k, uintptr_t v, const gh_pageinfo *pi, bool room);
 
@@ -264,7 +269,7 @@ gh_collect_edges(const gh_mark_tables t, const uintptr_t *p, uint64_t mask, uint
 }
 
 // gh_look_up_edges looks up n of them, and puts them at out; returns the end. Large objects
-// are marked at once; there is room.
+// are marked at once. room: there is some for n.
 GH_INLINE gh_mark_edge *
 gh_look_up_edges(gh_mark *k, const gh_mark_tables t, const uintptr_t *off, size_t n,
                  gh_mark_edge *out, bool room, gh_large_fn large)
@@ -280,33 +285,33 @@ gh_look_up_edges(gh_mark *k, const gh_mark_tables t, const uintptr_t *off, size_
         }
         const uint64_t bit = (uint64_t)e.pi->bits * 64 + e.slot;
         __builtin_prefetch(&t.marks[bit / 64], 1);
-        *out++ = (gh_mark_edge){(bit << 16) + e.elemsize + e.pi->scan, e.obj};
+        *out++ = (gh_mark_edge){(bit << GH_EDGE_BIT) + e.elemsize + e.pi->scan, e.obj};
     }
     return out;
 }
 
 // gh_take_edges marks what [e, limit) lead to, and puts at sp what is new and holds pointers;
-// returns where the next entry goes. One more than there are edges may be written.
-// shared: others mark, too.
+// returns where the next entry goes; there is room for as many as edges. shared: others
+// mark, too.
 GH_INLINE uintptr_t *
-gh_take_edges(const gh_mark_tables t, const gh_mark_edge *e, const gh_mark_edge *limit, uintptr_t *sp,
-              uint64_t *bytes, const bool shared)
+gh_take_edges(const gh_mark_tables t, const gh_mark_edge *e, const gh_mark_edge *limit,
+              uintptr_t *sp, uint64_t *bytes, const bool shared)
 {
     uint64_t sum = 0;
     for (; e != limit; e++) {
-        const uint64_t bit = e->bit;
-        uint64_t *word = &t.marks[bit >> 22];
-        const uint64_t size = bit & 0xfff8;
+        const uint64_t what = e->what, bit = what >> GH_EDGE_BIT;
+        uint64_t *word = &t.marks[bit / 64];
+        const uint64_t size = what & GH_EDGE_SIZE;
         if (!shared) {
             // Branch-free: the entry counts only if the pointer moves past it.
-            const uint64_t is_new = gh_set_bit(word, bit >> 16);
+            const uint64_t is_new = gh_set_bit(word, bit);
             sum += is_new & size;
             *sp = e->obj;
-            sp += is_new & bit & 1;
-        } else if (gh_set_first(word, (uint64_t)1 << (bit >> 16 & 63))) {
+            sp += is_new & what & GH_EDGE_SCAN;
+        } else if (gh_set_first(word, (uint64_t)1 << (bit % 64))) {
             sum += size;
             *sp = e->obj;
-            sp += bit & 1;
+            sp += what & GH_EDGE_SCAN;
         }
     }
     *bytes += sum;
@@ -322,10 +327,11 @@ gh_mark_batch(gh_mark *k, const gh_mark_tables t, const uintptr_t *off, size_t n
     if (GH_LIKELY(gh_mark_room_for(k, GH_EDGES))) {
         const gh_mark_edge *end = gh_look_up_edges(k, t, off, n, edge, true, large);
         k->sp = gh_take_edges(t, edge, end, k->sp, &k->bytes_marked, shared);
+        GH_ASSERT(k->sp <= k->end);
         return;
     }
     const gh_mark_edge *end = gh_look_up_edges(k, t, off, n, edge, false, large);
-    uintptr_t won[GH_EDGES + 1];
+    uintptr_t won[GH_EDGES];
     const uintptr_t *last = gh_take_edges(t, edge, end, won, &k->bytes_marked, shared);
     if (last != won) {
         gh_mark_overflow(k, shared);
@@ -496,7 +502,9 @@ gh_scan_run(gh_mark *k, const gh_mark_tables t, const uintptr_t *ring, const uin
             found = 0;
         }
     }
-    gh_mark_batch(k, t, off, found, shared, large);
+    if (found > 0) {
+        gh_mark_batch(k, t, off, found, shared, large);
+    }
     *words = sum;
     return n;
 }

@@ -1222,6 +1222,7 @@ static void
 test_edges(gh_mode mode)
 {
     enum { NODES = 30000, WIDE = 60, TALL = 100, ROW = 8000 };
+    enum { FAR = 7919 };  // has no factor in common with NODES
     gh_mem_fault f = {.fail_from = UINT64_MAX, .fail_count = UINT64_MAX};
     gh_options opt;
     gh_options_init(&opt);
@@ -1254,14 +1255,21 @@ test_edges(gh_mode mode)
     CHECK(gh_slots_new(h, NODES, &all) == GH_OK);
     CHECK(gh_slots_new(h, 1, &own) == GH_OK);
     uint64_t seed = 7;
-    for (size_t i = 0; i < NODES; i++) {
+    // Neighbours in the tree do not lie side by side: those would go one by one.
+    for (size_t n = 0; n < NODES; n++) {
+        const size_t i = n * FAR % NODES;
         gh_slot *s = gh_slots_at(all, i);
         CHECK((i % 500 == 1 ? gh_new(m, s, word, ROW)
                : i % 50 == 2 ? gh_new(m, s, tall, 1)
                : i % 10 == 3 ? gh_new(m, s, wide, 1)
-               : i % 10 == 4 ? gh_alloc(m, s, 40)
+               : i % 10 == 4 ? gh_alloc(m, s, i % 1000 == 4    ? 32000
+                                              : i % 100 == 14 ? 600
+                                                              : 40)
                : i < NODES / 2 && i % 10 == 5 ? gh_new(m, s, other, 1)
                                               : gh_new(m, s, node, 1)) == GH_OK);
+        if (i % 100 == 14) {
+            memset(gh_data(s), 0x55, 600);  // whoever took it for a header would fail
+        }
     }
     // A tree, so that who loses one edge loses objects; all other edges lead back.
     size_t child = 1;
@@ -1402,11 +1410,13 @@ test_batch_without_room(gh_mode mode)
 
 // Runs of 64 objects, and after each one as many of which no two are in one mark word: as
 // much as an object can push, wherever the queue's buffer ends. It is filled by a row of
-// objects, of which the last ones lead on.
+// objects, of which the last ones lead on. far: neighbours in the row aren't in memory, so
+// their edges go by the batch; of 40 an object, a batch has 80.
 static void
-test_runs(void)
+test_runs(size_t edges, bool far)
 {
     enum { TOP = 40, WORDS = 64, NODES = TOP * WORDS, ROW = GH_WORKBUF_ENTRIES };
+    enum { FAR = 1009 };  // has no factor in common with ROW
     gh_mut *m;
     gh_heap *h = new_heap(1, -1, GH_BARRIER_HYBRID, 0, &m);
     const uint64_t all_bits[1] = {~(uint64_t)0}, one_bit[1] = {1};
@@ -1429,9 +1439,11 @@ test_runs(void)
         CHECK(gh_new(m, gh_slots_at(nodes, i), two, 1) == GH_OK);
     }
     for (size_t i = 0; i < ROW; i++) {
+        CHECK(gh_new(m, gh_slots_at(objects, far ? i * FAR % ROW : i), wide, 1) == GH_OK);
+    }
+    for (size_t i = 0; i < ROW; i++) {
         gh_slot *o = gh_slots_at(objects, i);
-        CHECK(gh_new(m, o, wide, 1) == GH_OK);
-        for (size_t k = 0; i < TOP && k < WORDS; k++) {
+        for (size_t k = 0; i < TOP && k < edges; k++) {
             const size_t to = i % 2 == 0 ? i / 2 * WORDS + k
                                          : NODES / 2 + k * (NODES / 2 / WORDS) + i / 2;
             CHECK(gh_store(m, o, k, gh_slots_at(nodes, to)) == GH_OK);
@@ -1442,7 +1454,7 @@ test_runs(void)
         for (size_t i = 0; i < n; i++) {
             CHECK(gh_store(m, row, i, gh_slots_at(objects, n - 1 - i)) == GH_OK);
         }
-        h->edges_from = n % 2 == 0 ? UINT64_MAX : 0;
+        h->edges_from = far ? 0 : UINT64_MAX;
         gh_stop_world(m);
         CHECK(gh_gc_begin_marking(m, true, GH_MARKING_BACKGROUND) == GH_OK);
         while (!gh_par_drain(m, UINT64_MAX)) {
@@ -1456,6 +1468,114 @@ test_runs(void)
     gh_slots_free(nodes);
     gh_slots_free(objects);
     gh_slots_free(own);
+    gh_leave(m);
+    gh_heap_free(h);
+}
+
+// Two workers and three mutators in one graph whose objects lie anywhere: batches of many
+// edges, several of the same ones at a time, and words that change in between. Mutators swap
+// edges, so that what one worker has still to see hangs from what it has seen.
+enum { WEB_EDGES = 8, WEB_NODES = 20000, WEB_ROOTS = 8 };
+
+typedef struct web {
+    gh_heap *h;
+    gh_slots *roots;
+    int64_t until_ns;
+    _Atomic uint64_t seed;
+} web;
+
+// walk puts what lies some random edges from a root into slot.
+static void
+walk(gh_mut *m, web *w, gh_slot *slot, uint64_t *seed)
+{
+    gh_set(m, slot, gh_slots_at(w->roots, draw(seed, WEB_ROOTS)));
+    for (uint64_t n = 1 + draw(seed, 12); n > 0; n--) {
+        CHECK(gh_load(m, slot, slot, draw(seed, WEB_EDGES)) == GH_OK);
+        if (slot->word == 0) {
+            gh_set(m, slot, gh_slots_at(w->roots, draw(seed, WEB_ROOTS)));
+        }
+        const uint64_t *words = gh_data(slot);
+        CHECK_EQ(words[WEB_EDGES + 1], words[WEB_EDGES] * 3);
+    }
+}
+
+static void *
+swap_edges(void *arg)
+{
+    web *w = arg;
+    uint64_t seed = atomic_fetch_add(&w->seed, 1);
+    gh_slots *own;
+    gh_mut *m;
+    CHECK(gh_slots_new(w->h, 5, &own) == GH_OK);
+    gh_slot *a = gh_slots_at(own, 0), *b = gh_slots_at(own, 1);
+    gh_slot *x = gh_slots_at(own, 2), *y = gh_slots_at(own, 3);
+    CHECK(gh_enter(w->h, GH_ANY_P, &m) == GH_OK);
+    while (gh_nanotime() < w->until_ns) {
+        walk(m, w, a, &seed);
+        walk(m, w, b, &seed);
+        const uint64_t i = draw(&seed, WEB_EDGES), k = draw(&seed, WEB_EDGES);
+        CHECK(gh_load(m, x, a, i) == GH_OK);
+        CHECK(gh_load(m, y, b, k) == GH_OK);
+        CHECK(gh_store(m, a, i, y) == GH_OK);
+        CHECK(gh_store(m, b, k, x) == GH_OK);
+        CHECK(gh_alloc(m, gh_slots_at(own, 4), 500) == GH_OK);
+        (void)gh_poll(m);
+    }
+    gh_leave(m);
+    gh_slots_free(own);
+    return NULL;
+}
+
+static void
+test_batches_beside(void)
+{
+    gh_mut *m;
+    web w = {.h = new_heap(2, 25, GH_BARRIER_HYBRID, 0, &m), .seed = 1};
+    gh_heap *h = w.h;
+    h->edges_from = 0;
+    const uint64_t mask[1] = {((uint64_t)1 << WEB_EDGES) - 1};
+    const gh_type_desc d = {.name = "web", .size = WEB_EDGES * 8 + 16, .align = 8,
+                            .ptrdata = WEB_EDGES * 8, .mask = mask};
+    const gh_type *t;
+    CHECK(gh_type_new(m, &d, &t) == GH_OK);
+    gh_slots *all;
+    CHECK(gh_slots_new(h, WEB_NODES, &all) == GH_OK);
+    CHECK(gh_slots_new(h, WEB_ROOTS, &w.roots) == GH_OK);
+    uint64_t seed = 11;
+    for (uint64_t i = 0; i < WEB_NODES; i++) {
+        gh_slot *s = gh_slots_at(all, i);
+        CHECK(gh_new(m, s, t, 1) == GH_OK);
+        uint64_t *words = gh_data(s);
+        words[WEB_EDGES] = i;
+        words[WEB_EDGES + 1] = i * 3;
+    }
+    for (uint64_t i = 0; i < WEB_NODES; i++) {
+        for (uint64_t k = 0; k < WEB_EDGES; k++) {
+            CHECK(gh_store(m, gh_slots_at(all, i), k,
+                           gh_slots_at(all, draw(&seed, WEB_NODES))) == GH_OK);
+        }
+    }
+    for (uint64_t i = 0; i < WEB_ROOTS; i++) {
+        gh_set(m, gh_slots_at(w.roots, i), gh_slots_at(all, i));
+    }
+    gh_slots_free(all);
+    gh_leave(m);
+    w.until_ns = gh_nanotime() + 400 * 1000000;
+    pthread_t id[3];
+    for (int i = 0; i < 3; i++) {
+        CHECK(pthread_create(&id[i], NULL, swap_edges, &w) == 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        CHECK(pthread_join(id[i], NULL) == 0);
+    }
+    CHECK(gh_enter(h, 0, &m) == GH_OK);
+    CHECK(gh_gc(m) == GH_OK);
+    CHECK_EQ(gh_verify(m, say, NULL), 0);
+    gh_memstats s;
+    gh_stats(m, &s);
+    CHECK(s.heap_objects > WEB_NODES / 2);  // what isn't reached from the roots is garbage
+    CHECK_EQ(gh_checkmarks(h), s.num_gc);
+    gh_slots_free(w.roots);
     gh_leave(m);
     gh_heap_free(h);
 }
@@ -1485,7 +1605,10 @@ main(int argc, char **argv)
     test_edges(GH_MODE_CONCURRENT);
     test_batch_without_room(GH_MODE_STW);
     test_batch_without_room(GH_MODE_CONCURRENT);
-    test_runs();
+    test_runs(64, false);
+    test_runs(64, true);
+    test_runs(40, true);
+    test_batches_beside();
     test_stopper_and_sweeper();
     test_end_in_a_cycle();
     test_ends_without_buffers();
