@@ -45,7 +45,7 @@ scan_words(gh_mark *k, const gh_mark_tables t, const uintptr_t *p, uint64_t mask
             *sp = e.obj;
             sp += push;
         } else if (push) {
-            k->w->overflowed = true;
+            gh_mark_overflow(k, false);
         }
     }
     return sp;
@@ -184,7 +184,7 @@ drain_loop(gh_mark *k, const bool bounded, const uint64_t work, const bool leave
         if (gh_mark_room(k)) {
             *k->sp++ = v;
         } else {
-            k->w->overflowed = true;  // it is marked: a rescan finds it
+            gh_mark_overflow(k, false);  // it is marked: a rescan finds it
         }
     }
     return k->sp == k->w->top->obj && k->w->top->below == NULL;

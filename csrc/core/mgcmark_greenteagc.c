@@ -29,7 +29,7 @@ grey(gh_mark *k, gh_pageinfo *pi, uintptr_t v, uint32_t index, bool room)
         if (GH_LIKELY(room)) {
             *k->sp++ = v;
         } else {
-            k->w->overflowed = true;
+            gh_mark_overflow(k, false);
         }
         return;
     }
@@ -42,7 +42,7 @@ grey(gh_mark *k, gh_pageinfo *pi, uintptr_t v, uint32_t index, bool room)
     const uintptr_t entry = (v & ~(uintptr_t)(GH_PAGE_SIZE - 1)) | index;
     if (GH_UNLIKELY(gh_spanq_put(&k->h->gt->queue, entry)
                     == GH_SPANQ_NOMEM)) {
-        k->w->overflowed = true;
+        gh_mark_overflow(k, false);
     }
 }
 
@@ -54,28 +54,25 @@ mark_edge(gh_mark *k, uintptr_t v, bool room)
     if (off >= k->mapped) {
         return;  // nil, the zero-size object, or an address not ours
     }
-    gh_pageinfo *pi = &k->pageinfo[off >> GH_PAGE_SHIFT];
-    const uint64_t in_span = (off & (GH_PAGE_SIZE - 1))
-                             + ((uint64_t)pi->page << GH_PAGE_SHIFT);
-    const uint32_t i = (uint32_t)((in_span * pi->div_mul) >> 32);
-    if (GH_UNLIKELY(i >= pi->nelems)) {
-        return;  // a free page, or the tail of a span
+    gh_edge_end e;
+    if (!gh_look_up(gh_mark_tables_of(k), off, &e)) {
+        return;
     }
-    if (GH_UNLIKELY(pi->elemsize == 0)) {
+    if (GH_UNLIKELY(e.elemsize == 0)) {
         const uintptr_t *sp = k->sp;
-        gh_mark_large(k, v, pi, room);
+        gh_mark_large(k, v, e.pi, room);
         if (k->sp != sp) {
             hear(k, false, *sp);
         }
         return;
     }
-    if (!gh_span_mark(&k->marks[pi->bits + i / 64], (uint64_t)1 << (i % 64),
+    if (!gh_span_mark(&k->marks[e.pi->bits + e.slot / 64], (uint64_t)1 << (e.slot % 64),
                       SHARED)) {
         return;
     }
-    k->bytes_marked += pi->elemsize;
-    if (pi->scan != 0) {
-        grey(k, pi, v - in_span + (uint64_t)i * pi->elemsize, i, room);
+    k->bytes_marked += e.elemsize;
+    if (e.pi->scan != 0) {
+        grey(k, &k->pageinfo[off >> GH_PAGE_SHIFT], e.obj, (uint32_t)e.slot, room);
     }
 }
 

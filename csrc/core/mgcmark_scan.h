@@ -208,7 +208,7 @@ gh_mark_large(gh_mark *k, uintptr_t v, const gh_pageinfo *pi, bool room)
     if (room) {
         *k->sp++ = s->base;
     } else {
-        k->w->overflowed = true;
+        gh_mark_overflow(k, false);
     }
 }
 

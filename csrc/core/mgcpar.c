@@ -25,7 +25,7 @@ queue(gh_mark *k, uintptr_t v, bool room)
     if (GH_LIKELY(room)) {
         *k->sp++ = v;
     } else {
-        atomic_store(&k->h->conc.overflowed, true);
+        gh_mark_overflow(k, true);
     }
 }
 
