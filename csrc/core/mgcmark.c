@@ -162,8 +162,10 @@ drain_loop(gh_mark *k, const bool bounded, const uint64_t work, const bool leave
             const uint64_t mask = gh_small_mask(k, v, ring_mask[head++ % GH_RING]);
             if (GH_LIKELY(mask != 0 && sp <= last)) {
                 words += 64 - gh_clz64(mask);
-                if (!leaves) {
-                    sp = scan_words(k, t, (const uintptr_t *)v, mask, sp, &bytes, true);
+                const uintptr_t *p = (const uintptr_t *)v;
+                // Half of the nodes of a binary tree lead nowhere: one branch says so.
+                if (!leaves && (mask != 3 || (p[0] | p[1]) != 0)) {
+                    sp = scan_words(k, t, p, mask, sp, &bytes, true);
                 }
                 GH_ASSERT(sp <= k->end);
                 continue;
