@@ -1214,6 +1214,24 @@ test_roots_in_turns(void)
     gh_heap_free(h);
 }
 
+// faulty_heap is one without a goal whose calls to the OS f refuses, entered.
+static gh_heap *
+faulty_heap(gh_mode mode, int32_t procs, gh_mem_fault *f, gh_mut **m)
+{
+    gh_options opt;
+    gh_options_init(&opt);
+    opt.debug.checkmark = true;
+    opt.mode = mode;
+    opt.procs = procs;
+    opt.gogc = -1;
+    opt.mem_ops = gh_mem_fault_ops();
+    opt.mem_ctx = f;
+    gh_heap *h;
+    CHECK(gh_heap_new(&opt, &h) == GH_OK);
+    CHECK(gh_enter(h, 0, m) == GH_OK);
+    return h;
+}
+
 // Edges by the batch: the same is marked and counted as one by one, in a graph of small
 // objects, some beside others of another mask, objects with a header, rows of pointers of a
 // large object, and what no pointer leads on from. Also in turns of a few words, after each
@@ -1224,18 +1242,8 @@ test_edges(gh_mode mode)
     enum { NODES = 30000, WIDE = 60, TALL = 100, ROW = 8000 };
     enum { FAR = 7919 };  // has no factor in common with NODES
     gh_mem_fault f = {.fail_from = UINT64_MAX, .fail_count = UINT64_MAX};
-    gh_options opt;
-    gh_options_init(&opt);
-    opt.debug.checkmark = true;
-    opt.mode = mode;
-    opt.procs = 2;
-    opt.gogc = -1;
-    opt.mem_ops = gh_mem_fault_ops();
-    opt.mem_ctx = &f;
-    gh_heap *h;
     gh_mut *m;
-    CHECK(gh_heap_new(&opt, &h) == GH_OK);
-    CHECK(gh_enter(h, 0, &m) == GH_OK);
+    gh_heap *h = faulty_heap(mode, 2, &f, &m);
     const uint64_t wide_mask[1] = {((uint64_t)1 << WIDE) - 1};
     const uint64_t tall_mask[2] = {~(uint64_t)0, ((uint64_t)1 << (TALL - 64)) - 1};
     const uint64_t word_mask[1] = {1};
@@ -1338,17 +1346,8 @@ test_batch_without_room(gh_mode mode)
     enum { WORDS = 60, WIDTH = 16 * WORDS, LEVELS = 2 + GH_WORKBUF_ENTRIES / (WIDTH - 32) };
     enum { FAR = 173 };  // has no factor in common with WIDTH; neighbours would go one by one
     gh_mem_fault f = {.fail_from = UINT64_MAX, .fail_count = UINT64_MAX};
-    gh_options opt;
-    gh_options_init(&opt);
-    opt.debug.checkmark = true;
-    opt.mode = mode;
-    opt.gogc = -1;
-    opt.mem_ops = gh_mem_fault_ops();
-    opt.mem_ctx = &f;
-    gh_heap *h;
     gh_mut *m;
-    CHECK(gh_heap_new(&opt, &h) == GH_OK);
-    CHECK(gh_enter(h, 0, &m) == GH_OK);
+    gh_heap *h = faulty_heap(mode, 1, &f, &m);
     const uint64_t mask[1] = {((uint64_t)1 << WORDS) - 1};
     const gh_type_desc d = {.name = "wide", .size = WORDS * 8, .align = 8,
                             .ptrdata = WORDS * 8, .mask = mask};
