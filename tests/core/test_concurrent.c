@@ -1232,6 +1232,33 @@ faulty_heap(gh_mode mode, int32_t procs, gh_mem_fault *f, gh_mut **m)
     return h;
 }
 
+// collect_without_room collects, in a concurrent heap by m alone in turns of work bytes. fails:
+// while it marks, the OS gives no memory for the queue, which wants some.
+static void
+collect_without_room(gh_mut *m, gh_mem_fault *f, bool fails, uint64_t work)
+{
+    gh_heap *h = m->heap;
+    const uint64_t failed = f->failed;
+    if (!h->concurrent) {
+        fail_calls(m, f, fails);
+        CHECK(gh_gc(m) == GH_OK);
+    } else {
+        gh_stop_world(m);
+        CHECK(gh_gc_begin_marking(m, true, GH_MARKING_BACKGROUND) == GH_OK);
+        while (gh_par_free_some(h)) {
+        }
+        fail_calls(m, f, fails);
+        while (!gh_par_drain(m, work)) {
+        }
+        // What did not find room is found by tracing again.
+        CHECK(atomic_load(&h->conc.overflowed) == fails);
+        gh_gc_end_marking(m);
+        gh_start_world(m);
+    }
+    CHECK((f->failed > failed) == fails);
+    fail_calls(m, f, false);
+}
+
 // Edges by the batch: the same is marked and counted as one by one, in a graph of small
 // objects, some beside others of another mask, objects with a header, rows of pointers of a
 // large object, and what no pointer leads on from. Also in turns of a few words, after each
@@ -1297,27 +1324,10 @@ test_edges(gh_mode mode)
     for (int round = 0; round < 6; round++) {
         h->edges_from = round % 2 == 0 ? UINT64_MAX : 0;
         const bool fails = round == 2 || round == 3;
-        if (mode == GH_MODE_STW) {
-            const uint64_t failed = f.failed;
-            fail_calls(m, &f, fails);
-            CHECK(gh_gc(m) == GH_OK);
-            CHECK((f.failed > failed) == fails);
-            fail_calls(m, &f, false);
-        } else if (round < 2) {
+        if (round < 2) {
             CHECK(gh_gc(m) == GH_OK);
         } else {
-            gh_stop_world(m);
-            CHECK(gh_gc_begin_marking(m, true, GH_MARKING_BACKGROUND) == GH_OK);
-            while (gh_par_free_some(h)) {
-            }
-            fail_calls(m, &f, fails);
-            while (!gh_par_drain(m, 8)) {
-            }
-            // What did not find room is found by tracing again.
-            CHECK(atomic_load(&h->conc.overflowed) == fails);
-            gh_gc_end_marking(m);
-            fail_calls(m, &f, false);
-            gh_start_world(m);
+            collect_without_room(m, &f, fails, 8);
         }
         gh_memstats s;
         gh_stats(m, &s);
@@ -1373,24 +1383,7 @@ test_batch_without_room(gh_mode mode)
     uint64_t marked = 0, work = 0;
     for (int round = 0; round < 2; round++) {
         const bool fails = round == 1;
-        const uint64_t failed = f.failed;
-        if (mode == GH_MODE_STW) {
-            fail_calls(m, &f, fails);
-            CHECK(gh_gc(m) == GH_OK);
-        } else {
-            gh_stop_world(m);
-            CHECK(gh_gc_begin_marking(m, true, GH_MARKING_BACKGROUND) == GH_OK);
-            while (gh_par_free_some(h)) {
-            }
-            fail_calls(m, &f, fails);
-            while (!gh_par_drain(m, UINT64_MAX)) {
-            }
-            CHECK(atomic_load(&h->conc.overflowed) == fails);
-            gh_gc_end_marking(m);
-            gh_start_world(m);
-        }
-        CHECK((f.failed > failed) == fails);
-        fail_calls(m, &f, false);
+        collect_without_room(m, &f, fails, UINT64_MAX);
         gh_cycle c;
         CHECK(gh_cycle_get(h, gh_cycles(h) - 1, &c) == GH_OK);
         if (fails) {
