@@ -208,8 +208,12 @@ gh_pagealloc_update(gh_pagealloc *p, uint64_t base, uint64_t npages,
     gh_palloc_sum *leaf = p->summary[LEAF];
 
     if (sc == ec) {
-        const gh_palloc_sum sum
-            = gh_palloc_bits_summarize(&p->chunks[sc].alloc);
+        const gh_palloc_bits *bits = &p->chunks[sc].alloc;
+        const gh_palloc_sum sum = contig && !alloc
+            ? gh_palloc_bits_sum_after_free(bits, leaf[sc], gh_chunk_page_index(base),
+                                            (unsigned)npages)
+            : gh_palloc_bits_summarize(bits);
+        GH_ASSERT_SLOW(sum == gh_palloc_bits_summarize(bits));
         if (sum == leaf[sc]) {
             return;
         }

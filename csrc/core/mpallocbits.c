@@ -123,6 +123,35 @@ gh_palloc_bits_summarize(const gh_palloc_bits *b)
 }
 
 gh_palloc_sum
+gh_palloc_bits_sum_after_free(const gh_palloc_bits *b, gh_palloc_sum before, unsigned i,
+                              unsigned n)
+{
+    check_range(i, n);
+    unsigned k = i / 64;
+    uint64_t used = b->w[k] & low_mask(i % 64);
+    while (used == 0 && k > 0) {
+        used = b->w[--k];
+    }
+    const unsigned from = used == 0 ? 0 : k * 64 + 64 - gh_clz64(used);
+    k = (i + n - 1) / 64;
+    used = b->w[k] & ~low_mask((i + n - 1) % 64 + 1);
+    while (used == 0 && k + 1 < GH_PALLOC_WORDS) {
+        used = b->w[++k];
+    }
+    const unsigned to = used == 0 ? GH_PALLOC_CHUNK_PAGES : k * 64 + gh_ctz64(used);
+
+    const unsigned run = to - from;
+    if (run == GH_PALLOC_CHUNK_PAGES) {
+        return gh_free_chunk_sum();
+    }
+    const uint64_t most = gh_palloc_sum_max(before);
+    return gh_palloc_sum_pack(from == 0 ? run : gh_palloc_sum_start(before),
+                              run > most ? run : most,
+                              to == GH_PALLOC_CHUNK_PAGES ? run
+                                                          : gh_palloc_sum_end(before));
+}
+
+gh_palloc_sum
 gh_merge_summaries(const gh_palloc_sum *sums, unsigned n,
                    unsigned log_max_pages)
 {

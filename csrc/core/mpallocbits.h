@@ -125,6 +125,10 @@ unsigned gh_palloc_bits_popcnt_range(const gh_palloc_bits *b, unsigned i,
 
 // gh_palloc_bits_summarize summarises the zero bits.
 gh_palloc_sum gh_palloc_bits_summarize(const gh_palloc_bits *b);
+// gh_palloc_bits_sum_after_free is that, too, if the range [i, i + n) was cleared since
+// it was `before`: only the run of zeros around the range can be new.
+gh_palloc_sum gh_palloc_bits_sum_after_free(const gh_palloc_bits *b, gh_palloc_sum before,
+                                            unsigned i, unsigned n);
 
 // gh_palloc_bits_find returns the first page of the first run of npages zero
 // bits, from the 64-page block of search_idx on; GH_PAGE_NOT_FOUND if there is

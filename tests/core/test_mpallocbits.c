@@ -187,6 +187,37 @@ test_summaries(void)
     }
 }
 
+// Every kind of range that is freed: one page to all, from the first on, to the last, beside
+// free ones or not.
+static void
+test_sum_after_free(void)
+{
+    unsigned whole = 0, grown = 0, same = 0;
+    for (int round = 0; round < 40000; round++) {
+        gh_palloc_bits b;
+        scatter(&b, (unsigned)round % 10);
+        unsigned i = (unsigned)(next() >> 32) % PAGES;
+        unsigned n = 1 + (unsigned)(next() >> 32) % (PAGES - i) % (1u << round % 10);
+        if (round % 7 == 0) {
+            i = 0;
+        } else if (round % 7 == 1) {
+            i = PAGES - n;
+        }
+        if (round % 5 == 0) {  // nothing else is used near it
+            gh_palloc_bits_clear_range(&b, i / 2, PAGES - i / 2 - (PAGES - i - n) / 2);
+        }
+        gh_palloc_bits_set_range(&b, i, n);
+        const gh_palloc_sum before = gh_palloc_bits_summarize(&b);
+        gh_palloc_bits_clear_range(&b, i, n);
+        const gh_palloc_sum after = gh_palloc_bits_summarize(&b);
+        CHECK_EQ(gh_palloc_bits_sum_after_free(&b, before, i, n), after);
+        whole += after == gh_free_chunk_sum();
+        same += after == before;
+        grown += gh_palloc_sum_max(after) > gh_palloc_sum_max(before);
+    }
+    CHECK(whole > 100 && same > 1000 && grown > 1000);  // it was worth comparing
+}
+
 // The largest row: eight free children of 2^18 pages turn into bit 63; one page
 // less and the fields are plain.
 static void
@@ -373,6 +404,7 @@ main(void)
     test_find_bit_range();
     test_packing();
     test_summaries();
+    test_sum_after_free();
     test_merge_full();
     test_find();
     test_both_bitmaps();
