@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -30,12 +31,16 @@ def by_threads(folder):
 
 
 def run(program, folder):
-    """What it saved, and what it printed."""
-    (folder / "program.py").write_text(program)
-    ran = subprocess.run([sys.executable, "program.py"], cwd=folder, capture_output=True,
-                         text=True, timeout=300)
-    assert ran.returncode == 0, ran.stderr
-    return (folder / "grid.json").read_text(), ran.stdout
+    """What it saved, and what it printed. In a folder of its own: this test may run in several
+    threads at once."""
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        here = Path(name)
+        (here / "app.ghtrace").symlink_to(folder / "app.ghtrace")
+        (here / "program.py").write_text(program)
+        ran = subprocess.run([sys.executable, "program.py"], cwd=here, capture_output=True,
+                             text=True, timeout=300)
+        assert ran.returncode == 0, ran.stderr
+        return (here / "grid.json").read_text(), ran.stdout
 
 
 def test_what_is_there():

@@ -26,7 +26,7 @@ class Machine(HeapMachine):
         assert self.heap.snapshot().stats.num_gc == self.heap.num_gc
 
 
-@hypothesis_settings(max_examples=5, database=None)
+@hypothesis_settings(max_examples=5, database=None, deadline=None)
 @given(cls=structs(max_words=8), policy=policies())
 def fits(cls: type[gh.Struct], policy: gh.Policy) -> None:
     with gh.Heap(policy=policy, address_space="1GiB") as heap:
