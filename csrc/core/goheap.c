@@ -20,6 +20,7 @@
 #include "mgcwork.h"
 #include "mheap.h"
 #include "proc.h"
+#include "watchdog.h"
 
 const char *
 gh_status_name(gh_status st)
@@ -315,6 +316,7 @@ gh_heap_new(const gh_options *opt, gh_heap **out)
         h->opt.costs = (gh_costs){.struct_size = sizeof(gh_costs)};
     }
     gh_rmutex_init(&h->heap_lock);
+    gh_watch_heap_lock(h);
     gh_mutex_init(&h->conc.work_lock);
     gh_cond_init(&h->conc.bg_cond);
     gh_cond_init(&h->conc.sweep_cond);

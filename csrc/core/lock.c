@@ -83,6 +83,9 @@ gh_rmutex_init(gh_rmutex *m)
     atomic_init(&m->word, RM_FREE);
     atomic_init(&m->holder, 0);
     m->depth = 0;
+#if GH_ASSERT_LEVEL >= 1
+    m->awaited = NULL;
+#endif
     gh_mutex_init(&m->park);
     gh_cond_init(&m->parked);
 }
@@ -116,9 +119,17 @@ rlock_slowly(gh_rmutex *m)
     // Not for long in one go: glibc's condition variables may lose a signal when several
     // wait (its bug 25847).
     gh_lock(&m->park);
+#if GH_ASSERT_LEVEL >= 1
+    const int64_t since = gh_nanotime();
+#endif
     while (atomic_exchange_explicit(&m->word, RM_AWAITED, memory_order_acquire)
            != RM_FREE) {
         gh_cond_wait_until(&m->parked, &m->park, gh_nanotime() + PARK_NS);
+#if GH_ASSERT_LEVEL >= 1
+        if (m->awaited != NULL) {
+            m->awaited(m->awaited_arg, since);
+        }
+#endif
     }
     gh_unlock(&m->park);
 }

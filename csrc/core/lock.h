@@ -34,6 +34,11 @@ typedef struct gh_rmutex {
     _Atomic uint64_t holder;  // gh_thread_self of the holder, else 0
     gh_mutex park;            // guards waiting for `parked`
     gh_cond parked;
+#if GH_ASSERT_LEVEL >= 1
+    // Who sleeps for it calls that every 10 ms: see watchdog.h. NULL: nobody cares.
+    void (*awaited)(void *arg, int64_t since);
+    void *awaited_arg;
+#endif
 } gh_rmutex;
 
 void gh_mutex_init(gh_mutex *m);

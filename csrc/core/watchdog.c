@@ -4,6 +4,7 @@
 
 #if GH_ASSERT_LEVEL >= 1
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "delays.h"
@@ -86,15 +87,42 @@ dump(gh_heap *h)
     gh_delays_report(h);
 }
 
+static int64_t
+longest(const gh_heap *h)
+{
+    return h->conc.watch_ns != 0 ? h->conc.watch_ns : WATCH_NS;
+}
+
 void
 gh_watch_wait(gh_heap *h, const gh_watch *w)
 {
-    const int64_t ns = h->conc.watch_ns != 0 ? h->conc.watch_ns : WATCH_NS;
+    const int64_t ns = longest(h);
     if (gh_nanotime() - w->since > ns) {
         dump(h);
         GH_THROW_IF(true, "watchdog: a wait takes too long");
     }
     gh_cond_wait_until(&h->cond, &h->lock, w->since + ns + 1);
+}
+
+static void
+heap_lock_awaited(void *arg, int64_t since)
+{
+    gh_heap *h = arg;
+    const int64_t ns = gh_nanotime() - since;
+    if (ns > longest(h)) {
+        (void)fprintf(stderr, "thread %" PRIx64 " waits for heap_lock, %.1f s; thread %" PRIx64
+                      " has it\n", gh_thread_self(), (double)ns / 1e9,
+                      atomic_load(&h->heap_lock.holder));
+        dump(h);
+        GH_THROW_IF(true, "watchdog: a wait takes too long");
+    }
+}
+
+void
+gh_watch_heap_lock(gh_heap *h)
+{
+    h->heap_lock.awaited_arg = h;
+    h->heap_lock.awaited = heap_lock_awaited;
 }
 
 #else

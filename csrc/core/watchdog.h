@@ -5,7 +5,8 @@
 // A mutator or stopper of a concurrent heap waits in a loop between
 // gh_watch_begin and gh_watch_end; all of those that wait at the moment are in a
 // list. One that waits for a minute prints the state of the Ps, the workers, the
-// cycle and the list, and aborts. With assertions off a wait is gh_cond_wait.
+// cycle and the list, and aborts; so does who waits as long for heap_lock. With assertions
+// off a wait is gh_cond_wait.
 
 #ifndef WATCHDOG_H
 #define WATCHDOG_H
@@ -30,6 +31,8 @@ typedef struct gh_watch {
 void gh_watch_begin(gh_heap *h, gh_watch *w, const char *what, int32_t p);
 void gh_watch_wait(gh_heap *h, const gh_watch *w);
 void gh_watch_end(gh_heap *h, const gh_watch *w);
+// gh_watch_heap_lock has waits for heap_lock watched from now on.
+void gh_watch_heap_lock(gh_heap *h);
 
 #else
 
@@ -50,6 +53,12 @@ static inline void
 gh_watch_end(gh_heap *h, const gh_watch *w)
 {
     (void)h, (void)w;
+}
+
+static inline void
+gh_watch_heap_lock(gh_heap *h)
+{
+    (void)h;
 }
 
 #endif

@@ -328,6 +328,8 @@ stress_for(int64_t seconds, uint64_t seed)
         (void)fflush(stdout);
         cycles += stress(procs, 0, round_ms, seed, delays);
     }
+    // 20,000 in 20 minutes, at the least. Quick or not: fewer mean that cycles stood still.
+    CHECK(seconds < 60 || cycles * 1200 >= 20000 * (uint64_t)seconds);
     printf("%llu cycles, nothing lost\n", (unsigned long long)cycles);
 }
 
@@ -845,7 +847,7 @@ test_stopper_keeps_its_p(void)
 
 // ---- the watchdog ---------------------------------------------------------------------
 
-typedef enum hang { DEAF, ENDLESS } hang;
+typedef enum hang { DEAF, ENDLESS, GREEDY } hang;
 
 static void *
 deaf(void *arg)
@@ -855,6 +857,16 @@ deaf(void *arg)
     for (;;) {
         gh_sleep(1000000000);  // and never polls
     }
+}
+
+static void *
+greedy(void *arg)
+{
+    gh_lock_heap(arg);
+    for (;;) {
+        gh_sleep(1000000000);  // and never unlocks
+    }
+    return NULL;
 }
 
 // hang_in_child hangs in a planted way, and ends by the watchdog.
@@ -871,6 +883,12 @@ hang_in_child(hang how)
             gh_sleep(1000000);
         }
         gh_stop_world(m);
+    } else if (how == GREEDY) {
+        CHECK(pthread_create(&id, NULL, greedy, h) == 0);
+        while (atomic_load(&h->heap_lock.holder) == 0) {
+            gh_sleep(1000000);
+        }
+        gh_lock_heap(h);
     } else {
         atomic_fetch_add(&h->conc.active, 1);  // somebody marks for ever
         CHECK(gh_gc(m) == GH_OK);
@@ -881,12 +899,13 @@ hang_in_child(hang how)
 static void
 test_watchdog(void)
 {
-    static const char *const says[2][4] = {
+    static const char *const says[3][4] = {
         {"P 0 waits for all to stand still", "P 1: held", "stopping 1 by P 0",
          "delays: seed 7"},
         {"P -1 waits for the end of a cycle", "phase mark", "marking 1: 1 active",
-         "worker 0 "}};
-    for (int how = DEAF; how <= ENDLESS; how++) {
+         "worker 0 "},
+        {"waits for heap_lock", " has it", "P 0: held", "delays: seed 7"}};
+    for (int how = DEAF; how <= GREEDY; how++) {
         int out[2];
         CHECK(pipe(out) == 0);
         (void)fflush(stderr);
