@@ -134,7 +134,8 @@ uint64_t gh_pagealloc_find(const gh_pagealloc *p, uint64_t npages,
                            uint64_t *search_addr);
 
 // gh_pagealloc_update brings the summaries up to date after bits of npages from
-// base changed; contig: all of them, to the value alloc, and none had that value before.
+// base changed; contig: all of them, to the value alloc. What the summaries said before must
+// have been true, or that nothing is free.
 void gh_pagealloc_update(gh_pagealloc *p, uint64_t base, uint64_t npages,
                          bool contig, bool alloc);
 

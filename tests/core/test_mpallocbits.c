@@ -197,11 +197,15 @@ test_sum_after_free(void)
         gh_palloc_bits b;
         scatter(&b, (unsigned)round % 10);
         unsigned i = (unsigned)(next() >> 32) % PAGES;
-        unsigned n = 1 + (unsigned)(next() >> 32) % (PAGES - i) % (1u << round % 10);
+        unsigned n = 1 + (unsigned)(next() >> 32) % (PAGES - i) % (1u << round % 9);
         if (round % 7 == 0) {
             i = 0;
         } else if (round % 7 == 1) {
             i = PAGES - n;
+        }
+        if (round % 11 == 0) {
+            i = 0;
+            n = PAGES;
         }
         if (round % 5 == 0) {  // nothing else is used near it
             gh_palloc_bits_clear_range(&b, i / 2, PAGES - i / 2 - (PAGES - i - n) / 2);
