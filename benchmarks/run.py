@@ -27,8 +27,9 @@ MEMORY = ("peak", "rss")  # rows that are taken from the other rows' runs
 
 def commands_of(case: Case) -> list[Command]:
     figures = [case.ours, case.theirs, *case.beside.values()]
-    like = [] if case.like is None else [case.like]
-    return [c for f in figures if f is not None for c in f.commands] + like
+    of_go = case.memory_of_go()
+    return ([c for f in figures if f is not None for c in f.commands]
+            + ([] if of_go is None else [of_go]))
 
 
 def wanted(case: Case, words: list[str]) -> bool:
@@ -61,15 +62,22 @@ def values(figure: Figure | None, rounds: list[dict[Command, dict]],
     return [figure.value(*(r[c] for c in figure.commands)) for r in rounds]
 
 
-def check(case: Case, answers: dict[Command, dict]) -> None:
-    """Both sides must have done the same work."""
-    if case.theirs is None or len(case.ours.commands) != 1:
-        return
-    ours, theirs = (answers.get(f.commands[0]) for f in (case.ours, case.theirs))
-    if (ours and theirs and case.against == "Go"
-            and ours.get("check") != theirs.get("check")):
-        raise Failed(f"{case.row}: {case.name}: goheap's check is "
-                     f"{ours.get('check')}, Go's {theirs.get('check')}")
+# What only goheap's drivers are told: how they do the work, not what it is.
+MANNERS = {"huge", "beside", "beside2", "notypes"}
+
+
+def check(answers: dict[Command, dict]) -> None:
+    """All sides must have done the same work."""
+    said: dict[tuple, tuple[Command, object]] = {}
+    for command, told in answers.items():
+        if command.side == "python":
+            continue
+        if "check" not in told:
+            raise Failed(f"{command}: doesn't say what its work came to")
+        work = command.name, tuple(a for a in command.args if a not in MANNERS)
+        other, what = said.setdefault(work, (command, told["check"]))
+        if what != told["check"]:
+            raise Failed(f"{command}: its check is {told['check']}, that of {other} {what}")
 
 
 def memory_cases(todo: list[Case], rounds: list[dict[Command, dict]]) -> list[Case]:
@@ -77,13 +85,14 @@ def memory_cases(todo: list[Case], rounds: list[dict[Command, dict]]) -> list[Ca
     out = []
     for key in MEMORY:
         for case in todo:
-            if not case.memory or case.against != "Go" or case.theirs is None:
+            theirs = case.memory_of_go()
+            if theirs is None:
                 continue
-            pair = case.ours.commands[0], case.like or case.theirs.commands[0]
+            pair = case.ours.commands[0], theirs
             if all(r.get(c, {}).get(key) for r in rounds for c in pair):
-                ours, theirs = (Figure((c,), lambda a, key=key: a[key] / 2**20)
-                                for c in pair)
-                out.append(Case(key, f"{case.row}: {case.name}", "MiB", ours, theirs))
+                ours, go = (Figure((c,), lambda a, key=key: a[key] / 2**20)
+                            for c in pair)
+                out.append(Case(key, f"{case.row}: {case.name}", "MiB", ours, go))
     return out
 
 
@@ -195,7 +204,7 @@ def machine() -> dict:
 
 def arguments() -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("-n", "--rounds", type=int, default=5)
+    p.add_argument("-n", "--rounds", type=int, default=7)
     p.add_argument("--only", metavar="WORD,...", default="",
                    help="rows of that name, and cases whose name has it")
     p.add_argument("--quick", action="store_true",
@@ -241,8 +250,7 @@ def main() -> int:
         print(f"round {n + 1} of {args.rounds}", file=sys.stderr)
         rounds.append(one_round(todo, n, broken))
         try:
-            for case in todo:
-                check(case, rounds[-1])
+            check(rounds[-1])
         except Failed as e:
             sys.exit(str(e))
     failures = {str(c): why for c, why in broken.items() if c not in missing}

@@ -1,7 +1,6 @@
 // concurrent.c: the collector beside running threads.
 //
 //   concurrent pauses MIB CYCLES THREADS GOGC   stops, latencies, stalls
-//   concurrent alloc SIZE N THREADS             N garbage objects a thread
 //   concurrent store MIB ROUNDS                 one pointer store, idle and marking
 //
 // pauses: MIB of live 64-byte objects, the first four words pointers to any of
@@ -160,6 +159,8 @@ pauses(uint64_t mib, uint64_t cycles, int threads, int32_t gogc)
     bench_check(gh_gc(m), "gh_gc");
     gh_set_gogc(m, gogc);
     const uint64_t before = gh_cycles(h);
+    bench_run run = bench_begin(h);
+    bench_look(&run, h);
     gh_leave(m);
     churn *c = calloc((size_t)threads, sizeof(*c));
     const bench_time t0 = bench_now();
@@ -178,6 +179,13 @@ pauses(uint64_t mib, uint64_t cycles, int threads, int32_t gogc)
         add(&all, &c[i].l);
     }
     const bench_time d = bench_since(t0);
+    bench_check(gh_enter(h, GH_ANY_P, &m), "gh_enter");
+    bench_look(&run, h);
+    uint64_t held = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        held += ((uintptr_t *)gh_data(gh_slots_at(root, 0)))[i] != 0;
+    }
+    gh_leave(m);
     int64_t stop = 0, both = 0, mark = 0, stops = 0;
     double work = 0, assist = 0;
     for (uint64_t i = before; i < before + cycles; i++) {
@@ -200,92 +208,17 @@ pauses(uint64_t mib, uint64_t cycles, int threads, int32_t gogc)
            "\"stop_max_us\": %.1f, \"stop_mean_us\": %.1f, "
            "\"p50_us\": %.3f, \"p99_us\": %.3f, \"p999_us\": %.3f, "
            "\"stall_us\": %.1f, \"mark_s\": %.4f, \"mark_cpu_s\": %.4f, "
-           "\"assist_cpu_s\": %.4f}\n",
+           "\"assist_cpu_s\": %.4f, \"peak\": %llu, \"rss\": %llu, \"check\": %llu}\n",
            d.cpu, d.wall, (unsigned long long)cycles,
            (unsigned long long)all.n * BATCH, (double)stop * 1e-3,
            (double)stops * 1e-3 / (double)(2 * cycles), quantile_us(&all, 0.5),
            quantile_us(&all, 0.99), quantile_us(&all, 0.999),
            (double)all.worst * 1e-3, (double)mark * 1e-9 / (double)cycles,
-           work * 1e-9 / (double)cycles, assist * 1e-9 / (double)cycles);
+           work * 1e-9 / (double)cycles, assist * 1e-9 / (double)cycles,
+           (unsigned long long)run.peak, (unsigned long long)bench_rss(),
+           (unsigned long long)held);
     free(c);
     gh_slots_free(root);
-    gh_heap_free(h);
-    return 0;
-}
-
-// ---- allocating at once -----------------------------------------------------------------
-
-typedef struct maker {
-    pthread_t thread;
-    gh_heap *h;
-    uint64_t size, n;
-    pthread_barrier_t *ready;
-    bench_time took;
-} maker;
-
-#define LOOP(size)                                                             \
-    static __attribute__((noinline)) void                                      \
-    make_##size(gh_mut *m, gh_slot *slot, uint64_t n)                          \
-    {                                                                          \
-        for (uint64_t i = 0; i < n; i++) {                                     \
-            bench_check(gh_alloc_inline(m, slot, size), "gh_alloc_inline");    \
-        }                                                                      \
-    }
-
-LOOP(16)
-LOOP(64)
-LOOP(512)
-
-static void *
-maker_main(void *arg)
-{
-    maker *k = arg;
-    void (*loop)(gh_mut *, gh_slot *, uint64_t) = k->size == 16   ? make_16
-                                                  : k->size == 64 ? make_64
-                                                                  : make_512;
-    gh_slots *slots;
-    gh_mut *m;
-    bench_check(gh_slots_new(k->h, 1, &slots), "gh_slots_new");
-    bench_check(gh_enter(k->h, GH_ANY_P, &m), "gh_enter");
-    loop(m, gh_slots_at(slots, 0), k->n / 10 + 1);
-    gh_leave(m);
-    pthread_barrier_wait(k->ready);
-    bench_check(gh_enter(k->h, GH_ANY_P, &m), "gh_enter");
-    const bench_time t0 = bench_now();
-    loop(m, gh_slots_at(slots, 0), k->n);
-    k->took = bench_since(t0);
-    gh_leave(m);
-    gh_slots_free(slots);
-    return NULL;
-}
-
-static int
-alloc(uint64_t size, uint64_t n, int threads)
-{
-    gh_heap *h = heap(100, threads);
-    maker *k = calloc((size_t)threads, sizeof(*k));
-    pthread_barrier_t ready;
-    pthread_barrier_init(&ready, NULL, (unsigned)threads);
-    bench_time d = {0, 0};
-    for (int i = 0; i < threads; i++) {
-        k[i].h = h;
-        k[i].size = size;
-        k[i].n = n;
-        k[i].ready = &ready;
-        pthread_create(&k[i].thread, NULL, maker_main, &k[i]);
-    }
-    for (int i = 0; i < threads; i++) {
-        pthread_join(k[i].thread, NULL);
-        d.cpu = k[i].took.cpu > d.cpu ? k[i].took.cpu : d.cpu;
-        d.wall = k[i].took.wall > d.wall ? k[i].took.wall : d.wall;
-    }
-    const double all = (double)n * threads;
-    printf("{\"cpu_s\": %.6f, \"wall_s\": %.6f, \"cpu_ns\": %.3f, "
-           "\"wall_ns\": %.3f, \"gcs\": %llu}\n",
-           d.cpu, d.wall, d.cpu * 1e9 / all, d.wall * 1e9 / all,
-           (unsigned long long)gh_cycles(h));
-    pthread_barrier_destroy(&ready);
-    free(k);
     gh_heap_free(h);
     return 0;
 }
@@ -365,6 +298,8 @@ store(uint64_t mib, size_t rounds)
     }
     live(m, gh_slots_at(root, 0), t, (mib << 20) / 64);
     bench_check(gh_gc(m), "gh_gc");
+    bench_run run = bench_begin(h);
+    bench_look(&run, h);
 
     // As many rounds of each kind; a round counts if it was of one kind.
     // The third, between those of the first: no barrier at all. Nothing marks then.
@@ -399,15 +334,21 @@ store(uint64_t mib, size_t rounds)
         }
     }
     atomic_store(&over, true);
+    bench_look(&run, h);
+    uint64_t right = 0;  // what the last round of stores left
+    for (unsigned i = STORES - TARGETS; i < STORES; i++) {
+        right += target[i % TARGETS][i % 4] == (uintptr_t)value[i % VALUES];
+    }
     gh_leave(m);
     pthread_join(collector, NULL);
     for (int k = 0; k < 3; k++) {
         qsort(ns[k], rounds, sizeof(double), by_value);
     }
     printf("{\"idle_ns\": %.4f, \"marking_ns\": %.4f, \"bare_ns\": %.4f, "
-           "\"cycles\": %llu}\n",
+           "\"cycles\": %llu, \"peak\": %llu, \"rss\": %llu, \"check\": %llu}\n",
            ns[0][rounds / 2], ns[1][rounds / 2], ns[2][rounds / 2],
-           (unsigned long long)gh_cycles(h));
+           (unsigned long long)gh_cycles(h), (unsigned long long)run.peak,
+           (unsigned long long)bench_rss(), (unsigned long long)right);
     for (int k = 0; k < 3; k++) {
         free(ns[k]);
     }
@@ -423,15 +364,11 @@ main(int argc, char **argv)
         return pauses(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10),
                       atoi(argv[4]), atoi(argv[5]));
     }
-    if (argc == 5 && strcmp(argv[1], "alloc") == 0) {
-        return alloc(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10),
-                     atoi(argv[4]));
-    }
     if (argc == 4 && strcmp(argv[1], "store") == 0) {
         return store(strtoull(argv[2], NULL, 10),
                      (size_t)strtoull(argv[3], NULL, 10));
     }
     fprintf(stderr, "usage: concurrent pauses MIB CYCLES THREADS GOGC | "
-                    "alloc SIZE N THREADS | store MIB ROUNDS\n");
+                    "store MIB ROUNDS\n");
     return 2;
 }

@@ -15,6 +15,7 @@
 #include "bench.h"
 
 #define HEADER ((size_t)2 + 68)
+#define LOOK_EVERY 10000  // events
 
 static uint32_t *
 read_all(const char *path, size_t *n)
@@ -57,11 +58,12 @@ main(int argc, char **argv)
     bench_check(gh_new(m, &slot[words[0]], bench_type(m, 8, 1), words[0]),
                 "gh_new");
     bench_check(gh_gc(m), "gh_gc");
-    const uint64_t cycles = gh_cycles(h);
-
-    const bench_time t0 = bench_now();
-    for (size_t i = HEADER; i < n; i++) {
+    bench_run run = bench_begin(h);
+    for (size_t i = HEADER, events = 0; i < n; i++) {
         const uint32_t w = words[i];
+        if (++events % LOOK_EVERY == 0) {
+            bench_look(&run, h);
+        }
         if ((w & 1) == 0) {
             gh_clear(m, &slot[w >> 1]);
             continue;
@@ -72,10 +74,12 @@ main(int argc, char **argv)
         bench_check(gh_alloc_spanclass(m, &slot[w >> 9], sc, size, NULL),
                     "gh_alloc_spanclass");
     }
-    const bench_time d = bench_since(t0);
-    printf("{\"cpu_s\": %.6f, \"wall_s\": %.6f, \"objects\": %u, "
-           "\"gcs\": %llu, \"check\": %u}\n", d.cpu, d.wall, words[1],
-           (unsigned long long)(gh_cycles(h) - cycles), words[1]);
+    const bench_time d = bench_since(run.t0);
+    uint64_t held = 0;
+    for (uint32_t i = 0; i < words[0]; i++) {
+        held += slot[i].word != 0;
+    }
+    bench_answer(&run, d, h, held);
     gh_slots_free(slots);
     bench_close(m);
     free(words);

@@ -45,8 +45,8 @@ main(int argc, char **argv)
         gh_slots_free(b);
         bench_check(gh_gc(m), "gh_gc");
     }
-    printf("{\"cpu_s\": %.12f, \"wall_s\": %.12f}\n", best.cpu / (double)n,
-           best.wall / (double)n);
+    printf("{\"cpu_s\": %.12f, \"wall_s\": %.12f, \"check\": %llu}\n",
+           best.cpu / (double)n, best.wall / (double)n, (unsigned long long)n);
     bench_close(m);
     return 0;
 }

@@ -73,11 +73,13 @@ main(int argc, char **argv)
     gh_heap *h = gh_mut_heap(m);
     const gh_type *t = bench_type(m, words * 16, words);
     gh_slots *root, *tmp;
+    bench_run run = bench_begin(h);
     bench_check(gh_slots_new(h, 1, &root), "gh_slots_new");
     bench_check(gh_slots_new(h, n, &tmp), "gh_slots_new");
     for (uint64_t i = 0; i < n; i++) {
         bench_check(gh_new(m, gh_slots_at(tmp, i), t, 1), "gh_new");
     }
+    bench_look(&run, h);
     uint32_t *p = permutation(n);
     uint64_t s = 0x9e3779b97f4a7c15u;
     for (uint64_t i = 0; i < n; i++) {
@@ -107,6 +109,7 @@ main(int argc, char **argv)
     }
     free(p);
     gh_slots_free(tmp);
+    bench_look(&run, h);
 
     if (opt.huge_pages && gh_huge_pages(h) != GH_HUGE_ON) {
         fprintf(stderr, "mark: the system gives no huge pages\n");
@@ -117,6 +120,7 @@ main(int argc, char **argv)
         const bench_time t0 = bench_now();
         bench_check(gh_gc(m), "gh_gc");
         const bench_time d = bench_since(t0);
+        bench_look(&run, h);
         if (r > 0) {  // the first one warms up
             best.cpu = d.cpu < best.cpu ? d.cpu : best.cpu;
             best.wall = d.wall < best.wall ? d.wall : best.wall;
@@ -130,8 +134,7 @@ main(int argc, char **argv)
                 (unsigned long long)n + array);
         return 1;
     }
-    printf("{\"cpu_s\": %.6f, \"wall_s\": %.6f, \"check\": %llu}\n", best.cpu,
-           best.wall, (unsigned long long)n);
+    bench_answer(&run, best, h, n);
     gh_slots_free(root);
     bench_close(m);
     return 0;

@@ -132,12 +132,24 @@ func (r *measurement) mallocs(about int) uint64 {
 	return n
 }
 
-// outside is n numbers outside the heap.
-func outside(n uint64) []uint32 {
-	b, err := syscall.Mmap(-1, 0, int(4*n), syscall.PROT_READ|syscall.PROT_WRITE,
-		syscall.MAP_ANON|syscall.MAP_PRIVATE)
+// outside is n of T outside the heap. The collector doesn't know them: what they point to
+// is theirs only while no cycle runs.
+func outside[T any](n uint64) []T {
+	var t T
+	b, err := syscall.Mmap(-1, 0, int(n)*int(unsafe.Sizeof(t)),
+		syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	if err != nil {
 		fail(err)
 	}
-	return unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(b))), n)
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), n)
+}
+
+// release gives what outside made back.
+func release[T any](s []T) {
+	var t T
+	b := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))),
+		len(s)*int(unsafe.Sizeof(t)))
+	if err := syscall.Munmap(b); err != nil {
+		fail(err)
+	}
 }

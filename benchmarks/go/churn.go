@@ -44,7 +44,7 @@ func main() {
 	}
 	most := live / 40
 	// Not in the heap: c/churn.c has it from malloc.
-	size := outside(most)
+	size := outside[uint32](most)
 	row := make([]*byte, most)
 
 	m := begin()

@@ -1,7 +1,6 @@
 // concurrent.go: the counterpart of c/concurrent.c on real Go.
 //
 //	concurrent pauses MIB CYCLES THREADS GOGC
-//	concurrent alloc SIZE N THREADS
 //	concurrent store MIB ROUNDS
 //
 // pauses runs itself once more with GODEBUG=gctrace=1 and takes stops and times
@@ -136,6 +135,8 @@ func pausesChild(mib, cycles, threads, gogc int) {
 	var over atomic.Bool
 	var done atomic.Int64
 	count(&done, int64(cycles), &over)
+	m := begin()
+	m.look()
 	l := make([]latencies, threads)
 	var wg sync.WaitGroup
 	c, t := cpu(), time.Now()
@@ -149,13 +150,21 @@ func pausesChild(mib, cycles, threads, gogc int) {
 	wg.Wait()
 	d, w := cpu()-c, time.Since(t).Seconds()
 	fmt.Fprintln(os.Stderr, "end")
+	m.look()
+	held := 0
+	for _, o := range row {
+		if o != nil {
+			held++
+		}
+	}
 	for i := range l[1:] {
 		l[0].add(&l[i+1])
 	}
 	fmt.Printf("\"cpu_s\": %.6f, \"wall_s\": %.6f, \"objects\": %d, "+
 		"\"p50_us\": %.3f, \"p99_us\": %.3f, \"p999_us\": %.3f, "+
-		"\"stall_us\": %.1f", d, w, l[0].n*batch, l[0].us(0.5), l[0].us(0.99),
-		l[0].us(0.999), float64(l[0].worst)*1e-3)
+		"\"stall_us\": %.1f, \"peak\": %d, \"rss\": %d, \"check\": %d", d, w,
+		l[0].n*batch, l[0].us(0.5), l[0].us(0.99), l[0].us(0.999),
+		float64(l[0].worst)*1e-3, m.peak, rss(), held)
 }
 
 var clockLine = regexp.MustCompile(
@@ -192,78 +201,6 @@ func pauses(args []string) {
 		work*1e-3/n, assist*1e-3/n)
 }
 
-// alloc
-
-type (
-	n16  [16]byte
-	n64  [64]byte
-	n512 [512]byte
-)
-
-type root struct {
-	n16  *n16
-	n64  *n64
-	n512 *n512
-	_    [64]byte
-}
-
-//go:noinline
-func make16(r *root, n int) {
-	for i := 0; i < n; i++ {
-		r.n16 = new(n16)
-	}
-}
-
-//go:noinline
-func make64(r *root, n int) {
-	for i := 0; i < n; i++ {
-		r.n64 = new(n64)
-	}
-}
-
-//go:noinline
-func make512(r *root, n int) {
-	for i := 0; i < n; i++ {
-		r.n512 = new(n512)
-	}
-}
-
-func alloc(size, n, threads int) {
-	runtime.GOMAXPROCS(threads)
-	loop := map[int]func(*root, int){16: make16, 64: make64, 512: make512}[size]
-	var ready, wg sync.WaitGroup
-	type took struct{ cpu, wall float64 }
-	d := make([]took, threads)
-	roots := make([]root, threads)
-	start := make(chan bool)
-	for i := range d {
-		ready.Add(1)
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			loop(&roots[i], n/10+1)
-			ready.Done()
-			<-start
-			c, t := cpu(), time.Now()
-			loop(&roots[i], n)
-			d[i] = took{cpu() - c, time.Since(t).Seconds()}
-		}()
-	}
-	ready.Wait()
-	close(start)
-	wg.Wait()
-	var m took
-	for _, x := range d {
-		m.cpu, m.wall = max(m.cpu, x.cpu), max(m.wall, x.wall)
-	}
-	var ms runtime.MemStats
-	runtime.ReadMemStats(&ms)
-	all := float64(n * threads)
-	fmt.Printf("{\"cpu_s\": %.6f, \"wall_s\": %.6f, \"cpu_ns\": %.3f, "+
-		"\"wall_ns\": %.3f, \"gcs\": %d}\n", m.cpu, m.wall, m.cpu*1e9/all,
-		m.wall*1e9/all, ms.NumGC)
-}
-
 // store
 
 //go:linkname gcBlackenEnabled runtime.gcBlackenEnabled
@@ -289,6 +226,8 @@ func store(mib, rounds int) {
 		value[i] = new(node)
 	}
 	live(mib << 20 / 64)
+	m := begin()
+	m.look()
 	var over atomic.Bool
 	var done sync.WaitGroup
 	var median [2]float64
@@ -317,11 +256,19 @@ func store(mib, rounds int) {
 		median[k] = ns[len(ns)/2]
 	}
 	over.Store(true)
+	m.look()
+	right := 0 // what the last round of stores left
+	for i := stores - len(target); i < stores; i++ {
+		if target[i%512].edge[i%4] == value[i%1024] {
+			right++
+		}
+	}
 	done.Wait()
 	var ms runtime.MemStats
 	runtime.ReadMemStats(&ms)
-	fmt.Printf("{\"idle_ns\": %.4f, \"marking_ns\": %.4f, \"cycles\": %d}\n",
-		median[0], median[1], ms.NumGC)
+	fmt.Printf("{\"idle_ns\": %.4f, \"marking_ns\": %.4f, \"cycles\": %d, "+
+		"\"peak\": %d, \"rss\": %d, \"check\": %d}\n",
+		median[0], median[1], ms.NumGC, m.peak, rss(), right)
 	runtime.KeepAlive(target)
 }
 
@@ -339,13 +286,11 @@ func main() {
 		pauses(os.Args[2:])
 	case len(os.Args) == 6 && os.Args[1] == "pauses-child":
 		pausesChild(number(2), number(3), number(4), number(5))
-	case len(os.Args) == 5 && os.Args[1] == "alloc":
-		alloc(number(2), number(3), number(4))
 	case len(os.Args) == 4 && os.Args[1] == "store":
 		store(number(2), number(3))
 	default:
 		fmt.Fprintln(os.Stderr, "usage: concurrent pauses MIB CYCLES THREADS GOGC | "+
-			"alloc SIZE N THREADS | store MIB ROUNDS")
+			"store MIB ROUNDS")
 		os.Exit(2)
 	}
 }

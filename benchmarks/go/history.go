@@ -8,7 +8,6 @@ import (
 	"os"
 	"runtime"
 	"syscall"
-	"time"
 	"unsafe"
 )
 
@@ -22,14 +21,19 @@ const (
 // Words before the first event: slots, objects, 68 class sizes.
 const header = 2 + 68
 
+const lookEvery = 10000 // events
+
 // The table of slots is in the heap; c/history.c has an object as large there.
 var slots []unsafe.Pointer
 
 //go:noinline
-func play(size, words []uint32) {
+func play(size, words []uint32, m *measurement) {
 	s := slots
-	for i := 0; i < len(words); i++ {
+	for i, events := 0, 0; i < len(words); i++ {
 		w := words[i]
+		if events++; events%lookEvery == 0 {
+			m.look()
+		}
 		if w&1 == 0 {
 			s[w>>1] = nil
 			continue
@@ -82,13 +86,15 @@ func main() {
 	}
 	words := load(os.Args[1])
 	slots = make([]unsafe.Pointer, words[0])
-	var before, after runtime.MemStats
 	runtime.GC()
-	runtime.ReadMemStats(&before)
-	c, t := cpu(), time.Now()
-	play(words[2:header], words[header:])
-	d, w := cpu()-c, time.Since(t).Seconds()
-	runtime.ReadMemStats(&after)
-	fmt.Printf("{\"cpu_s\": %.6f, \"wall_s\": %.6f, \"objects\": %d, "+
-		"\"gcs\": %d, \"check\": %d}\n", d, w, words[1], after.NumGC-before.NumGC, words[1])
+	m := begin()
+	play(words[2:header], words[header:], m)
+	d, w := m.elapsed()
+	held := uint64(0)
+	for _, p := range slots {
+		if p != nil {
+			held++
+		}
+	}
+	m.answer(d, w, held)
 }

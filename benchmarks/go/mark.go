@@ -26,8 +26,10 @@ var root *node
 var smallRoot *smallNode
 var row []*node
 
+// What it and build need besides the graph is outside the heap, as c/mark.c's is; the
+// collector is off meanwhile.
 func permutation(n int) []uint32 {
-	p := make([]uint32, n)
+	p := outside[uint32](uint64(n))
 	for i := range p {
 		p[i] = uint32(i)
 	}
@@ -40,12 +42,15 @@ func permutation(n int) []uint32 {
 }
 
 //go:noinline
-func build(n int, shape string) {
-	all := make([]*node, n)
+func build(n int, shape string, m *measurement) {
+	all := outside[*node](uint64(n))
+	defer release(all)
 	for i := range all {
 		all[i] = new(node)
 	}
+	m.look()
 	p := permutation(n)
+	defer release(p)
 	s := uint64(0x9e3779b97f4a7c15)
 	for i := range all {
 		o := all[p[i]]
@@ -80,12 +85,15 @@ func build(n int, shape string) {
 // buildSmall is build for a graph of small nodes.
 //
 //go:noinline
-func buildSmall(n int) {
-	all := make([]*smallNode, n)
+func buildSmall(n int, m *measurement) {
+	all := outside[*smallNode](uint64(n))
+	defer release(all)
 	for i := range all {
 		all[i] = new(smallNode)
 	}
+	m.look()
 	p := permutation(n)
+	defer release(p)
 	s := uint64(0x9e3779b97f4a7c15)
 	for i := range all {
 		o := all[p[i]]
@@ -108,21 +116,24 @@ func main() {
 	n, _ := strconv.Atoi(os.Args[1])
 	reps, _ := strconv.Atoi(os.Args[2])
 	debug.SetGCPercent(-1)
+	m := begin()
 	shape := "graph"
 	if len(os.Args) > 3 && os.Args[3] != "small" {
 		shape = os.Args[3]
 	}
 	if shape == "graph" && os.Args[len(os.Args)-1] == "small" {
-		buildSmall(n)
+		buildSmall(n, m)
 	} else {
-		build(n, shape)
+		build(n, shape, m)
 	}
+	m.look()
 	runtime.GC() // what building left behind
 	best, wall := 1e9, 1e9
 	for r := 0; r <= reps; r++ {
 		c, t := cpu(), time.Now()
 		runtime.GC()
 		d, w := cpu()-c, time.Since(t).Seconds()
+		m.look()
 		if r > 0 { // the first one warms up
 			best, wall = min(best, d), min(wall, w)
 		}
@@ -134,5 +145,5 @@ func main() {
 			ms.HeapObjects, n)
 		os.Exit(1)
 	}
-	fmt.Printf("{\"cpu_s\": %.6f, \"wall_s\": %.6f, \"check\": %d}\n", best, wall, n)
+	m.answer(best, wall, uint64(n))
 }
