@@ -24,6 +24,9 @@
 # make free-threaded  suite, once more with each test in four threads at once, and
 #                   stress on a Python without the GIL, which
 #                   csrc/tools/free_threaded.sh finds or builds
+# make own-gil      sub-interpreters with a GIL each, and threads, on every CPython
+#                   3.12 and newer found
+# make instructions instructions of an allocation, counted by callgrind, and the bar
 # make stress-concurrent  four threads that do all they can beside real workers,
 #                   20 minutes in C with every cycle traced again, every other
 #                   heap with delays, then in Python; SECONDS, SEED
@@ -32,7 +35,7 @@
 # make fuzz-traces  20,000 damaged recordings, half of them under AddressSanitizer;
 #                   three minutes
 # make bench        speed beside real Go's and other allocators'
-#                   (benchmarks/README.md), half an hour; options in BENCH_ARGS:
+#                   (benchmarks/README.md), an hour; options in BENCH_ARGS:
 #                   BENCH_ARGS="--only small,trees -n 3"
 
 PYTHON ?=
@@ -158,6 +161,14 @@ readers: build $(TYPING)/.tools
 clusters: build $(TYPING)/.tools
 	@PYTHONPATH="$(CURDIR)" $(TYPING)/bin/python -m pytest -q tests/api/test_executors.py -rs
 
+# Both skip by name, in there, what is missing.
+.PHONY: own-gil instructions
+own-gil:
+	@sh csrc/tools/own_gil.sh
+
+instructions:
+	@$(PY) benchmarks/instructions.py || test $$? = 3
+
 check-tools: build
 	@if $(MAKE) --no-print-directory -s $(TYPING)/.tools 2>/dev/null; \
 	then $(MAKE) --no-print-directory -s typing pictures notebooks readers clusters; \
@@ -171,6 +182,7 @@ check-tools: build
 	    tests/long/test_go_metrics.py
 	@GOHEAP_TOOLS=1 $(PY) -m pytest -q tests/oracle/test_oracle.py -k go_again -rs
 	@GOHEAP_TOOLS=1 $(PY) -m pytest -q tests/api/test_compare.py tests/api/test_guide.py -rs
+	@$(MAKE) --no-print-directory -s own-gil instructions
 	@$(MAKE) --no-print-directory -s model MODEL_ARGS=--quick
 	@if echo 'int main(void){return 0;}' | \
 	    $(CC) -fsanitize=address,undefined -x c - -o /dev/null 2>/dev/null; \
