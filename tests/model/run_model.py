@@ -91,6 +91,7 @@ VARIANTS = (
     Variant("nobody is asked, no look", "NO_RAGGED NO_LOOK OPS=2", "breaks", "termination"),
     Variant("barrier's buffer left out", "NO_WB OPS=2", "breaks", "termination"),
     Variant("two look at once", "NO_ENDING MUTS=1 WORKERS=2", "stuck", "termination"),
+    Variant("phase not looked at in the stop", "END_TWICE OPS=2", "holds", "termination"),
     Variant("idle, then hands on", "IDLE_EARLY MUTS=1 WORKERS=2", "holds", "termination"),
     # Who owns a span.
     Variant("two mutators, a cycle", "OPS=3 CYCLES=1", "holds", "spans"),
