@@ -3,18 +3,22 @@
  * One span class, SPANS spans of two slots, MUTS mutators with a P and a root slot
  * each, the background sweeper, and cycles. What a root reaches must not be freed
  * or handed out again; a span belongs to one at a time and is swept once a cycle;
- * marking begins when all are swept, with clear mark bits; what nobody reaches is
- * gone two cycles later.
+ * marking begins when all are swept, with clear mark bits, and none is ahead; what
+ * nobody reaches is gone two cycles later.
  *
  * What the model does under a function's name, mcache.c, mcentral.c, mgcsweep.c and
  * mgc.c do. heap_lock is held around a refill, a piece of sweeping, the sweeping of
- * one's own span, and a stop; allocating from a span that one has takes no lock.
+ * one's own span, and a stop; allocating from a span that one has takes no lock, nor
+ * does bringing one into use that was taken ahead. A P has one of those, and one full
+ * span that it has put aside; in the core eight of each.
  * Marking is one step, at the start: barrier.pml is about the rest.
  *
  * Switches (-D...):
  *
  *   SPANS, MUTS, CYCLES  how many of each; CYCLES while the mutators run
  *   OPS=k          at most k steps a mutator
+ *   AHEAD          a refill takes a span ahead, if it may; or it doesn't
+ *   ALWAYS         whenever it may
  *   SPLIT          no heap_lock: sweepgen and the sets alone keep them apart
  *   LAZY           a P's mcache is flushed when the P is next used, not in the stop
  *   NO_FLUSH       it is not flushed at all
@@ -25,6 +29,11 @@
  *   NO_CLEAR       sweeping leaves the marks as they are
  *   NO_SWEEP       a span is taken for a P without sweeping it
  *   EARLY_MARK     a cycle begins before all is swept
+ *   NO_END_AHEAD   a stop leaves what is ahead
+ *   END_EARLY      the stop that begins a cycle gives it back before all stand
+ *   END_LATE       that stop leaves it, and the one that ends the cycle gives it back
+ *   NO_SETTLE      a full span that was put aside is not given to its set
+ *   TAKE_MARKING   spans are taken ahead while there is marking, too
  */
 #ifndef SPANS
 #define SPANS 2
@@ -55,6 +64,10 @@ byte where[SPANS];
 byte owners[SPANS];        /* how many think that they have it */
 byte alloc[SPANS], mark[SPANS];   /* of two slots: bits */
 byte cached[MUTS];         /* span + 1; NIL */
+#ifdef AHEAD
+byte ready[MUTS];          /* likewise: taken ahead, not yet in use */
+byte aside[MUTS];          /* and full, not yet given back: gh_ahead.full */
+#endif
 byte flush_gen[MUTS];
 byte root[MUTS];           /* 2 * span + slot + 1; NIL */
 bool marking, drained = true;
@@ -122,7 +135,7 @@ inline push(set, s) {
     gen[s - 1] = h - 1
 
 /* where a swept span goes */
-inline settle(s, half) {
+inline put_back(s, half) {
     if
     :: alloc[s - 1] == 0 ->
         /* gh_mheap_free_span */
@@ -161,9 +174,9 @@ inline sweep(s, preserve) {
             skip
         :: else ->
 #ifdef WRONG_SET
-            settle(s, UNSWEPT)
+            put_back(s, UNSWEPT)
 #else
-            settle(s, SWEPT)
+            put_back(s, SWEPT)
 #endif
         fi
     }
@@ -188,10 +201,10 @@ inline sweepone(s) {
     fi
 }
 
-/* gh_mcentral_uncache_span */
-inline uncache(m, s) {
+/* gh_mcentral_uncache_span, of what is in `from`, a place of an mcache */
+inline uncache(from, s) {
     atomic {
-        s = cached[m]; cached[m] = NIL;
+        s = from; from = NIL;
         assert(where[s - 1] == CACHED && owners[s - 1] == 1);
         where[s - 1] = HANDS
     };
@@ -202,13 +215,13 @@ inline uncache(m, s) {
     :: else -> atomic {
         assert(alloc[s - 1] != 0);
         gen[s - 1] = h;
-        settle(s, SWEPT)
+        put_back(s, SWEPT)
        }
     fi
 }
 
-/* gh_mcentral_cache_span: from_unswept, gh_mheap_alloc */
-inline cache_span(m, s) {
+/* gh_mcentral_cache_span, for the place `to`: from_unswept, gh_mheap_alloc */
+inline cache_span(to, s) {
     atomic { pop(partial(SWEPT), s) };
     if
     :: s == NIL ->
@@ -265,11 +278,86 @@ inline cache_span(m, s) {
             assert(alloc[s - 1] != 3);
             gen[s - 1] = h + 3;
             assert(owners[s - 1] == 1);
-            where[s - 1] = CACHED; cached[m] = s
+            where[s - 1] = CACHED; to = s
         :: else  /* out of memory */
         fi
     }
 }
+
+#ifdef AHEAD
+/* settle, under heap_lock or in a stop */
+inline settle(m, s) {
+    if
+    :: aside[m] != NIL ->
+#ifdef NO_SETTLE
+        aside[m] = NIL
+#else
+        assert(gen[aside[m] - 1] == h + 3 && alloc[aside[m] - 1] == 3);
+        uncache(aside[m], s)
+#endif
+    :: else
+    fi
+}
+
+/* gh_mcache_end_ahead, under heap_lock or in a stop */
+inline end_ahead(m, s) {
+    settle(m, s);
+    if
+    :: ready[m] != NIL ->
+        if
+        :: alloc[ready[m] - 1] != 0 -> uncache(ready[m], s)
+        :: else ->
+            atomic {
+                s = ready[m]; ready[m] = NIL;
+                assert(where[s - 1] == CACHED && owners[s - 1] == 1);
+                gen[s - 1] = h;
+                owners[s - 1]--; where[s - 1] = FREE  /* gh_mheap_free_span */
+            }
+        fi
+    :: else
+    fi
+}
+
+#ifdef TAKE_MARKING
+#define may_take_ahead (!stopping)
+#else
+#define may_take_ahead (!stopping && !marking)
+#endif
+
+/* gh_mcache_take_ahead */
+inline take_ahead(m, s) {
+    if
+    :: cached[m] != NIL && may_take_ahead ->
+        assert(ready[m] == NIL && aside[m] == NIL);
+        cache_span(ready[m], s)
+#ifdef ALWAYS
+    :: else
+#else
+    :: true
+#endif
+    fi
+}
+
+/* gh_mcache_refill_ahead, without heap_lock */
+inline refill_ahead(m, s) {
+    atomic {
+        s = ready[m];
+        assert(aside[m] == NIL);
+        aside[m] = cached[m]
+    }
+    ready[m] = NIL;
+    cached[m] = s
+}
+
+/* gh_stop_world, when all stand */
+inline end_all_ahead(i, s) {
+    i = 0;
+    do
+    :: i < MUTS -> end_ahead(i, s); i++
+    :: else -> break
+    od
+}
+#endif
 
 /* gh_mcache_prepare_for_sweep */
 inline prepare_for_sweep(m, s) {
@@ -277,8 +365,11 @@ inline prepare_for_sweep(m, s) {
 #ifndef NO_FLUSH
     :: flush_gen[m] != h ->
         assert(flush_gen[m] == h - 2);
+#if defined(AHEAD) && !defined(NO_END_AHEAD)
+        end_ahead(m, s);
+#endif
         if
-        :: cached[m] != NIL -> uncache(m, s)
+        :: cached[m] != NIL -> uncache(cached[m], s)
         :: else
         fi;
         flush_gen[m] = h
@@ -302,17 +393,28 @@ proctype mutator(byte m)
         if
         :: true ->  /* allocate */
             if
+#ifdef AHEAD
+            :: ready[m] != NIL && alloc[cached[m] - 1] == 3 -> refill_ahead(m, s)
+            :: ready[m] == NIL && (cached[m] == NIL || alloc[cached[m] - 1] == 3) ->
+#else
             :: cached[m] == NIL || alloc[cached[m] - 1] == 3 ->
+#endif
                 gh_lock;  /* gh_mcache_refill */
+#ifdef AHEAD
+                settle(m, s);
+#endif
                 if
                 :: cached[m] != NIL ->
 #ifndef NO_FLUSH
                     assert(gen[cached[m] - 1] == h + 3);
 #endif
-                    uncache(m, s)
+                    uncache(cached[m], s)
                 :: else
                 fi;
-                cache_span(m, s);
+                cache_span(cached[m], s);
+#ifdef AHEAD
+                take_ahead(m, s);
+#endif
                 gh_unlock
             :: else
             fi;
@@ -336,6 +438,17 @@ proctype mutator(byte m)
                 fi;
                 s = NIL; b = 0
             }
+#ifdef AHEAD
+        :: ready[m] != NIL || aside[m] != NIL ->
+            gh_lock;  /* a refill of another class, which may need the room */
+            settle(m, s);
+            if
+            :: ready[m] != NIL -> end_ahead(m, s)
+            :: true
+            fi;
+            gh_unlock;
+            s = NIL
+#endif
         :: root[m] != NIL -> /* a look at the object, then drop it */
             atomic { check_roots(); root[m] = NIL }
         :: root[m] != NIL -> /* gh_ensure_swept, to attach something */
@@ -417,7 +530,15 @@ proctype collector()
         n++;
         /* begin_cycle, in a stop */
         stopping = true;
+#ifdef END_EARLY
+        gh_lock;
+        end_all_ahead(i, s);
+        gh_unlock;
+#endif
         all_stand;
+#if defined(AHEAD) && !defined(NO_END_AHEAD) && !defined(END_EARLY) && !defined(END_LATE)
+        end_all_ahead(i, s);
+#endif
 #ifdef LAZY
         i = 0;
         do
@@ -445,6 +566,9 @@ proctype collector()
             i = 0;
             do
             :: i < MUTS ->
+#if defined(AHEAD) && !defined(NO_END_AHEAD) && !defined(END_LATE)
+                assert(ready[i] == NIL && aside[i] == NIL);
+#endif
 #ifndef NO_FLUSH
                 assert(flush_gen[i] == h);
 #endif
@@ -461,6 +585,9 @@ proctype collector()
         /* end_cycle, in another; gc_sweep */
         stopping = true;
         all_stand;
+#if defined(AHEAD) && !defined(NO_END_AHEAD)
+        end_all_ahead(i, s);
+#endif
         atomic { marking = false; h = h + 2; drained = false };
 #ifndef LAZY
         i = 0;
