@@ -77,7 +77,7 @@ settle(gh_p *p)
 {
     gh_heap *h = p->heap;
     gh_ahead *a = &p->conc->ahead;
-    for (unsigned i = 0; i < a->nfull; i++) {
+    for (unsigned i = 0; i < a->nfull && !GH_PLANTED(NO_SETTLE); i++) {
         gh_mspan *s = a->full[i];
         GH_ASSERT(s->sweepgen == h->sweepgen + 3 && s->alloc_count == s->nelems);
         gh_mcentral_uncache_span(p, s);
@@ -172,6 +172,9 @@ gh_mcache_end_ahead(gh_p *p)
 {
     gh_heap *h = p->heap;
     gh_ahead *a = &p->conc->ahead;
+    if (GH_PLANTED(NO_END_AHEAD) && atomic_load(&h->conc.stopping)) {
+        return;
+    }
     settle(p);
     while (a->next < a->nready) {
         gh_mspan *s = a->ready[a->next++];

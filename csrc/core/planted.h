@@ -33,6 +33,8 @@ enum {
     GH_PLANT_NO_CLEAR,
     GH_PLANT_NO_SWEEP,
     GH_PLANT_EARLY_MARK,
+    GH_PLANT_NO_END_AHEAD,
+    GH_PLANT_NO_SETTLE,
     // buffers.pml
     GH_PLANT_NO_LOCK,
     GH_PLANT_NO_FLAG,

@@ -195,6 +195,45 @@ named(void)
     gh_heap_free(h);
 }
 
+// hurried takes spans in advance whenever it may, as if somebody had been in the way:
+// cycles begin with some left, or with full ones that are not given back yet.
+static void
+hurried(uint64_t seed)
+{
+    gh_mut *m;
+    gh_heap *h = new_heap(2, -1, GH_BARRIER_HYBRID, 0, &m);
+    const gh_type *node;
+    CHECK(gh_type_new(m, &node_desc, &node) == GH_OK);
+    gh_slots *own;
+    enum { MANY = 1000 };
+    CHECK(gh_slots_new(h, MANY + 1, &own) == GH_OK);
+    gh_slot *at = gh_slots_at(own, MANY);
+    gh_ahead *a = &m->conc->ahead;
+    for (int k = 0; k < 4; k++) {
+        uint64_t swaps = 0;
+        for (uint64_t i = 2000 + draw(&seed, 2000); i > 0; i--) {
+            const uint8_t before = a->next;
+            a->contended = GH_AHEAD_REFILLS;
+            make_node(m, node, at, i);
+            swaps += a->next > before;
+            gh_slot *kept = gh_slots_at(own, draw(&seed, MANY));
+            if (draw(&seed, 4) != 0) {
+                CHECK(gh_store(m, at, 0, kept) == GH_OK);
+            }
+            gh_set(m, kept, at);
+        }
+        CHECK(swaps > 0);
+        CHECK(gh_gc(m) == GH_OK);
+        for (size_t i = 0; i < MANY; i++) {
+            check_node(gh_slots_at(own, i));
+        }
+    }
+    CHECK(gh_verify(m, say, NULL) == 0);
+    gh_slots_free(own);
+    gh_leave(m);
+    gh_heap_free(h);
+}
+
 static void
 rounds(uint64_t seed, int seconds)
 {
@@ -209,6 +248,8 @@ rounds(uint64_t seed, int seconds)
         listed(i, 2);
         alarm(HANG);
         named();
+        alarm(HANG);
+        hurried(i);
         alarm(HANG);
         wide(i, 4);
         alarm(HANG);
@@ -232,6 +273,7 @@ static const struct {
     PLANT(NO_RAGGED_LOOK), PLANT(NO_WB), PLANT(NO_ENDING),
     PLANT(NO_FLUSH), PLANT(NO_STALE), PLANT(WRONG_SET), PLANT(KEEP_SET),
     PLANT(PUSH_KEPT), PLANT(NO_CLEAR), PLANT(NO_SWEEP), PLANT(EARLY_MARK),
+    PLANT(NO_END_AHEAD), PLANT(NO_SETTLE),
     PLANT(NO_LOCK), PLANT(NO_FLAG), PLANT(FLAG_CLEARED), PLANT(SHARE_HALF),
     PLANT(FLUSH_TOP), PLANT(NO_RECHECK),
     PLANT(LEAVE_BLIND), PLANT(REORDERED), PLANT(WAIT_LATE),
