@@ -159,7 +159,9 @@ need_p(gh_heap *h, int32_t want)
         need_look(h);
     } else {
         atomic_fetch_add(&h->waiters, 1);
-        atomic_fetch_add(&h->conc.of[want]->wanted, 1);
+        if (!GH_PLANTED(WANT_UNSAID)) {
+            atomic_fetch_add(&h->conc.of[want]->wanted, 1);
+        }
     }
 }
 
@@ -171,17 +173,22 @@ done_waiting(gh_heap *h, int32_t want)
         h->conc.any_waiting--;
         done_look(h);
     } else {
-        atomic_fetch_sub(&h->conc.of[want]->wanted, 1);
+        if (!GH_PLANTED(WANT_UNSAID) && !GH_PLANTED(WANT_KEPT)) {
+            atomic_fetch_sub(&h->conc.of[want]->wanted, 1);
+        }
         atomic_fetch_sub(&h->waiters, 1);
     }
-    gh_cond_broadcast(&h->cond);
+    if (!GH_PLANTED(DONE_SILENT)) {
+        gh_cond_broadcast(&h->cond);
+    }
 }
 
 // is_wanted: a mutator waits that p would do for; under the heap's lock.
 static bool
 is_wanted(const gh_p *p)
 {
-    return p->heap->conc.any_waiting > 0 || atomic_load(&p->conc->wanted) > 0;
+    return p->heap->conc.any_waiting > 0
+           || (!GH_PLANTED(ANY_ONLY) && atomic_load(&p->conc->wanted) > 0);
 }
 
 // ---- taking a P ---------------------------------------------------------------------
@@ -339,12 +346,13 @@ void
 gh_conc_leave(gh_mut *m)
 {
     gh_heap *h = m->heap;
+    _Atomic uint32_t *const waiters =
+        GH_PLANTED(LEAVE_LOOKERS) ? &h->conc.lookers : &h->waiters;
     GH_ASSERT(status_of(m->conc) == GH_P_HELD);
     GH_ASSERT(m->outside == 0);
     m->around = NULL;
     gh_yield_point(h, GH_AT_LEAVE);
-    if (GH_UNLIKELY(atomic_load_explicit(&h->waiters, memory_order_relaxed)
-                    != 0)) {
+    if (GH_UNLIKELY(atomic_load_explicit(waiters, memory_order_relaxed) != 0)) {
         gh_lock(&h->lock);
         give_back(m);
         gh_unlock(&h->lock);
@@ -358,7 +366,7 @@ gh_conc_leave(gh_mut *m)
     if (GH_PLANTED(LEAVE_BLIND) || (GH_PLANTED(REORDERED) && !early)) {
         return;
     }
-    if (GH_UNLIKELY(atomic_load(&h->waiters) != 0)) {
+    if (GH_UNLIKELY(atomic_load(waiters) != 0)) {
         if (GH_PLANTED(WAKE_UNLOCKED)) {
             gh_cond_broadcast(&h->cond);
             return;
@@ -392,7 +400,9 @@ stand(gh_p *p)
         if (!c->stopped_held) {
             c->stopped_held = true;
             atomic_store(&c->status, GH_P_STOPPED);
-            gh_cond_broadcast(&h->cond);
+            if (!GH_PLANTED(STAND_SILENT)) {
+                gh_cond_broadcast(&h->cond);
+            }
         }
         if (!spun) {
             // A stop is mostly shorter than a sleep and a wake.
@@ -492,7 +502,8 @@ look(gh_p *p, bool may_give_way)
 bool
 gh_conc_poll(gh_mut *m)
 {
-    return gh_conc_is_asked(m) && !gh_is_stopper(m) && look(m, true);
+    return gh_conc_is_asked(m) && (!gh_is_stopper(m) || GH_PLANTED(GIVES_AWAY))
+           && look(m, true);
 }
 
 void
@@ -627,10 +638,17 @@ gh_stop_world(gh_mut *m)
     }
     atomic_store(&c->stopper, m);
     atomic_store(&c->stopping, true);
-    need_look(h);
+    if (GH_PLANTED(STOP_UNSAID)) {
+        atomic_fetch_add(&h->waiters, 1);
+    } else {
+        need_look(h);
+    }
     c->stop_ns = gh_nanotime();
     // Who holds a P and waits in gh_flush_all is to stand too.
     gh_cond_broadcast(&h->cond);
+    if (GH_PLANTED(LOCK_EARLY)) {
+        gh_rlock(&h->heap_lock);
+    }
     if (!all_stand(h, m)) {
         // Not under the lock, which those need who are to stand.
         gh_unlock(&h->lock);
@@ -653,7 +671,9 @@ gh_stop_world(gh_mut *m)
     c->stop_depth = 1;
     c->stops++;
     gh_unlock(&h->lock);
-    gh_rlock(&h->heap_lock);
+    if (!GH_PLANTED(LOCK_EARLY)) {
+        gh_rlock(&h->heap_lock);
+    }
     for (int32_t i = 0; i < h->procs; i++) {
         gh_mark_news(c->of[i]);
         gh_mcache_end_ahead(h->allp[i]);
@@ -683,10 +703,16 @@ gh_start_world(gh_mut *m)
     atomic_store(&c->stopping, false);
     atomic_store(&c->stopper, NULL);
     const bool waited = c->stop_waited;
-    done_look(h);
+    if (GH_PLANTED(STOP_UNSAID)) {
+        atomic_fetch_sub(&h->waiters, 1);
+    } else {
+        done_look(h);
+    }
     gh_unlock(&h->lock);
     // Not under the lock, which all want whom it wakes. m is held, so h stays.
-    gh_cond_broadcast(&h->cond);
+    if (!GH_PLANTED(START_SILENT)) {
+        gh_cond_broadcast(&h->cond);
+    }
     if (waited) {
         gh_outside(m, false);
     }
@@ -700,7 +726,11 @@ gh_flush_all(gh_p *self)
     gh_heap *h = self->heap;
     bool any = gh_par_flush(self);
     gh_lock(&h->lock);
-    need_look(h);
+    if (GH_PLANTED(FLUSH_UNSAID)) {
+        atomic_fetch_add(&h->waiters, 1);
+    } else {
+        need_look(h);
+    }
     for (int32_t i = 0; i < h->procs; i++) {
         if (i != self->id) {
             h->conc.of[i]->flush_wanted = true;
@@ -745,7 +775,11 @@ gh_flush_all(gh_p *self)
     gh_watch_end(h, &w);
     any |= h->conc.flushed;
     h->conc.flushed = false;
-    done_look(h);
+    if (GH_PLANTED(FLUSH_UNSAID)) {
+        atomic_fetch_sub(&h->waiters, 1);
+    } else {
+        done_look(h);
+    }
     gh_unlock(&h->lock);
     if (waits) {
         gh_outside(self, false);

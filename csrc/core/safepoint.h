@@ -1,7 +1,7 @@
 // safepoint.h: the Ps of a concurrent heap: who holds one, and how all of them
 // stop.
 //
-// Layer 6. Includes heap.h. Go: proc.go (stopTheWorldWithSema,
+// Layer 6. Includes heap.h and planted.h. Go: proc.go (stopTheWorldWithSema,
 // startTheWorldWithSema, forEachP, exitsyscall), runtime2.go (the status of a P).
 //
 // A P is IDLE, or HELD by one thread: a mutator between gh_enter and gh_leave, or
@@ -32,6 +32,7 @@
 #endif
 
 #include "heap.h"
+#include "planted.h"
 
 // gh_conc_init readies a heap before its first P; gh_conc_fini after its last.
 GH_NODISCARD gh_status gh_conc_init(gh_heap *h);
@@ -53,7 +54,8 @@ static inline bool
 gh_conc_is_asked(const gh_p *p)
 {
     return atomic_load_explicit(&p->heap->conc.lookers, memory_order_relaxed) != 0
-           || atomic_load_explicit(&p->conc->wanted, memory_order_relaxed) != 0;
+           || (!GH_PLANTED(POLL_BLIND)
+               && atomic_load_explicit(&p->conc->wanted, memory_order_relaxed) != 0);
 }
 
 // gh_outside goes around a wait: begins true before, false after. Nests.

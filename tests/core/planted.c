@@ -21,6 +21,7 @@ int concurrent_main(int argc, char **argv);
 #include <unistd.h>
 
 #include "planted.h"
+#include "watchdog.h"
 
 #ifdef __SANITIZE_THREAD__
 enum { HANG = 60 };
@@ -234,6 +235,194 @@ hurried(uint64_t seed)
     gh_heap_free(h);
 }
 
+// ---- two threads, step by step ------------------------------------------------------
+
+// A scene is a heap with one that holds a P and another that comes in beside it. Where
+// one awaits that the other sleeps only a wake-up has that one go on.
+typedef struct scene {
+    gh_heap *h;
+    gh_mut *m;
+    pthread_t id;
+    atomic_int ready;    // steps for which the other is ready, if it says so
+    atomic_int done;     // steps that are over
+} scene;
+
+static void
+begin_scene(scene *s, int32_t procs, void *(*other)(void *))
+{
+    gh_mut *m;
+    *s = (scene){.h = new_heap(procs, -1, GH_BARRIER_HYBRID, 0, &m)};
+    s->m = m;
+    CHECK(pthread_create(&s->id, NULL, other, s) == 0);
+}
+
+static void
+end_scene(scene *s)
+{
+    CHECK(pthread_join(s->id, NULL) == 0);
+    gh_leave(s->m);
+    gh_heap_free(s->h);
+}
+
+_Static_assert(GH_ASSERT_LEVEL > 0, "await needs what the watchdog lists");
+
+// await waits until somebody waits for what, and for it to be asleep.
+static void
+await(gh_heap *h, const char *what)
+{
+    for (bool waits = false; !waits; gh_sleep(0)) {
+        gh_lock(&h->lock);
+        for (const gh_watch *w = h->conc.watches; w != NULL; w = w->next) {
+            waits |= strcmp(w->what, what) == 0;
+        }
+        gh_unlock(&h->lock);
+    }
+    gh_sleep(1000000);
+}
+
+static void
+poll_for(gh_mut *m, int64_t ns)
+{
+    for (const int64_t end = gh_nanotime() + ns; gh_nanotime() < end;) {
+        (void)gh_poll(m);
+    }
+}
+
+static void
+poll_until(scene *s, gh_mut *m, int done)
+{
+    while (atomic_load(&s->done) < done) {
+        (void)gh_poll(m);
+    }
+}
+
+// visit comes in, by name, and leaves.
+static void *
+visit(void *arg)
+{
+    scene *s = arg;
+    gh_mut *m;
+    CHECK(gh_enter(s->h, 0, &m) == GH_OK);
+    gh_leave(m);
+    atomic_store(&s->done, 1);
+    return NULL;
+}
+
+// left: whoever leaves P 0 wakes who waits for it.
+static void
+left(void)
+{
+    scene s;
+    begin_scene(&s, 1, visit);
+    await(s.h, "a P");
+    gh_leave(s.m);
+    while (atomic_load(&s.done) == 0) {
+        gh_sleep(0);
+    }
+    CHECK(gh_enter(s.h, 0, &s.m) == GH_OK);
+    end_scene(&s);
+}
+
+// lent: whoever stays in P 0 gives way at a poll, gets it back, and then nobody wants
+// anything.
+static void
+lent(void)
+{
+    scene s;
+    begin_scene(&s, 1, visit);
+    await(s.h, "a P");
+    poll_until(&s, s.m, 1);
+    poll_for(s.m, 30000000);
+    end_scene(&s);
+}
+
+enum { STOPS = 3 };
+
+// stand_by stands when it is asked to, and had use for heap_lock before.
+static void *
+stand_by(void *arg)
+{
+    scene *s = arg;
+    gh_mut *m;
+    CHECK(gh_enter(s->h, 1, &m) == GH_OK);
+    for (int i = 1; i <= STOPS + 1; i++) {
+        atomic_store(&s->ready, i);
+        await(s->h, i <= STOPS ? "all to stand still"
+                               : "all to hand on what they marked");
+        gh_rlock(&s->h->heap_lock);
+        gh_runlock(&s->h->heap_lock);
+        poll_until(s, m, i);
+    }
+    gh_leave(m);
+    return NULL;
+}
+
+// stood: stops, and a ragged barrier, that wait for one that wakes nobody before.
+static void
+stood(void)
+{
+    scene s;
+    begin_scene(&s, 2, stand_by);
+    for (int i = 1; i <= STOPS + 1; i++) {
+        while (atomic_load(&s.ready) < i) {
+            gh_sleep(0);
+        }
+        if (i <= STOPS) {
+            gh_stop_world(s.m);
+            await(s.h, "the world to go on");
+            gh_start_world(s.m);
+        } else {
+            CHECK(!gh_flush_all(s.m));
+        }
+        atomic_store(&s.done, i);
+    }
+    end_scene(&s);
+}
+
+// claim_p is a worker for a moment.
+static void *
+claim_p(void *arg)
+{
+    scene *s = arg;
+    gh_p *p = gh_claim_p(s->h, 0, (int64_t)HANG * 1000000000);
+    CHECK(p != NULL);
+    gh_rlock(&s->h->heap_lock);
+    gh_runlock(&s->h->heap_lock);
+    gh_unclaim_p(p);
+    atomic_store(&s->done, 1);
+    return NULL;
+}
+
+// kept: whoever has stopped the world polls, and somebody wants its P.
+static void
+kept(bool by_worker)
+{
+    scene s;
+    begin_scene(&s, 1, by_worker ? claim_p : visit);
+    if (by_worker) {
+        while (!is_claimed(s.h)) {
+            gh_sleep(0);
+        }
+    } else {
+        await(s.h, "a P");
+    }
+    gh_stop_world(s.m);
+    poll_for(s.m, 15000000);
+    gh_start_world(s.m);
+    poll_until(&s, s.m, 1);
+    end_scene(&s);
+}
+
+static void
+scenes(uint64_t seed)
+{
+    left();
+    lent();
+    stood();
+    kept(seed % 2 == 0);
+    kept(seed % 2 != 0);
+}
+
 static void
 rounds(uint64_t seed, int seconds)
 {
@@ -260,6 +449,8 @@ rounds(uint64_t seed, int seconds)
             alarm(HANG);
             (void)stress(procs, 50, 0, i, i);  // with delays
         }
+        alarm(HANG);
+        scenes(i);
     }
 }
 
@@ -276,8 +467,11 @@ static const struct {
     PLANT(NO_END_AHEAD), PLANT(NO_SETTLE),
     PLANT(NO_LOCK), PLANT(NO_FLAG), PLANT(FLAG_CLEARED), PLANT(SHARE_HALF),
     PLANT(FLUSH_TOP), PLANT(NO_RECHECK),
-    PLANT(LEAVE_BLIND), PLANT(REORDERED), PLANT(WAIT_LATE),
-    PLANT(WAKE_UNLOCKED), PLANT(STOP_BLIND),
+    PLANT(LEAVE_BLIND), PLANT(LEAVE_LOOKERS), PLANT(REORDERED), PLANT(WAIT_LATE),
+    PLANT(WAKE_UNLOCKED), PLANT(WANT_UNSAID), PLANT(WANT_KEPT),
+    PLANT(DONE_SILENT), PLANT(POLL_BLIND), PLANT(ANY_ONLY), PLANT(STAND_SILENT),
+    PLANT(START_SILENT), PLANT(STOP_BLIND), PLANT(STOP_UNSAID),
+    PLANT(FLUSH_UNSAID), PLANT(LOCK_EARLY), PLANT(GIVES_AWAY),
 };
 enum { PLANTS = sizeof(plants) / sizeof(plants[0]) };
 
