@@ -6,6 +6,7 @@
 
 #include "delays.h"
 #include "mgcpar.h"
+#include "planted.h"
 
 // place_of is where c keeps v if v was stored lately. Objects side by side, of whatever
 // size, get places of their own.
@@ -87,6 +88,9 @@ void
 gh_barrier_slot(gh_p *p, uintptr_t old)
 {
     gh_pconc *c = p->wb;
+    if (GH_PLANTED(NO_SLOT)) {
+        return;
+    }
     if (GH_UNLIKELY(c == NULL || !note_quickly(c, old))) {
         slot_otherwise(p, old);
     }
@@ -102,8 +106,12 @@ word_otherwise(gh_p *p, uintptr_t old, uintptr_t v)
     gh_pconc *c = p->conc == NULL ? NULL : use_buffer(p);
     gh_yield_point(h, GH_AT_STORE);
     if (c != NULL) {
-        note(p, c, old);
-        note(p, c, v);
+        if (!GH_PLANTED(NO_DEL)) {
+            note(p, c, old);
+        }
+        if (!GH_PLANTED(NO_INS)) {
+            note(p, c, v);
+        }
     } else {
         if (gh_has_deletion_half(h)) {
             gh_shade(p, old);
@@ -119,7 +127,8 @@ void
 gh_barrier_word(gh_p *p, uintptr_t old, uintptr_t v)
 {
     gh_pconc *c = p->wb;
-    if (GH_UNLIKELY(c == NULL || !note_quickly(c, old) || !note_quickly(c, v))) {
+    if (GH_UNLIKELY(c == NULL || (!GH_PLANTED(NO_DEL) && !note_quickly(c, old))
+                    || (!GH_PLANTED(NO_INS) && !note_quickly(c, v)))) {
         word_otherwise(p, old, v);
     }
 }

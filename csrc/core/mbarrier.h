@@ -1,6 +1,6 @@
 // mbarrier.h: every pointer that is written while a cycle marks.
 //
-// Layer 6. Includes heap.h. Go: mbarrier.go, mwbbuf.go.
+// Layer 6. Includes heap.h and planted.h. Go: mbarrier.go, mwbbuf.go.
 //
 // While marking, a word of an object is written only after what it held and what
 // it is to hold were shaded: Yuasa's deletion half and Dijkstra's insertion
@@ -22,6 +22,7 @@
 #endif
 
 #include "heap.h"
+#include "planted.h"
 
 // gh_shade marks what v points at, if anything. The phase is mark.
 void gh_shade(gh_p *p, uintptr_t v);
@@ -62,6 +63,7 @@ gh_word_write(gh_p *p, uintptr_t *word, uintptr_t v)
     if (GH_UNLIKELY(p->slow)) {
         gh_barrier_word(p, gh_word_load(word), v);
     }
+    GH_PLANTED_STAND(NO_SAFE, p);
     gh_word_put(word, v);
 }
 
@@ -94,6 +96,9 @@ gh_mark_new_beside(gh_p *p, const gh_mspan *s, unsigned index)
 {
     gh_pconc *c = p->conc;
     uint64_t *word = &gh_mspan_mark_bits(&p->heap->bm, s)[index / 64];
+    if (GH_PLANTED(ALLOC_WHITE)) {
+        return;
+    }
     if (GH_UNLIKELY(c->new_word != word)) {
         gh_mark_news(c);
         c->new_word = word;

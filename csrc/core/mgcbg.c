@@ -215,14 +215,14 @@ end_if_over(gh_p *p)
     c->looked = h->cycles_started;
     bool over = false;
     gh_yield_point(h, GH_AT_TERMINATION);
-    if (small || GH_PLANTED(NO_RAGGED_LOOK)
+    if ((small && !GH_PLANTED(NO_LOOK)) || GH_PLANTED(NO_RAGGED_LOOK)
         || (!gh_flush_all(p) && nothing_left(h))) {
         gh_yield_point(h, GH_AT_TERMINATION);
         gh_stop_world(p);
         gh_drain_handles(p);
         bool left = gh_par_has_work(h);
         for (int32_t i = 0; i < h->procs; i++) {
-            if (!GH_PLANTED(NO_RAGGED_LOOK)) {
+            if (!GH_PLANTED(NO_RAGGED_LOOK) && !GH_PLANTED(NO_LOOK)) {
                 left |= gh_par_flush(h->allp[i]);
             }
         }

@@ -341,6 +341,7 @@ mark_some_roots(gh_p *p)
     if (!atomic_load(&h->conc.has_roots)) {
         return false;
     }
+    GH_PLANTED_ROOT(h);
     gh_lock(&h->roots_lock);
     const uint64_t figures = next_figures(p);
     const size_t n = figures == 0 ? next_slots(h, &slots) : 0;

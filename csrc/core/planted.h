@@ -20,7 +20,14 @@
 enum {
     GH_PLANT_NOTHING,
     GH_PLANT_NO_TIMER,  // no bug: hungry workers have only wake-ups
+    GH_PLANT_NO_INS,    // no bug: slots have no need of the insertion half
+    // barrier.pml
+    GH_PLANT_NO_DEL,
+    GH_PLANT_NO_SLOT,
+    GH_PLANT_ALLOC_WHITE,
+    GH_PLANT_NO_SAFE,
     // termination.pml
+    GH_PLANT_NO_LOOK,
     GH_PLANT_NO_RAGGED_LOOK,
     GH_PLANT_NO_WB,
     GH_PLANT_NO_ENDING,
@@ -66,6 +73,12 @@ enum {
 extern int gh_planted;
 // gh_planted_pause makes the window of a bug that needs one wider, now and then.
 void gh_planted_pause(void);
+// gh_planted_root is where one is about to look at root slots.
+// gh_planted_stand has who holds p stand where it may not: in the middle of a store.
+struct gh_heap;
+struct gh_mut;
+void gh_planted_root(struct gh_heap *h);
+void gh_planted_stand(struct gh_mut *p);
 
 #define GH_PLANTED(bug) (gh_planted == GH_PLANT_##bug)
 #define GH_PLANTED_PAUSE(bug)                                                  \
@@ -74,11 +87,20 @@ void gh_planted_pause(void);
             gh_planted_pause();                                                \
         }                                                                      \
     } while (0)
+#define GH_PLANTED_ROOT(h) gh_planted_root(h)
+#define GH_PLANTED_STAND(bug, p)                                               \
+    do {                                                                       \
+        if (GH_PLANTED(bug)) {                                                 \
+            gh_planted_stand(p);                                               \
+        }                                                                      \
+    } while (0)
 
 #else
 
 #define GH_PLANTED(bug) 0
 #define GH_PLANTED_PAUSE(bug) ((void)0)
+#define GH_PLANTED_ROOT(h) ((void)0)
+#define GH_PLANTED_STAND(bug, p) ((void)0)
 
 #endif  // GH_PLANTS
 

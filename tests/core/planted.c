@@ -245,6 +245,9 @@ typedef struct scene {
     pthread_t id;
     atomic_int ready;    // steps for which the other is ready, if it says so
     atomic_int done;     // steps that are over
+    // Blocks in the order in which they were made: roots are looked at the other way.
+    gh_slots *late, *many, *early;
+    atomic_bool looking; // somebody looks at many, and waits
 } scene;
 
 static void
@@ -413,6 +416,171 @@ kept(bool by_worker)
     end_scene(&s);
 }
 
+// Whose roots are moved about.
+static _Atomic(scene *) moving;
+
+// Whoever is about to look at more of many waits until roots were moved about.
+void
+gh_planted_root(gh_heap *h)
+{
+    scene *s = atomic_load(&moving);
+    if (s == NULL) {
+        return;
+    }
+    gh_lock(&h->roots_lock);
+    const bool many = h->conc.root_block == s->many;
+    gh_unlock(&h->roots_lock);
+    if (many) {
+        atomic_store(&s->looking, true);
+        while (atomic_load(&s->done) < 1 || atomic_load(&s->ready) < 2) {
+            gh_sleep(0);
+        }
+    }
+}
+
+// So does whoever stands in the middle of a store.
+void
+gh_planted_stand(gh_mut *m)
+{
+    if (m->heap->phase == GH_PHASE_OFF && gh_conc_is_asked(m)) {
+        gh_safepoint(m);
+        const scene *s = atomic_load(&moving);
+        while (s != NULL && atomic_load(&s->done) < 1) {
+            gh_sleep(0);
+        }
+    }
+}
+
+// cut_beside has P 2. It stores when somebody is about to stop the world, and, when it
+// has handed on what it shaded, once more.
+static void *
+cut_beside(void *arg)
+{
+    scene *s = arg;
+    gh_mut *m;
+    CHECK(gh_enter(s->h, 2, &m) == GH_OK);
+    atomic_store(&s->ready, 1);
+    while (!gh_conc_is_asked(m)) {
+        gh_sleep(0);
+    }
+    CHECK(gh_store(m, gh_slots_at(s->late, 0), 0, NULL) == GH_OK);
+    atomic_store(&s->ready, 2);
+    poll_until(s, m, 2);
+    if (gh_slots_at(s->early, 2)->word != 0) {
+        CHECK(gh_store(m, gh_slots_at(s->early, 2), 0, NULL) == GH_OK);
+    }
+    atomic_store(&s->ready, 3);
+    while (atomic_load(&s->done) < 3) {
+        gh_sleep(0);
+    }
+    poll_until(s, m, 4);
+    gh_leave(m);
+    return NULL;
+}
+
+static void
+get_ready(scene *s, int ready)
+{
+    while (atomic_load(&s->ready) < ready) {
+        gh_sleep(0);
+    }
+}
+
+// make_roots has each slot of late lead to a list that nothing else leads to.
+static void
+make_roots(scene *s, size_t lists, uint64_t length, size_t many)
+{
+    const gh_type *node;
+    CHECK(gh_type_new(s->m, &node_desc, &node) == GH_OK);
+    CHECK(gh_slots_new(s->h, lists, &s->late) == GH_OK);
+    CHECK(gh_slots_new(s->h, many, &s->many) == GH_OK);
+    CHECK(gh_slots_new(s->h, lists, &s->early) == GH_OK);
+    for (size_t i = 0; i < lists; i++) {
+        gh_slot *top = gh_slots_at(s->late, i), *at = gh_slots_at(s->early, i);
+        for (uint64_t k = 0; k < length; k++) {
+            make_node(s->m, node, at, k);
+            CHECK(gh_store(s->m, at, 0, top) == GH_OK);
+            gh_set(s->m, top, at);
+        }
+        gh_clear(s->m, at);
+    }
+}
+
+static void
+free_roots(scene *s)
+{
+    gh_slots_free(s->late);
+    gh_slots_free(s->many);
+    gh_slots_free(s->early);
+}
+
+// move_roots moves what hangs from slots that are looked at late into others that were
+// looked at already.
+static void
+move_roots(scene *s)
+{
+    gh_slot *late[3], *early[3];
+    for (size_t i = 0; i < 3; i++) {
+        late[i] = gh_slots_at(s->late, i);
+        early[i] = gh_slots_at(s->early, i);
+    }
+    // From an object in which the other may be about to cut it off.
+    CHECK(gh_load(s->m, early[0], late[0], 0) == GH_OK);
+    gh_set(s->m, early[1], late[1]);
+    gh_clear(s->m, late[1]);
+    CHECK(gh_load(s->m, early[2], late[2], 0) == GH_OK);
+    CHECK(gh_store(s->m, late[2], 0, NULL) == GH_OK);
+}
+
+// moved: while roots are looked at what they lead to is moved about. In the end one
+// object is in the barrier's buffer of P 1 alone; when P 2 has handed on, the way from
+// that object to the next is cut there, and the object marked here.
+static void
+moved(void)
+{
+    scene s = {0};
+    gh_mut *m;
+    pthread_t id;
+    gh_heap *h = s.h = new_heap(3, -1, GH_BARRIER_HYBRID, 0, &m);
+    gh_leave(m);
+    CHECK(gh_enter(h, 1, &s.m) == GH_OK);
+    make_roots(&s, 3, 3, 10000);
+    atomic_store(&moving, &s);
+    CHECK(pthread_create(&s.id, NULL, cut_beside, &s) == 0);
+    get_ready(&s, 1);
+    CHECK(pthread_create(&id, NULL, collect_once, h) == 0);
+    while (!atomic_load(&s.looking)) {
+        gh_safepoint(s.m);  // no poll: a worker might get P 1
+    }
+    // The cycle goes on until this thread polls.
+    move_roots(&s);
+    atomic_store(&s.done, 1);
+    bool asked = false;
+    while (!asked && !atomic_load(&h->conc.stopping)) {
+        asked = is_to_flush(h, 1);
+    }
+    if (asked) {
+        while (is_to_flush(h, 2)) {
+            gh_sleep(0);
+        }
+        atomic_store(&s.done, 2);
+        get_ready(&s, 3);
+        atomic_fetch_add(&h->conc.active, 1);
+        while (!gh_par_drain(s.m, UINT64_MAX)) {
+        }
+        atomic_fetch_sub(&h->conc.active, 1);
+    }
+    atomic_store(&s.done, 3);
+    while (h->phase == GH_PHASE_MARK) {
+        (void)gh_poll(s.m);
+    }
+    atomic_store(&s.done, 4);
+    CHECK(pthread_join(id, NULL) == 0);
+    atomic_store(&moving, NULL);
+    free_roots(&s);
+    end_scene(&s);
+}
+
 static void
 scenes(uint64_t seed)
 {
@@ -421,6 +589,7 @@ scenes(uint64_t seed)
     stood();
     kept(seed % 2 == 0);
     kept(seed % 2 != 0);
+    moved();
 }
 
 static void
@@ -460,8 +629,10 @@ static const struct {
 } plants[] = {
     {"NOTHING", GH_PLANT_NOTHING},
     {"NO_TIMER", GH_PLANT_NO_TIMER},
+    {"NO_INS", GH_PLANT_NO_INS},
 #define PLANT(name) {#name, GH_PLANT_##name}
-    PLANT(NO_RAGGED_LOOK), PLANT(NO_WB), PLANT(NO_ENDING),
+    PLANT(NO_DEL), PLANT(NO_SLOT), PLANT(ALLOC_WHITE), PLANT(NO_SAFE),
+    PLANT(NO_LOOK), PLANT(NO_RAGGED_LOOK), PLANT(NO_WB), PLANT(NO_ENDING),
     PLANT(NO_FLUSH), PLANT(NO_STALE), PLANT(WRONG_SET), PLANT(KEEP_SET),
     PLANT(PUSH_KEPT), PLANT(NO_CLEAR), PLANT(NO_SWEEP), PLANT(EARLY_MARK),
     PLANT(NO_END_AHEAD), PLANT(NO_SETTLE),
@@ -495,7 +666,7 @@ typedef struct plan {
 static bool
 is_clean(int i)
 {
-    return plants[i].bug <= GH_PLANT_NO_TIMER;
+    return plants[i].bug <= GH_PLANT_NO_INS;
 }
 
 static const char *
