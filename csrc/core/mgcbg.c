@@ -135,7 +135,8 @@ doze_hungry(gh_heap *h)
     gh_lock(&h->lock);
     atomic_fetch_add(&h->conc.hungry, 1);
     if (may_wait(h) || (GH_PLANTED(NO_RECHECK) && !quitting(h))) {
-        if (GH_PLANTED(NO_TIMER) || GH_PLANTED(NO_RECHECK)) {
+        if (GH_PLANTED(NO_TIMER) || GH_PLANTED(NO_RECHECK)
+            || GH_PLANTED(NO_ASSIST_WAKE)) {
             gh_cond_wait(&h->conc.bg_cond, &h->lock);
         } else {
             gh_cond_wait_until(&h->conc.bg_cond, &h->lock, gh_nanotime() + MS);
@@ -846,7 +847,8 @@ pay(gh_p *p, int64_t work)
         feed(p);
         gh_safepoint(p);
     }
-    if (atomic_fetch_sub(&c->active, 1) == 1) {
+    GH_PLANTED_PAUSE(NO_ASSIST_WAKE);
+    if (atomic_fetch_sub(&c->active, 1) == 1 && !GH_PLANTED(NO_ASSIST_WAKE)) {
         wake_hungry(h);  // the cycle may be over
     }
     const int64_t ns = gh_nanotime() - began;

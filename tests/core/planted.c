@@ -34,9 +34,17 @@ int gh_planted;
 
 static _Atomic uint64_t pauses;
 
+typedef struct scene scene;
+static _Thread_local scene *paying;  // who assists just now
+static void until_hungry(scene *s);
+
 void
 gh_planted_pause(void)
 {
+    if (paying != NULL) {
+        until_hungry(paying);
+        return;
+    }
     // Splitmix: neighbours have nothing to do with each other.
     uint64_t x = atomic_fetch_add(&pauses, 1) * 0x9e3779b97f4a7c15u;
     x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
@@ -239,7 +247,7 @@ hurried(uint64_t seed)
 
 // A scene is a heap with one that holds a P and another that comes in beside it. Where
 // one awaits that the other sleeps only a wake-up has that one go on.
-typedef struct scene {
+struct scene {
     gh_heap *h;
     gh_mut *m;
     pthread_t id;
@@ -248,7 +256,7 @@ typedef struct scene {
     // Blocks in the order in which they were made: roots are looked at the other way.
     gh_slots *late, *many, *early;
     atomic_bool looking; // somebody looks at many, and waits
-} scene;
+};
 
 static void
 begin_scene(scene *s, int32_t procs, void *(*other)(void *))
@@ -581,6 +589,54 @@ moved(void)
     end_scene(&s);
 }
 
+// until_hungry is at the end of an assist: all others wait, two workers for work and the
+// thread that asked for the cycle for its end.
+static void
+until_hungry(scene *s)
+{
+    atomic_store(&s->done, 1);
+    while (atomic_load(&s->h->conc.hungry) < 2) {
+        gh_sleep(0);
+    }
+    await(s->h, "the end of a cycle");
+}
+
+// paid: a mutator assists once, has half a list left, and only polls from then on.
+static void
+paid(void)
+{
+    scene s = {.ready = 2};
+    gh_mut *m;
+    gh_heap *h = s.h = new_heap(2, -1, GH_BARRIER_HYBRID, 0, &m);
+    gh_leave(m);
+    CHECK(gh_enter(h, 1, &s.m) == GH_OK);
+    make_roots(&s, 1, 20000, 10000);
+    gh_slot *early = gh_slots_at(s.early, 0), *late = gh_slots_at(s.late, 0);
+    CHECK(gh_gc(s.m) == GH_OK);
+    gh_sleep(20000000);  // for the workers to wait for a cycle
+    atomic_store(&moving, &s);
+    CHECK(pthread_create(&s.id, NULL, collect_once, h) == 0);
+    while (!atomic_load(&s.looking)) {
+        gh_safepoint(s.m);
+    }
+    CHECK(gh_load(s.m, early, late, 0) == GH_OK);
+    CHECK(gh_store(s.m, late, 0, NULL) == GH_OK);
+    if (!GH_PLANTED(NO_ASSIST_WAKE)) {
+        atomic_store(&s.done, 1);
+    }
+    paying = &s;
+    s.m->assist_bytes = 0;
+    gh_bg_charge(s.m, 1);
+    paying = NULL;
+    atomic_store(&s.done, 1);
+    while (h->phase == GH_PHASE_MARK) {
+        (void)gh_poll(s.m);
+    }
+    atomic_store(&moving, NULL);
+    free_roots(&s);
+    end_scene(&s);
+}
+
 static void
 scenes(uint64_t seed)
 {
@@ -590,6 +646,7 @@ scenes(uint64_t seed)
     kept(seed % 2 == 0);
     kept(seed % 2 != 0);
     moved();
+    paid();
 }
 
 static void
@@ -637,7 +694,7 @@ static const struct {
     PLANT(PUSH_KEPT), PLANT(NO_CLEAR), PLANT(NO_SWEEP), PLANT(EARLY_MARK),
     PLANT(NO_END_AHEAD), PLANT(NO_SETTLE),
     PLANT(NO_LOCK), PLANT(NO_FLAG), PLANT(FLAG_CLEARED), PLANT(SHARE_HALF),
-    PLANT(FLUSH_TOP), PLANT(NO_RECHECK),
+    PLANT(FLUSH_TOP), PLANT(NO_RECHECK), PLANT(NO_ASSIST_WAKE),
     PLANT(LEAVE_BLIND), PLANT(LEAVE_LOOKERS), PLANT(REORDERED), PLANT(WAIT_LATE),
     PLANT(WAKE_UNLOCKED), PLANT(WANT_UNSAID), PLANT(WANT_KEPT),
     PLANT(DONE_SILENT), PLANT(POLL_BLIND), PLANT(ANY_ONLY), PLANT(STAND_SILENT),
