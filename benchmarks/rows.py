@@ -72,10 +72,11 @@ def go(name: str, *args: object, cores: int = 1, **env: str) -> Command:
     return Command("go", name, tuple(map(str, args)), cores, tuple(env.items()))
 
 
-def stopped(name: str, *args: object) -> Command:
-    """Real Go with the world stopped while it marks, as goheap's does it on one core:
-    no heap grows meanwhile, so its memory can be held against ours."""
-    return go(name, *args, GODEBUG="gcstoptheworld=1")
+def stopped(name: str, *args: object, cores: int = 1) -> Command:
+    """Real Go with the world stopped while it marks, as goheap's does it on one core, and
+    on two where nothing is left to mark: no heap grows meanwhile, so its memory can be held
+    against ours."""
+    return go(name, *args, cores=cores, GODEBUG="gcstoptheworld=1")
 
 
 def apart(command: Command) -> Command:
@@ -271,7 +272,7 @@ def two_threads(cut: int) -> list[Case]:
             of(one, "cpu_s", 1e9 / n), "one thread",
             {"two apart": of(apart(one), "cpu_s", 1e9 / n),
              "Go, two": of(g2, "cpu_s", 0.5e9 / n), "Go, one": of(g1, "cpu_s", 1e9 / n)},
-            held=g2))
+            held=stopped("alloc", size, 0, n, 2, cores=2)))
         cases.append(Case(
             "two-wall", f"{size} B", "M/s", rate(two, 2 * n), rate(one, n),
             "one thread", {"two apart": rate(apart(one), 2 * n),
