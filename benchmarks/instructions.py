@@ -6,12 +6,14 @@ goheap_inline.h, and looks at those of its fast path.
 The count is callgrind's, the difference of two runs of different length, so it
 holds refills, collections and sweeps at their share. The fast path is the
 function alloc_16 of count_alloc.c: no locked instruction, no exchange with
-memory, no division. Ends with 1 if a bar is missed, with 3 if a tool is missing.
+memory, no division. Ends with 1 if a bar is missed, with 3 if a tool is missing or the compiler another.
 """
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import re
 import shutil
 import subprocess
@@ -65,6 +67,11 @@ def main() -> int:
         if shutil.which(tool) is None:
             print(f"skipped: instructions of an allocation (no {tool})")
             return 3
+    cc = os.environ.get("CC", "cc").split()
+    said = subprocess.run([*cc, "--version"], capture_output=True, text=True).stdout
+    if platform.machine() != "x86_64" or "Free Software Foundation" not in said:
+        print("skipped: instructions of an allocation (the bar is gcc's on x86-64)")
+        return 3
     program = build_c("count_alloc", build_library())
     short, long = LENGTHS
     per_alloc = ((collected(program, long) - collected(program, short))

@@ -7,7 +7,7 @@ its work and says as its last line what it took,
 
 (bench_answer in c/bench.h, answer in go/bench.go), and add cases to CASES below.
 A run fails if the sides' "check" differ. With "peak" and "rss" in the answers
-the case is in the rows of memory too.
+the case is in the rows of memory too, if real Go stands beside it (memory_of_go).
 """
 from __future__ import annotations
 

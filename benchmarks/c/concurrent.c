@@ -15,6 +15,7 @@
 #include <pthread.h>
 
 #define BATCH 16
+#define LOOK_AT 16  // every so many
 
 // ---- latencies -----------------------------------------------------------------
 
@@ -181,9 +182,10 @@ pauses(uint64_t mib, uint64_t cycles, int threads, int32_t gogc)
     const bench_time d = bench_since(t0);
     bench_check(gh_enter(h, GH_ANY_P, &m), "gh_enter");
     bench_look(&run, h);
-    uint64_t held = 0;
-    for (uint64_t i = 0; i < n; i++) {
-        held += ((uintptr_t *)gh_data(gh_slots_at(root, 0)))[i] != 0;
+    uint64_t held = 0;  // of those looked at, objects that still point at one
+    for (uint64_t i = 0; i < n; i += LOOK_AT) {
+        const uintptr_t *o = ((uintptr_t **)gh_data(gh_slots_at(root, 0)))[i];
+        held += o != NULL && *o != 0;
     }
     gh_leave(m);
     int64_t stop = 0, both = 0, mark = 0, stops = 0;
