@@ -62,6 +62,14 @@ gh_lock(gh_mutex *m)
     }
 }
 
+#if GH_ASSERT_LEVEL >= 1
+bool
+gh_try_lock(gh_mutex *m)
+{
+    return pthread_mutex_trylock(&m->m) == 0;
+}
+#endif
+
 void
 gh_unlock(gh_mutex *m)
 {

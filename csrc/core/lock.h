@@ -45,6 +45,9 @@ void gh_mutex_init(gh_mutex *m);
 void gh_mutex_fini(gh_mutex *m);
 void gh_lock(gh_mutex *m);
 void gh_unlock(gh_mutex *m);
+#if GH_ASSERT_LEVEL >= 1
+bool gh_try_lock(gh_mutex *m);
+#endif
 void gh_rmutex_init(gh_rmutex *m);
 void gh_rmutex_fini(gh_rmutex *m);
 bool gh_rlock(gh_rmutex *m);  // returns whether somebody else had it

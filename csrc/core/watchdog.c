@@ -44,9 +44,9 @@ queued(const gh_gcwork *w)
 }
 
 // dump says where everybody is. What it reads may change meanwhile: who hangs
-// doesn't.
+// doesn't. waits: with the heap's lock held, so that the lists of who waits stand still.
 static void
-dump(gh_heap *h)
+dump(gh_heap *h, bool waits)
 {
     static const char *const status[] = {"idle", "held", "stopped", "dead"};
     static const char *const phase[] = {"off", "mark", "mark termination"};
@@ -76,10 +76,10 @@ dump(gh_heap *h)
                       atomic_load(&q->turn), (unsigned)p->parked,
                       (unsigned)p->outside, queued(&q->work), q->nwb);
     }
-    for (const gh_claim *k = c->claims; k != NULL; k = k->next) {
+    for (const gh_claim *k = waits ? c->claims : NULL; k != NULL; k = k->next) {
         (void)fprintf(f, "a worker claims P %d\n", k->want);
     }
-    for (const gh_watch *w = c->watches; w != NULL; w = w->next) {
+    for (const gh_watch *w = waits ? c->watches : NULL; w != NULL; w = w->next) {
         (void)fprintf(f, "P %d waits for %s, %.1f s\n", w->p, w->what,
                       (double)(now - w->since) / 1e9);
     }
@@ -98,22 +98,24 @@ gh_watch_wait(gh_heap *h, const gh_watch *w)
 {
     const int64_t ns = longest(h);
     if (gh_nanotime() - w->since > ns) {
-        dump(h);
+        dump(h, true);
         GH_THROW_IF(true, "watchdog: a wait takes too long");
     }
     gh_cond_wait_until(&h->cond, &h->lock, w->since + ns + 1);
 }
 
+// A stop may last: its own thread is at work then, and who waits for the world to go on is
+// watched otherwise.
 static void
 heap_lock_awaited(void *arg, int64_t since)
 {
     gh_heap *h = arg;
     const int64_t ns = gh_nanotime() - since;
-    if (ns > longest(h)) {
+    if (ns > longest(h) && !atomic_load(&h->conc.stopping)) {
         (void)fprintf(stderr, "thread %" PRIx64 " waits for heap_lock, %.1f s; thread %" PRIx64
                       " has it\n", gh_thread_self(), (double)ns / 1e9,
                       atomic_load(&h->heap_lock.holder));
-        dump(h);
+        dump(h, gh_try_lock(&h->lock));
         GH_THROW_IF(true, "watchdog: a wait takes too long");
     }
 }

@@ -328,9 +328,10 @@ stress_for(int64_t seconds, uint64_t seed)
         (void)fflush(stdout);
         cycles += stress(procs, 0, round_ms, seed, delays);
     }
-    // 20,000 in 20 minutes, at the least. Quick or not: fewer mean that cycles stood still.
-    CHECK(seconds < 60 || cycles * 1200 >= 20000 * (uint64_t)seconds);
     printf("%llu cycles, nothing lost\n", (unsigned long long)cycles);
+    // 20,000 in 20 minutes, where a shared machine has a million: fewer mean that they stood
+    // still.
+    CHECK(seconds < 60 || cycles * 1200 >= 20000 * (uint64_t)seconds);
 }
 
 // ---- the barrier is needed -------------------------------------------------------
