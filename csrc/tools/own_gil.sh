@@ -13,11 +13,15 @@ if sys.version_info >= (3, 12) and sysconfig.get_config_var("Py_GIL_DISABLED") !
     print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
     case " $seen " in *" $version "*) continue ;; esac
     [ -n "$version" ] || continue
-    seen="$seen $version"
+    [ -f "$("$py" -c 'import sysconfig; print(sysconfig.get_paths()["include"])')/Python.h" ] \
+        || continue
     at=$here/$version
-    test -x "$at/bin/python" || "$py" -m venv "$at"
-    "$at/bin/python" -m pip install -q --disable-pip-version-check \
-        "setuptools>=68" wheel "pytest>=7" "hypothesis>=6"
+    "$py" -m venv "$at" && "$at/bin/python" -m pip install -q --disable-pip-version-check \
+        "setuptools>=68" wheel "pytest>=7" "hypothesis>=6" || {
+        echo "skipped: Python $version (pytest cannot be installed)"
+        continue
+    }
+    seen="$seen $version"
     rm -rf "$at/src" && mkdir "$at/src"
     cp -r csrc goheap tests docs benchmarks setup.py pyproject.toml README.md LICENSE \
         MANIFEST.in "$at/src"
@@ -31,4 +35,5 @@ if sys.version_info >= (3, 12) and sysconfig.get_config_var("Py_GIL_DISABLED") !
             tests/api/test_concurrent.py
     )
 done
-[ -n "$seen" ] || echo "skipped: a GIL for each interpreter (no Python 3.12 or newer with one)"
+[ -n "$seen" ] || echo "skipped: a GIL for each interpreter (no Python 3.12 or newer with one," \
+    "headers and venv)"
