@@ -268,9 +268,20 @@ begin_scene(scene *s, int32_t procs, void *(*other)(void *))
 }
 
 static void
+free_roots(scene *s)
+{
+    gh_slots_free(s->late);
+    gh_slots_free(s->many);
+    gh_slots_free(s->early);
+}
+
+static void
 end_scene(scene *s)
 {
     CHECK(pthread_join(s->id, NULL) == 0);
+    if (s->late != NULL) {
+        free_roots(s);
+    }
     gh_leave(s->m);
     gh_heap_free(s->h);
 }
@@ -514,14 +525,6 @@ make_roots(scene *s, size_t lists, uint64_t length, size_t many)
     }
 }
 
-static void
-free_roots(scene *s)
-{
-    gh_slots_free(s->late);
-    gh_slots_free(s->many);
-    gh_slots_free(s->early);
-}
-
 // move_roots moves what hangs from slots that are looked at late into others that were
 // looked at already.
 static void
@@ -585,7 +588,6 @@ moved(void)
     atomic_store(&s.done, 4);
     CHECK(pthread_join(id, NULL) == 0);
     atomic_store(&moving, NULL);
-    free_roots(&s);
     end_scene(&s);
 }
 
@@ -633,7 +635,6 @@ paid(void)
         (void)gh_poll(s.m);
     }
     atomic_store(&moving, NULL);
-    free_roots(&s);
     end_scene(&s);
 }
 

@@ -223,6 +223,16 @@ gh_lock(gh_mutex *mem)
     (void)own(m);
 }
 
+bool
+gh_try_lock(gh_mutex *mem)
+{
+    mutex *m = (mutex *)mem;
+    if (m->owner != 0) {
+        return false;
+    }
+    return !own(m);
+}
+
 void
 gh_unlock(gh_mutex *mem)
 {
