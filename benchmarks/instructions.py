@@ -6,7 +6,8 @@ goheap_inline.h, and looks at those of its fast path.
 The count is callgrind's, the difference of two runs of different length, so it
 holds refills, collections and sweeps at their share. The fast path is the
 function alloc_16 of count_alloc.c: no locked instruction, no exchange with
-memory, no division. Ends with 1 if a bar is missed, with 3 if a tool is missing or the compiler another.
+memory, no division. Ends with 1 if a bar is missed, with 3 if a tool is missing or the
+compiler is not gcc on x86-64.
 """
 from __future__ import annotations
 

@@ -50,15 +50,14 @@ class Case:
     against: str = "Go"
     beside: dict[str, Figure] = field(default_factory=dict)  # for the reader
     memory: bool = True  # its answers' peak and rss count too
-    like: Command | None = None  # theirs again, but as ours does it: for the memory
-    held: Command | None = None  # Go's of which the memory is held against ours
+    like: Command | None = None  # Go's of which the memory counts; None: theirs
 
     def memory_of_go(self) -> Command | None:
         """Real Go's run whose memory ours is held against; None: there is none."""
         if not self.memory:
             return None
-        if self.held is not None or self.like is not None:
-            return self.held or self.like
+        if self.like is not None:
+            return self.like
         if self.against == "Go" and self.theirs is not None:
             return self.theirs.commands[0]
         return None
@@ -248,7 +247,7 @@ def marks(cut: int) -> list[Case]:
             marks_a_second(one), "one worker",
             {"two apart": marks_a_second(apart(one), 2),
              "Go, two": marks_a_second(g2), "Go, one": marks_a_second(g1)},
-            held=g2))
+            like=g2))
     few, many = 1_000_000 // cut, 20_000_000 // cut
     cases.append(Case(
         "growth", f"{few / 1e6:g}e6 to {many / 1e6:g}e6", "x",
@@ -272,7 +271,7 @@ def two_threads(cut: int) -> list[Case]:
             of(one, "cpu_s", 1e9 / n), "one thread",
             {"two apart": of(apart(one), "cpu_s", 1e9 / n),
              "Go, two": of(g2, "cpu_s", 0.5e9 / n), "Go, one": of(g1, "cpu_s", 1e9 / n)},
-            held=stopped("alloc", size, 0, n, 2, cores=2)))
+            like=stopped("alloc", size, 0, n, 2, cores=2)))
         cases.append(Case(
             "two-wall", f"{size} B", "M/s", rate(two, 2 * n), rate(one, n),
             "one thread", {"two apart": rate(apart(one), 2 * n),
@@ -307,7 +306,7 @@ def concurrent(cut: int) -> list[Case]:
         "marking-two", f"{n / 1e6:.3g}e6 x 64 B", "/s", marks_a_second(two),
         marks_a_second(one), "one worker",
         {"two apart": marks_a_second(apart(one), 2),
-         "Go, two": marks_a_second(g2), "Go, one": marks_a_second(g1)}, held=g2)]
+         "Go, two": marks_a_second(g2), "Go, one": marks_a_second(g1)}, like=g2)]
 
 
 def marks_a_second(command: Command, processes: int = 1) -> Figure:
