@@ -184,19 +184,23 @@ typedef struct gh_figures {
     uint64_t globals, stacks, base;
 } gh_figures;
 
-// gh_ahead is the spans of one class that a P took in advance, and those of them that
-// are full by now; see mcache.h.
+// gh_ahead is the spans of one class that a P took in advance, those of them that are
+// full by now, and empty ones that it swept for a debt; see mcache.h.
 #define GH_AHEAD_SPANS 8u
 // Refills under heap_lock after one that had to wait for it, for which threads are taken
 // to be in each other's way.
 #define GH_AHEAD_REFILLS 64u
+// Pages of spare spans that a P may have: as many as its page cache has.
+#define GH_SPARE_PAGES 64u
 typedef struct gh_ahead {
     uint8_t contended;        // of those refills, how many are left
     uint8_t spc;              // the class of the last refill under heap_lock
     uint8_t next, nready, nfull;
     uint8_t refused;          // how often none of another class were taken because of these
+    uint8_t nspare;
     gh_mspan *ready[GH_AHEAD_SPANS];  // from next on not yet used
     gh_mspan *full[GH_AHEAD_SPANS];
+    gh_mspan *spare[GH_SPARE_PAGES];  // swept, empty, in no set, of one class
     int64_t live;             // what heap_live doesn't have yet of those in use or full
     int64_t taken;            // and of all; conc.ahead_live has it
 } gh_ahead;

@@ -93,14 +93,35 @@ settle(gh_p *p)
     }
 }
 
-// Who marks, listens, counts every page or stops the world is to see each span taken
-// for itself. Under a memory limit the goal falls with each span that is taken.
-static bool
-may_take_ahead(const gh_heap *h)
+static void
+end_spare(gh_p *p)
 {
-    return h->phase == GH_PHASE_OFF && h->listen_mask == 0
-           && h->mem.hard_limit == UINT64_MAX && h->gcc.memory_limit == INT64_MAX
-           && !atomic_load_explicit(&h->conc.stopping, memory_order_relaxed);
+    gh_ahead *a = &p->conc->ahead;
+    while (a->nspare > 0 && !GH_PLANTED(NO_END_SPARE)) {
+        gh_mheap_free_span(p->heap, a->spare[--a->nspare]);
+    }
+}
+
+// end_ready gives back what was taken in advance, and what of it is full.
+static void
+end_ready(gh_p *p)
+{
+    gh_heap *h = p->heap;
+    gh_ahead *a = &p->conc->ahead;
+    settle(p);
+    while (a->next < a->nready) {
+        gh_mspan *s = a->ready[a->next++];
+        a->taken -= live_of(s);
+        h->conc.ahead_live -= live_of(s);
+        if (s->alloc_count > 0) {
+            gh_mcentral_uncache_span(p, s);
+            continue;
+        }
+        s->cached_by = -1;
+        s->sweepgen = h->sweepgen;
+        gh_mheap_free_span(h, s);
+    }
+    GH_ASSERT(a->taken == 0);
 }
 
 void
@@ -115,7 +136,7 @@ gh_mcache_take_ahead(gh_p *p, uint8_t spc, bool waited)
     }
     const bool again = a->spc == spc;
     a->spc = spc;
-    if (a->contended == 0 || !again || !may_take_ahead(h)) {
+    if (a->contended == 0 || !again || !gh_may_take_ahead(h)) {
         return;
     }
     // What is left of another class is given back once that class seems to be over: where
@@ -123,7 +144,10 @@ gh_mcache_take_ahead(gh_p *p, uint8_t spc, bool waited)
     if (a->next < a->nready && ++a->refused < a->nready - a->next) {
         return;
     }
-    gh_mcache_end_ahead(p);
+    end_ready(p);
+    if (a->nspare > 0 && a->spare[0]->spanclass != spc) {
+        end_spare(p);
+    }
     a->next = a->nready = a->refused = 0;
     const uint64_t npages = h->sizes.npages[gh_spanclass_sizeclass(spc)];
     const unsigned most = (unsigned)(GH_AHEAD_SPANS / npages);
@@ -171,31 +195,19 @@ void
 gh_mcache_end_ahead(gh_p *p)
 {
     gh_heap *h = p->heap;
-    gh_ahead *a = &p->conc->ahead;
     if (GH_PLANTED(NO_END_AHEAD) && atomic_load(&h->conc.stopping)) {
         return;
     }
-    settle(p);
-    while (a->next < a->nready) {
-        gh_mspan *s = a->ready[a->next++];
-        a->taken -= live_of(s);
-        h->conc.ahead_live -= live_of(s);
-        if (s->alloc_count > 0) {
-            gh_mcentral_uncache_span(p, s);
-            continue;
-        }
-        s->cached_by = -1;
-        s->sweepgen = h->sweepgen;
-        gh_mheap_free_span(h, s);
-    }
-    GH_ASSERT(a->taken == 0);
+    end_ready(p);
+    end_spare(p);
 }
 
 // has_ahead: p has memory that it could do without.
 static bool
 has_ahead(const gh_p *p)
 {
-    return p->conc != NULL && p->conc->ahead.next < p->conc->ahead.nready;
+    return p->conc != NULL
+           && (p->conc->ahead.next < p->conc->ahead.nready || p->conc->ahead.nspare > 0);
 }
 
 // ---- refill ------------------------------------------------------------------------------

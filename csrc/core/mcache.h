@@ -22,8 +22,11 @@
 // what two threads spend their time on [diff:mcache.ahead]. Spans ahead and full ones that
 // are not given back yet are cached_by p as the one in use is, but in no mcache.alloc.
 // heap_live counts a span for when it is brought into use, but only at the next refill
-// under the lock. All are given back whenever the world stops, so who looks at the whole
-// heap finds what Go's would have [inv:mcache.ahead].
+// under the lock. Such a P also keeps up to 512 KiB of spans of that class that turn out to
+// be empty when it sweeps them for a debt, and takes these when it would otherwise ask the
+// page heap: there the other core would get what this one has in its cache. All are given
+// back whenever the world stops, so who looks at the whole heap finds what Go's would have
+// [inv:mcache.ahead].
 
 void gh_mcache_init(gh_p *p);
 // gh_mcache_refill replaces the full span of class spc. On an error the old

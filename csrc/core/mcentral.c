@@ -37,14 +37,36 @@ pop(const gh_p *p, gh_spanset *set)
     return s;
 }
 
-static void
-push(const gh_p *p, gh_spanset *set, gh_mspan *s)
+void
+gh_mcentral_put(const gh_p *p, gh_mspan *s)
 {
+    const gh_heap *h = p->heap;
+    gh_mcentral *c = &p->heap->central[s->spanclass];
+    gh_spanset *set = s->nelems > s->alloc_count ? gh_mcentral_partial_swept(h, c)
+                                                 : gh_mcentral_full_swept(h, c);
     if (gh_contends(p) && p->id % 2 != 0) {
         gh_spanset_push_front(set, s);
     } else {
         gh_spanset_push(set, s);
     }
+}
+
+// from_spare takes an empty span that p kept when it swept it, instead of giving it to the
+// page heap and asking there.
+static gh_mspan *
+from_spare(const gh_p *p, uint8_t spc)
+{
+    if (p->conc == NULL) {
+        return NULL;
+    }
+    gh_ahead *a = &p->conc->ahead;
+    if (a->nspare == 0 || a->spare[0]->spanclass != spc) {
+        return NULL;
+    }
+    gh_mspan *s = a->spare[--a->nspare];
+    GH_ASSERT(s->spanclass == spc && s->alloc_count == 0 && s->set == NULL
+              && s->sweepgen == p->heap->sweepgen);
+    return s;
 }
 
 // from_unswept looks for a span to sweep, within Go's budget of 101 tries over
@@ -91,6 +113,9 @@ gh_mcentral_cache_span(gh_p *p, uint8_t spc, gh_mspan **out)
         s = from_unswept(p, c);
     }
     if (s == NULL) {
+        s = from_spare(p, spc);
+    }
+    if (s == NULL) {
         gh_status st = gh_mheap_alloc(p, npages, spc, &s);
         if (st != GH_OK) {
             return st;
@@ -117,7 +142,5 @@ gh_mcentral_uncache_span(gh_p *p, gh_mspan *s)
         return;
     }
     s->sweepgen = h->sweepgen;
-    gh_mcentral *c = &h->central[s->spanclass];
-    push(p, s->nelems > s->alloc_count ? gh_mcentral_partial_swept(h, c)
-                                       : gh_mcentral_full_swept(h, c), s);
+    gh_mcentral_put(p, s);
 }

@@ -57,6 +57,31 @@ gh_mcentral_takes_back(const gh_p *p)
     return gh_contends(p) && p->id % 2 == 0;
 }
 
+// gh_may_take_ahead: a P may have spans that nobody has asked for. Who marks, listens, counts
+// every page or stops the world is to see each span taken for itself. Under a memory limit
+// the goal falls with each span that is taken.
+static inline bool
+gh_may_take_ahead(const gh_heap *h)
+{
+    return h->phase == GH_PHASE_OFF && h->listen_mask == 0
+           && h->mem.hard_limit == UINT64_MAX && h->gcc.memory_limit == INT64_MAX
+           && !atomic_load_explicit(&h->conc.stopping, memory_order_relaxed);
+}
+
+// gh_mcentral_keeps_spare: p keeps s, which it swept for a debt and found empty: its last
+// refill was of that class, so the next likely is.
+static inline bool
+gh_mcentral_keeps_spare(const gh_p *p, const gh_mspan *s)
+{
+    const gh_ahead *a = &p->conc->ahead;
+    return s->spanclass == a->spc
+           && (a->nspare == 0 || a->spare[0]->spanclass == s->spanclass)
+           && (a->nspare + 1) * s->npages <= GH_SPARE_PAGES
+           && gh_may_take_ahead(p->heap);
+}
+
+// gh_mcentral_put gives s, which is swept, not empty and in no set, to its set.
+void gh_mcentral_put(const gh_p *p, gh_mspan *s);
 // gh_mcentral_cache_span returns a span of class spc with a free slot, for p.
 // Go: mcentral.cacheSpan.
 GH_NODISCARD gh_status gh_mcentral_cache_span(gh_p *p, uint8_t spc,

@@ -205,14 +205,36 @@ note_end(gh_heap *h)
     gh_scav_take_trace(&h->scavenger, &h->sweep.scav);
 }
 
+// sweep_for_debt is gh_mspan_sweep of a small span, for a P that contends. An empty one
+// stays with it if keep is set and gh_mcentral_keeps_spare.
+static bool
+sweep_for_debt(gh_p *p, gh_mspan *s, bool keep)
+{
+    gh_ahead *a = &p->conc->ahead;
+    (void)gh_mspan_sweep(p->heap, s, true);
+    if (s->alloc_count > 0) {
+        gh_mcentral_put(p, s);
+        return false;
+    }
+    if (keep && gh_mcentral_keeps_spare(p, s)) {
+        GH_ASSERT(a->nspare < GH_SPARE_PAGES);
+        a->spare[a->nspare++] = s;
+        return false;
+    }
+    gh_mheap_free_span(p->heap, s);
+    return true;
+}
+
+// sweepone is gh_sweepone under heap_lock, for a debt of p, or for none if NULL. keep: p is
+// about to take a small span.
 static uint64_t
-sweepone(gh_heap *h, bool back)
+sweepone(gh_heap *h, gh_p *p, bool keep)
 {
     if (h->sweep_drained) {
         return GH_SWEEP_NOTHING;
     }
     const uint64_t swept = h->pages_swept;
-    gh_mspan *s = next_span_for_sweep(h, back);
+    gh_mspan *s = next_span_for_sweep(h, p != NULL && gh_mcentral_takes_back(p));
     if (h->pages_swept != swept) {
         return 0;
     }
@@ -228,7 +250,10 @@ sweepone(gh_heap *h, bool back)
     gh_yield_point(h, GH_AT_SWEEP);
     const uint64_t npages = s->npages;
     s->sweepgen = h->sweepgen - 1;
-    if (!gh_mspan_sweep(h, s, false)) {
+    const bool freed = p != NULL && gh_contends(p) && gh_spanclass_sizeclass(s->spanclass) != 0
+                           ? sweep_for_debt(p, s, keep)
+                           : gh_mspan_sweep(h, s, false);
+    if (!freed) {
         return 0;
     }
     h->reclaim_credit += npages;
@@ -239,7 +264,7 @@ uint64_t
 gh_sweepone(gh_heap *h)
 {
     gh_lock_heap(h);
-    const uint64_t npages = sweepone(h, false);
+    const uint64_t npages = sweepone(h, NULL, false);
     gh_unlock_heap(h);
     return npages;
 }
@@ -265,7 +290,7 @@ gh_deduct_sweep_credit(gh_p *p, uint64_t span_bytes, uint64_t caller_pages)
             (int64_t)(h->sweep_pages_per_byte * (double)new_live)
             - (int64_t)caller_pages;
         while (target > (int64_t)(h->pages_swept - basis)) {
-            if (sweepone(h, gh_mcentral_takes_back(p)) == GH_SWEEP_NOTHING) {
+            if (sweepone(h, p, caller_pages == 0) == GH_SWEEP_NOTHING) {
                 h->sweep_pages_per_byte = 0;
                 return;
             }

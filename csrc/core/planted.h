@@ -42,6 +42,7 @@ enum {
     GH_PLANT_EARLY_MARK,
     GH_PLANT_NO_END_AHEAD,
     GH_PLANT_NO_SETTLE,
+    GH_PLANT_NO_END_SPARE,
     // buffers.pml
     GH_PLANT_NO_LOCK,
     GH_PLANT_NO_FLAG,

@@ -558,10 +558,11 @@ check_sums(checker *k)
     }
     for (int32_t i = 0; i < h->procs && h->concurrent; i++) {
         const gh_ahead *a = &h->allp[i]->conc->ahead;
-        if (a->next < a->nready || a->nfull > 0 || a->live != 0 || a->taken != 0) {
-            complain(k, "[inv:mcache.ahead] P %d has %d spans ahead, %u full ones and %" PRId64
-                        " bytes that are not in heap_live", (int)i, a->nready - a->next,
-                     a->nfull, a->live);
+        if (a->next < a->nready || a->nfull > 0 || a->nspare > 0 || a->live != 0
+            || a->taken != 0) {
+            complain(k, "[inv:mcache.ahead] P %d has %d spans ahead, %u full ones, %u spare ones "
+                        "and %" PRId64 " bytes that are not in heap_live", (int)i,
+                     a->nready - a->next, a->nfull, a->nspare, a->live);
         }
     }
     if (h->concurrent && h->conc.ahead_live != 0) {

@@ -8,6 +8,7 @@
 #include "malloc.h"
 #include "mcache.h"
 #include "mcentral.h"
+#include "mgcsweep.h"
 
 static gh_mspan *
 cached(fixture *f, uint8_t spc)
@@ -396,7 +397,8 @@ static void
 count_ahead(void *arg, const char *line)
 {
     (void)arg;
-    CHECK(strstr(line, "[inv:mcache.ahead] P 0 has 0 spans ahead, 0 full ones and 8 ") == line);
+    CHECK(strstr(line, "[inv:mcache.ahead] P 0 has 0 spans ahead, 0 full ones, 0 spare ones "
+                       "and 8 ") == line);
 }
 
 // What the P has ahead, step by step. A span has room for 15 objects of 512 bytes.
@@ -610,6 +612,177 @@ test_ahead_leaves_room(void)
     CHECK_EQ(room[1][1], room[1][0]);
 }
 
+// begin_debt begins a heap of 64 MiB with 512-byte objects of which one in `keep` is alive,
+// and others of `beside` bytes, most of whose spans are unswept, three pages to be swept for
+// each that is taken. Returns the span class of the first, with heap_lock held: the sweeper
+// stands still.
+static uint8_t
+begin_debt(fixture *f, unsigned keep, uint64_t beside)
+{
+    gh_options o = concurrent(2);
+    o.policy.eager_sweep = false;
+    o.policy.min_heap = 32 << 20;
+    o.address_space = 64 << 20;
+    setup_with(f, &o);
+    gh_heap *h = f->h;
+    for (unsigned tries = 0;; tries++) {
+        CHECK(tries < 1000);
+        (void)gh_set_gogc(f->m, 100);
+        const uint64_t cycles = gh_cycles(h);
+        for (unsigned i = 0; gh_cycles(h) == cycles; i++) {
+            (void)alloc(f, i % keep == 0 ? 1 + i / keep % 1000 : 0, 512);
+            (void)alloc(f, 1001 + i / 1000 % 2, i / 1000 % 2 == 0 ? 512 : beside);
+        }
+        const uint8_t spc =
+            gh_span_of_unchecked(h, gh_slots_at(f->b, 0)->word)->spanclass;
+        (void)gh_set_gogc(f->m, -1);  // that was the last one
+        gh_rlock(&h->heap_lock);
+        if (gh_mcentral_full_unswept(h, &h->central[spc])->len >= 1000) {
+            h->sweep_pages_per_byte = 3.0 / 8192;
+            h->sweep_heap_live_basis = h->gcc.heap_live;
+            h->pages_swept_basis = h->pages_swept;
+            return spc;
+        }
+        gh_runlock(&h->heap_lock);  // the sweeper was quicker
+    }
+}
+
+// keep_spares allocates 512-byte objects until the P has n.
+static void
+keep_spares(fixture *f, unsigned n)
+{
+    gh_ahead *a = &f->m->conc->ahead;
+    for (unsigned i = 0; a->nspare < n; i++) {
+        a->contended = GH_AHEAD_REFILLS;
+        (void)alloc(f, 0, 512);
+        CHECK(i < 1000 * SLOTS);
+    }
+}
+
+// A P that finds others in its way keeps the empty spans that it sweeps for a debt, and
+// takes them where it would ask the page heap.
+static void
+test_spare(void)
+{
+    fixture f;
+    const uint8_t spc = begin_debt(&f, 100, 512);
+    gh_heap *h = f.h;
+    gh_ahead *a = &f.m->conc->ahead;
+    unsigned most = 0, taken = 0;
+    for (unsigned i = 0; i < 4000 * SLOTS && (most == 0 || a->nspare > 0); i++) {
+        const bool drained = h->sweep_drained;
+        const unsigned had = a->nspare;
+        const uint64_t inuse = gh_heap_inuse(h);
+        a->contended = GH_AHEAD_REFILLS;
+        (void)alloc(&f, 0, 512);
+        for (unsigned k = 0; k < a->nspare; k++) {
+            const gh_mspan *s = a->spare[k];
+            CHECK(s->state == GH_SPAN_IN_USE && s->spanclass == spc && s->alloc_count == 0);
+            CHECK(s->set == NULL && s->cached_by == -1 && s->sweepgen == h->sweepgen);
+        }
+        most = a->nspare > most ? a->nspare : most;
+        if (drained && a->nspare < had && a->nspare > 0) {
+            taken += had - a->nspare;
+            CHECK_EQ(gh_heap_inuse(h), inuse);
+        }
+    }
+    CHECK_EQ(most, GH_SPARE_PAGES);
+    CHECK(taken > 0 && a->nspare == 0);
+    gh_runlock(&h->heap_lock);
+    CHECK_EQ(gh_verify(f.m, print_line, NULL), 0);
+    teardown(&f);
+
+    // None is kept in a stop, for who listens, or of another class than is asked for, and a
+    // stop has all given back.
+    (void)begin_debt(&f, 100, 512);
+    h = f.h;
+    a = &f.m->conc->ahead;
+    for (unsigned i = 0; i < 4; i++) {
+        const uint64_t swept = h->pages_swept;
+        if (i == 0) {
+            gh_stop_world(f.m);
+        } else if (i == 1) {
+            gh_listen(f.m, 1u << GH_EV_REFILL, ignore, NULL);
+        } else if (i == 2) {
+            keep_spares(&f, 1);
+            (void)alloc(&f, 0, 4096);  // its debt is paid before it is known what is asked for
+        } else {
+            keep_spares(&f, 1);
+            gh_stop_world(f.m);
+            CHECK_EQ(a->nspare, 0);
+        }
+        for (unsigned k = 0; k < 4 * SLOTS; k++) {
+            a->contended = GH_AHEAD_REFILLS;
+            (void)alloc(&f, 0, i == 2 ? 4096 : 512);
+            CHECK(a->nspare == 0 || (i == 2 && k < 2 + 2 * GH_AHEAD_SPANS));
+        }
+        CHECK(i == 3 || h->pages_swept - swept >= 8);
+        if (i == 1) {
+            gh_listen(f.m, 0, NULL, NULL);
+        } else if (i != 2) {
+            CHECK_EQ(gh_verify(f.m, print_line, NULL), 0);
+            gh_start_world(f.m);
+        }
+    }
+    gh_runlock(&h->heap_lock);
+    teardown(&f);
+
+    // All that a P has are of one class, of its last refill.
+    const uint8_t half_kib = begin_debt(&f, 100, 1024);
+    h = f.h;
+    a = &f.m->conc->ahead;
+    keep_spares(&f, 1);
+    const unsigned had = a->nspare;
+    const uint32_t at = h->central_index;
+    a->spc = gh_span_of_unchecked(h, gh_slots_at(f.b, 1002)->word)->spanclass;
+    CHECK(a->spc > half_kib);
+    h->central_index = 2 * (uint32_t)a->spc;
+    for (unsigned i = 0; i < 2; i++) {
+        const uint64_t swept = h->pages_swept;
+        a->contended = GH_AHEAD_REFILLS;
+        gh_deduct_sweep_credit(f.m, 16 * 8192, 0);
+        CHECK(h->pages_swept > swept);
+        CHECK_EQ(a->nspare > had, i);
+        for (unsigned k = 0; k < a->nspare; k++) {
+            CHECK_EQ(a->spare[k]->spanclass, half_kib);
+        }
+        a->spc = half_kib;
+        h->central_index = at;
+        h->pages_swept_basis = h->pages_swept;
+    }
+    gh_runlock(&h->heap_lock);
+    teardown(&f);
+}
+
+// Where memory runs out a P gives them back, too: every page finds somebody.
+static void
+test_spare_leaves_room(void)
+{
+    for (unsigned k = 0; k < 2; k++) {
+        fixture f;
+        const uint8_t spc = begin_debt(&f, UINT32_MAX, 512);
+        gh_ahead *a = &f.m->conc->ahead;
+        for (unsigned i = 0; i < 41 * SLOTS; i++) {
+            a->contended = k == 0 ? 0 : GH_AHEAD_REFILLS;
+            (void)alloc(&f, 0, 512);
+        }
+        CHECK_EQ(a->nspare > 0, k);
+        a->contended = 0;
+        uint64_t got = 0;
+        while (gh_alloc(f.m, gh_slots_at(f.b, 0), 8192) == GH_OK) {
+            got++;
+        }
+        CHECK(a->next == a->nready && a->nfull == 0 && a->nspare == 0);
+        gh_mcentral *c = &f.h->central[spc];
+        CHECK(f.h->sweep_drained);
+        CHECK_EQ(got + gh_mcentral_full_swept(f.h, c)->len + gh_mcentral_partial_swept(f.h, c)->len
+                     + (cached(&f, spc) != &f.h->empty_mspan),
+                 (64 << 20) / 8192);
+        gh_runlock(&f.h->heap_lock);
+        teardown(&f);
+    }
+}
+
 // A heap ends, and memory runs out, with spans ahead: nothing is lost.
 static void
 test_ahead_ends(void)
@@ -654,6 +827,8 @@ main(void)
     test_not_ahead();
     test_ahead_of_the_trigger();
     test_ahead_leaves_room();
+    test_spare();
+    test_spare_leaves_room();
     test_ahead_ends();
     test_one_slot_spans();
     test_three_spans();

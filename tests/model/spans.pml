@@ -19,6 +19,7 @@
  *   OPS=k          at most k steps a mutator
  *   AHEAD          a refill takes a span ahead, if it may; or it doesn't
  *   ALWAYS         whenever it may
+ *   SPARE          with AHEAD: a refill may sweep for a debt, and keeps what is empty
  *   SPLIT          no heap_lock: sweepgen and the sets alone keep them apart
  *   LAZY           a P's mcache is flushed when the P is next used, not in the stop
  *   NO_FLUSH       it is not flushed at all
@@ -32,6 +33,7 @@
  *   NO_END_AHEAD   a stop leaves what is ahead
  *   END_EARLY      the stop that begins a cycle gives it back before all stand
  *   END_LATE       that stop leaves it, and the one that ends the cycle gives it back
+ *   NO_END_SPARE   a stop leaves what was kept when it was swept for a debt
  *   NO_SETTLE      a full span that was put aside is not given to its set
  *   TAKE_MARKING   spans are taken ahead while there is marking, too
  */
@@ -67,6 +69,7 @@ byte cached[MUTS];         /* span + 1; NIL */
 #ifdef AHEAD
 byte ready[MUTS];          /* likewise: taken ahead, not yet in use */
 byte aside[MUTS];          /* and full, not yet given back: gh_ahead.full */
+byte spare[MUTS];          /* swept for a debt, empty, in no set: in somebody's hands */
 #endif
 byte flush_gen[MUTS];
 byte root[MUTS];           /* 2 * span + slot + 1; NIL */
@@ -220,8 +223,8 @@ inline uncache(from, s) {
     fi
 }
 
-/* gh_mcentral_cache_span, for the place `to`: from_unswept, gh_mheap_alloc */
-inline cache_span(to, s) {
+/* gh_mcentral_cache_span, for the place `to`: from_unswept, from_spare, gh_mheap_alloc */
+inline cache_span(m, to, s) {
     atomic { pop(partial(SWEPT), s) };
     if
     :: s == NIL ->
@@ -263,6 +266,12 @@ inline cache_span(to, s) {
         fi
     :: else
     fi;
+#ifdef SPARE
+    if
+    :: s == NIL -> s = spare[m]; spare[m] = NIL
+    :: else
+    fi;
+#endif
     atomic {
         if
         :: s == NIL ->
@@ -299,8 +308,8 @@ inline settle(m, s) {
     fi
 }
 
-/* gh_mcache_end_ahead, under heap_lock or in a stop */
-inline end_ahead(m, s) {
+/* end_ready, under heap_lock or in a stop */
+inline end_ready(m, s) {
     settle(m, s);
     if
     :: ready[m] != NIL ->
@@ -318,18 +327,59 @@ inline end_ahead(m, s) {
     fi
 }
 
+/* gh_mcache_end_ahead, likewise */
+inline end_ahead(m, s) {
+    end_ready(m, s);
+    if
+#ifndef NO_END_SPARE
+    :: spare[m] != NIL ->
+        atomic {
+            s = spare[m]; spare[m] = NIL;
+            assert(where[s - 1] == HANDS && owners[s - 1] == 1 && alloc[s - 1] == 0);
+            owners[s - 1]--; where[s - 1] = FREE  /* gh_mheap_free_span */
+        }
+#endif
+    :: else
+    fi
+}
+
 #ifdef TAKE_MARKING
 #define may_take_ahead (!stopping)
 #else
 #define may_take_ahead (!stopping && !marking)
 #endif
 
+/* sweep_for_debt */
+inline sweep_for_debt(m, s) {
+    atomic {
+        pop(full_of(UNSWEPT), s);
+        if
+        :: s == NIL -> pop(partial(UNSWEPT), s)
+        :: else
+        fi;
+        if
+        :: s != NIL -> begin_sweep(s)
+        :: else
+        fi
+    };
+    if
+    :: s != NIL ->
+        sweep(s, true);
+        if
+        :: alloc[s - 1] == 0 -> spare[m] = s
+        :: else -> atomic { put_back(s, SWEPT) }
+        fi;
+        s = NIL
+    :: else
+    fi
+}
+
 /* gh_mcache_take_ahead */
 inline take_ahead(m, s) {
     if
     :: cached[m] != NIL && may_take_ahead ->
         assert(ready[m] == NIL && aside[m] == NIL);
-        cache_span(ready[m], s)
+        cache_span(m, ready[m], s)
 #ifdef ALWAYS
     :: else
 #else
@@ -411,7 +461,13 @@ proctype mutator(byte m)
                     uncache(cached[m], s)
                 :: else
                 fi;
-                cache_span(cached[m], s);
+#ifdef SPARE
+                if
+                :: spare[m] == NIL && may_take_ahead -> sweep_for_debt(m, s)
+                :: true
+                fi;
+#endif
+                cache_span(m, cached[m], s);
 #ifdef AHEAD
                 take_ahead(m, s);
 #endif
@@ -443,7 +499,7 @@ proctype mutator(byte m)
             gh_lock;  /* a refill of another class, which may need the room */
             settle(m, s);
             if
-            :: ready[m] != NIL -> end_ahead(m, s)
+            :: ready[m] != NIL -> end_ready(m, s)
             :: true
             fi;
             gh_unlock;
@@ -567,7 +623,7 @@ proctype collector()
             do
             :: i < MUTS ->
 #if defined(AHEAD) && !defined(NO_END_AHEAD) && !defined(END_LATE)
-                assert(ready[i] == NIL && aside[i] == NIL);
+                assert(ready[i] == NIL && aside[i] == NIL && spare[i] == NIL);
 #endif
 #ifndef NO_FLUSH
                 assert(flush_gen[i] == h);
