@@ -23,7 +23,9 @@ CSRC = os.path.join(ROOT, "csrc")
 TRACE = os.path.join(ROOT, "goheap/data/compile-json.gogc20.ghtrace")
 HISTORY = os.path.join(BUILD, "history.bin")
 
-CFLAGS = ["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-O2", "-Wall", "-Wextra",
+# Where a loop lies is chance: of one and the same loop of stores half of the runs took 0.49 ns
+# a store and half 0.71 where it did not begin at a multiple of 32.
+CFLAGS = ["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-O2", "-falign-loops=32", "-Wall", "-Wextra",
           "-Wpedantic", "-I" + os.path.join(CSRC, "core")]
 # What everybody runs under. The rest of the environment stays.
 SETTINGS = {"GOGC": "100"}
