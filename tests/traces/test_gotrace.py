@@ -297,6 +297,10 @@ def repairs_of(put, *events):
 # A span of two pages is taken over by one that begins a page before, and freed then.
 TAKEN_OVER = (span(2, 6, 2), alloc(3072), span(1, 6, 2), b"\x82\1" + leb(2), alloc(2048))
 
+# A large span comes before the end of a small one in its pages, of two objects.
+COVERED = (span(4), alloc(4096), alloc(4097), span(1, 2, 5), alloc(1024), free(4096),
+           b"\x82\1" + leb(4))
+
 
 def test_repairs(put):
     counts, repairs = repairs_of(put, span(1), alloc(1024), alloc(1024), free(1024), free(1024))
@@ -317,6 +321,10 @@ def test_repairs(put):
     assert repairs == {"span_alloc_over_live_span": 1, "object_live_at_span_free": 1,
                        "span_free_unknown": 1}
     assert (counts["alloc"], counts["free"], counts["span_free"]) == (2, 1, 0)
+    # Objects of a span that a large one covers are freed as if it weren't there.
+    counts, repairs = repairs_of(put, *COVERED)
+    assert repairs == {"object_live_at_span_free": 1}
+    assert (counts["alloc"], counts["free"], counts["span_free"]) == (3, 2, 1)
     known = b"\x83\1" + leb(1024) + b"\5"  # an object that exists, of a type unknown
     counts, repairs = repairs_of(put, span(1), known, known)
     assert repairs == {"exist_twice": 1, "type_unknown": 1} and counts["exist"] == 1
@@ -429,8 +437,9 @@ def parser(tmp_path_factory):
 
 @pytest.mark.skipif(not (os.environ.get("GOHEAP_LONG") and reference.goroot()),
                     reason="needs Go and GOHEAP_LONG=1 (make check-tools)")
-def test_repairs_are_those_of_the_reference(tmp_path, parser, put):
-    trace = put(made(TAKEN_OVER))
+@pytest.mark.parametrize("events", [TAKEN_OVER, COVERED], ids=["taken over", "covered"])
+def test_repairs_are_those_of_the_reference(events, tmp_path, parser, put):
+    trace = put(made(events))
     subprocess.run([parser, trace, tmp_path / "want.ghtrace"], check=True)
     convert(trace, tmp_path / "got.ghtrace")
     want, got = (reference.digests(tmp_path / f"{x}.ghtrace") for x in ("want", "got"))

@@ -64,6 +64,15 @@ type span struct {
 	live       []int32 // object index + 1 per slot
 }
 
+// indexed is how many of its pages lead to it. A large object has the address of its span,
+// and spans that are not the heap's hold no objects.
+func (s *span) indexed() uint64 {
+	if s.kc>>2 == 0 || s.kc&1 != 0 {
+		return 1
+	}
+	return s.npages
+}
+
 type typ struct {
 	Addr    uint64 `json:"-"`
 	Size    uint64 `json:"size"`
@@ -118,19 +127,14 @@ func main() {
 
 	var end func(s *span, ev *trace.Event)
 	setSpan := func(id, np, kc uint64, ev *trace.Event) *span {
-		// Now and then the free of a span comes after others have its pages. Of what is no
-		// span of small objects only the first page counts.
-		over := np
-		if kc>>2 == 0 || kc&1 != 0 {
-			over = 1
-		}
-		for i := uint64(0); i < over; i++ {
-			if old := pageSpan[id+i]; old != nil && (old.kc>>2 != 0 && old.kc&1 == 0 || old.id == id+i) {
+		// Now and then the free of a span, or of its objects, comes after others have its pages.
+		s := &span{id: id, npages: np, kc: kc}
+		for i := uint64(0); i < s.indexed(); i++ {
+			if old := pageSpan[id+i]; old != nil {
 				anom["span_alloc_over_live_span"]++
 				end(old, ev)
 			}
 		}
-		s := &span{id: id, npages: np, kc: kc}
 		if kc&1 == 0 {
 			sc := kc >> 1
 			cls := sc >> 1
@@ -141,7 +145,7 @@ func main() {
 			s.live = make([]int32, n)
 		}
 		spans[id] = s
-		for i := uint64(0); i < np; i++ {
+		for i := uint64(0); i < s.indexed(); i++ {
 			pageSpan[id+i] = s
 		}
 		return s
@@ -190,10 +194,8 @@ func main() {
 				freeBytes += size
 			}
 		}
-		for i := uint64(0); i < s.npages; i++ {
-			if pageSpan[s.id+i] == s {
-				delete(pageSpan, s.id+i)
-			}
+		for i := uint64(0); i < s.indexed(); i++ {
+			delete(pageSpan, s.id+i)
 		}
 		delete(spans, s.id)
 	}
