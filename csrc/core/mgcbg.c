@@ -34,6 +34,14 @@
 // sysmon, which it takes where nobody is in a system call.
 #define SYSMON_NS (10 * (int64_t)MS)
 
+// How an assist ended.
+typedef enum payment {
+    PAID,     // what was asked for
+    EMPTY,    // there was nothing more to mark
+    CUT,      // p's turn is over
+    LIMITED,  // no more assists for now
+} payment;
+
 typedef struct worker {
     gh_heap *h;
     gh_thread thread;
@@ -509,7 +517,7 @@ is_time_for_cycle(gh_heap *h)
 }
 
 static gh_status start(gh_p *p, bool forced, uint32_t cycle, gh_marking by);
-static bool pay(gh_p *p, int64_t work);
+static payment pay(gh_p *p, int64_t work);
 
 // sleep_long is doze of the sweeper with nothing to do.
 static void
@@ -705,7 +713,7 @@ start(gh_p *p, bool forced, uint32_t cycle, gh_marking by)
     } else if (begun) {
         // The first assist, which the next allocation would owe: a cycle that has
         // no more to mark wakes nobody. Not if others stand yet, whom its end waits for.
-        if (!gh_is_stopper(p) && !limiting(h) && pay(p, (int64_t)SLICE_WORK)) {
+        if (!gh_is_stopper(p) && !limiting(h) && pay(p, (int64_t)SLICE_WORK) == EMPTY) {
             end_if_over(p);
         }
         if (marking(h)) {
@@ -830,22 +838,28 @@ unsettled(const gh_p *p)
 }
 
 // pay does scan work as the mutator that has p, and counts it for what p may
-// allocate. Whether it found nothing more to do. Go: gcAssistAlloc1.
-static bool
+// allocate. Go: gcAssistAlloc1, gcDrainN.
+static payment
 pay(gh_p *p, int64_t work)
 {
     gh_heap *h = p->heap;
     gh_conc *c = &h->conc;
     const int64_t began = gh_nanotime();
     atomic_fetch_add(&c->active, 1);
-    bool empty = false;
+    payment how = PAID;
     // Slots of roots are no scan work, but have to be looked at first.
-    for (int64_t left = work; left > 0 && !empty && h->phase == GH_PHASE_MARK;
+    for (int64_t left = work; left > 0 && how == PAID && h->phase == GH_PHASE_MARK;
          left = work - unsettled(p)) {
-        empty = gh_par_drain(p, left < (int64_t)SLICE_WORK ? (uint64_t)left
-                                                           : SLICE_WORK);
+        if (gh_par_drain(p, left < (int64_t)SLICE_WORK ? (uint64_t)left : SLICE_WORK)) {
+            how = EMPTY;
+        }
         feed(p);
         gh_safepoint(p);
+        if (how == PAID && limiting(h)) {
+            how = LIMITED;
+        } else if (how == PAID && gh_nanotime() - began >= TURN_NS) {
+            how = CUT;
+        }
     }
     GH_PLANTED_PAUSE(NO_ASSIST_WAKE);
     if (atomic_fetch_sub(&c->active, 1) == 1 && !GH_PLANTED(NO_ASSIST_WAKE)) {
@@ -862,22 +876,24 @@ pay(gh_p *p, int64_t work)
         p->assist_bytes += gh_gcc_assist_pay(&h->gcc, done);
     }
     gh_runlock(&h->heap_lock);
-    return empty;
+    return how;
 }
 
-// assist pays p's debt. Go: gcAssistAlloc.
+// assist pays p's debt. What is owed for a byte can be a thousand times less by the time
+// that a turn is over, so a debt that took it is reckoned anew. Go: gcAssistAlloc.
 static void
 assist(gh_p *p)
 {
     gh_heap *h = p->heap;
-    if (limiting(h)) {
-        return;  // the debt stays
+    payment how = CUT;
+    while (how == CUT && h->phase == GH_PHASE_MARK && p->assist_bytes < 0 && !limiting(h)) {
+        const int64_t work = take_credit(p);
+        if (work <= 0) {
+            return;
+        }
+        how = pay(p, work);
     }
-    const int64_t work = take_credit(p);
-    if (work <= 0) {
-        return;
-    }
-    if (pay(p, work)) {
+    if (how == EMPTY) {
         end_if_over(p);
     }
     if (p->assist_bytes < 0) {

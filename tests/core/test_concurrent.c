@@ -588,6 +588,65 @@ test_ends_without_buffers(void)
     CHECK_EQ(f.bytes, 0);
 }
 
+// An assist that owes more than a turn's work gives way when its turn is over and is
+// reckoned anew: here the CPU limiter has come on meanwhile, so the debt stays, and most of
+// the list grey. All by hand: nobody else marks.
+static void
+test_assist_gives_way(void)
+{
+    enum { NODES = 1 << 20, FAR = 104729 };  // steps of FAR: each node is a cache miss
+    gh_options opt;
+    gh_options_init(&opt);
+    opt.mode = GH_MODE_CONCURRENT;
+    opt.procs = 1;
+    opt.gogc = -1;
+    gh_heap *h;
+    gh_mut *m;
+    CHECK(gh_heap_new(&opt, &h) == GH_OK);
+    CHECK(gh_enter(h, 0, &m) == GH_OK);
+    const gh_type *node;
+    gh_slots *own;
+    CHECK(gh_type_new(m, &node_desc, &node) == GH_OK);
+    CHECK(gh_slots_new(h, 2, &own) == GH_OK);
+    gh_slot *top = gh_slots_at(own, 0), *at = gh_slots_at(own, 1);
+    uintptr_t **made = calloc(NODES, sizeof(*made));
+    for (uint64_t i = 0; i < NODES; i++) {
+        make_node(m, node, at, i);
+        made[i] = gh_data(at);
+        if (i == 0) {
+            gh_set(m, top, at);
+        }
+    }
+    for (uint64_t i = 0; i + 1 < NODES; i++) {
+        gh_word_write(m, made[i * FAR % NODES], (uintptr_t)made[(i + 1) * FAR % NODES]);
+    }
+    free(made);
+    gh_clear(m, at);
+    gh_stop_world(m);
+    CHECK(gh_gc_begin_marking(m, true, GH_MARKING_BACKGROUND) == GH_OK);
+    gh_start_world(m);
+    h->limiter.fill = h->limiter.capacity - 1;
+    CHECK(!gh_limiter_limiting(&h->limiter));
+    m->assist_bytes = -((int64_t)1 << 40);
+    h->gcc.assist_work_per_byte = h->gcc.assist_bytes_per_work = 1;
+    gh_bg_charge(m, 1);
+    CHECK(gh_limiter_limiting(&h->limiter));
+    CHECK(m->assist_bytes < 0);
+    const uint64_t marked = h->gcc.heap_scan_work;
+    CHECK(marked > 0 && marked < (uint64_t)NODES * 16);
+    gh_bg_charge(m, 1);  // and none while it is on
+    CHECK_EQ(h->gcc.heap_scan_work, marked);
+    while (!gh_par_drain(m, UINT64_MAX)) {
+    }
+    gh_stop_world(m);
+    gh_gc_end_marking(m);
+    gh_start_world(m);
+    CHECK_EQ(gh_verify(m, say, NULL), 0);
+    gh_slots_free(own);
+    gh_leave(m);
+    gh_heap_free(h);
+}
+
 // ---- threads that end ---------------------------------------------------------------
 
 // Where a thread ends. What it allocated in between stays behind: a span half used, a
@@ -1624,6 +1683,7 @@ main(int argc, char **argv)
     test_stopper_and_sweeper();
     test_end_in_a_cycle();
     test_ends_without_buffers();
+    test_assist_gives_way();
     test_threads_end(0);
     test_threads_end(5);
     if (GH_ASSERT_LEVEL > 0) {
