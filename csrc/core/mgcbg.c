@@ -34,12 +34,11 @@
 // sysmon, which it takes where nobody is in a system call.
 #define SYSMON_NS (10 * (int64_t)MS)
 
-// How an assist ended.
+// How a turn of an assist ended.
 typedef enum payment {
-    PAID,     // what was asked for
-    EMPTY,    // there was nothing more to mark
-    CUT,      // p's turn is over
-    LIMITED,  // no more assists for now
+    PAID,   // all that was asked for is done
+    EMPTY,  // there was nothing more to mark
+    CUT,    // TURN_NS are over
 } payment;
 
 typedef struct worker {
@@ -177,17 +176,30 @@ feed(gh_p *p)
 
 // ---- marking by turns --------------------------------------------------------------
 
-// settle hands p's sums on. background: by a worker, whose scan work becomes
-// credit for the mutators.
+// update_limiter takes the time since its last update into the limiter, if that was long
+// ago: an assist that it has ended doesn't come to do so. With heap_lock held.
 static void
-settle(gh_p *p, bool background)
+update_limiter(gh_heap *h)
+{
+    if (gh_limiter_need_update(&h->limiter, since_birth(h))) {
+        gh_limiter_update(&h->limiter, since_birth(h));
+    }
+}
+
+// settle hands on the sums of a worker on p, whose scan work becomes credit for the
+// mutators, and its time since *counted if it is nobody else's.
+static void
+settle(gh_p *p, gh_worker kind, int64_t *counted)
 {
     gh_heap *h = p->heap;
     gh_rlock(&h->heap_lock);
-    const uint64_t work = gh_par_settle(p);
-    if (background) {
-        h->gcc.bg_scan_credit += (int64_t)work;
+    h->gcc.bg_scan_credit += (int64_t)gh_par_settle(p);
+    if (kind == GH_WORKER_IDLE) {
+        const int64_t now = gh_nanotime();
+        gh_limiter_add_idle_time(&h->limiter, now - *counted);
+        *counted = now;
     }
+    update_limiter(h);
     gh_runlock(&h->heap_lock);
 }
 
@@ -296,6 +308,7 @@ run(gh_p *p, gh_worker kind)
     gh_heap *h = p->heap;
     gh_conc *c = &h->conc;
     const int64_t began = gh_nanotime();
+    int64_t counted = began;
     bool empty = false;
     atomic_fetch_add(&c->active, 1);
     while (!quitting(h) && marking(h)) {
@@ -303,7 +316,7 @@ run(gh_p *p, gh_worker kind)
         if (kind == GH_WORKER_FRACTIONAL) {
             p->conc->fractional_ns += figure_time(p);
         }
-        settle(p, true);
+        settle(p, kind, &counted);
         if (empty) {
             break;
         }
@@ -329,12 +342,10 @@ run(gh_p *p, gh_worker kind)
         p->conc->fractional_ns += ns;
     }
     if (kind == GH_WORKER_IDLE) {
-        gh_limiter_add_idle_time(&h->limiter, ns);
+        gh_limiter_add_idle_time(&h->limiter, began + ns - counted);
     }
     gh_gcc_worker_stop(&h->gcc, kind, ns);
-    if (gh_limiter_need_update(&h->limiter, since_birth(h))) {
-        gh_limiter_update(&h->limiter, since_birth(h));
-    }
+    update_limiter(h);
     gh_runlock(&h->heap_lock);
     if (!quitting(h)) {
         end_if_over(p);
@@ -350,6 +361,7 @@ pick(worker *w)
     gh_worker kind = GH_WORKER_NONE;
     gh_rlock(&h->heap_lock);
     if (h->phase == GH_PHASE_MARK) {
+        update_limiter(h);
         gh_gc_controller *g = &h->gcc;
         const bool own = w->id < h->procs;
         if (g->dedicated_mark_workers_needed > 0 || own) {
@@ -855,9 +867,7 @@ pay(gh_p *p, int64_t work)
         }
         feed(p);
         gh_safepoint(p);
-        if (how == PAID && limiting(h)) {
-            how = LIMITED;
-        } else if (how == PAID && gh_nanotime() - began >= TURN_NS) {
+        if (how == PAID && gh_nanotime() - began >= TURN_NS) {
             how = CUT;
         }
     }
@@ -879,19 +889,26 @@ pay(gh_p *p, int64_t work)
     return how;
 }
 
-// assist pays p's debt. What is owed for a byte can be a thousand times less by the time
-// that a turn is over, so a debt that took it is reckoned anew. Go: gcAssistAlloc.
+// assist pays p's debt, in turns. After each of them who waits for the P gets it, and the
+// debt is reckoned anew: the others have marked and allocated meanwhile, and what a byte
+// costs may have fallen to a thousandth [diff:bg.turn]. Go: gcAssistAlloc.
 static void
 assist(gh_p *p)
 {
     gh_heap *h = p->heap;
     payment how = CUT;
-    while (how == CUT && h->phase == GH_PHASE_MARK && p->assist_bytes < 0 && !limiting(h)) {
+    while (how == CUT) {
+        if (h->phase != GH_PHASE_MARK || p->assist_bytes >= 0 || limiting(h)) {
+            return;  // a debt stays if the limiter is on
+        }
         const int64_t work = take_credit(p);
         if (work <= 0) {
             return;
         }
         how = pay(p, work);
+        if (how == CUT) {
+            (void)gh_conc_poll(p);
+        }
     }
     if (how == EMPTY) {
         end_if_over(p);

@@ -588,63 +588,176 @@ test_ends_without_buffers(void)
     CHECK_EQ(f.bytes, 0);
 }
 
-// An assist that owes more than a turn's work gives way when its turn is over and is
-// reckoned anew: here the CPU limiter has come on meanwhile, so the debt stays, and most of
-// the list grey. All by hand: nobody else marks.
+// ---- assists --------------------------------------------------------------------------
+
+// What a mutator owes that allocates beside a long list, by hand: nobody else marks.
+typedef struct debtor {
+    gh_heap *h;
+    gh_mut *m;
+    gh_slots *own;
+    int64_t began;
+    _Atomic bool over;
+    bool in_time;  // what was to happen beside the assist did
+} debtor;
+
+enum { LIST = 1 << 20 };
+
+// begin_debt makes the list, begins a cycle, and has m owe nearly all of it, a byte of scan
+// work for a byte: who found nothing more to mark would wait for others.
 static void
-test_assist_gives_way(void)
+begin_debt(debtor *d)
 {
-    enum { NODES = 1 << 20, FAR = 104729 };  // steps of FAR: each node is a cache miss
+    enum { FAR = 104729 };  // steps of FAR: each node is a cache miss
     gh_options opt;
     gh_options_init(&opt);
     opt.mode = GH_MODE_CONCURRENT;
     opt.procs = 1;
     opt.gogc = -1;
-    gh_heap *h;
-    gh_mut *m;
-    CHECK(gh_heap_new(&opt, &h) == GH_OK);
-    CHECK(gh_enter(h, 0, &m) == GH_OK);
+    CHECK(gh_heap_new(&opt, &d->h) == GH_OK);
+    CHECK(gh_enter(d->h, 0, &d->m) == GH_OK);
+    gh_mut *m = d->m;
     const gh_type *node;
-    gh_slots *own;
     CHECK(gh_type_new(m, &node_desc, &node) == GH_OK);
-    CHECK(gh_slots_new(h, 2, &own) == GH_OK);
-    gh_slot *top = gh_slots_at(own, 0), *at = gh_slots_at(own, 1);
-    uintptr_t **made = calloc(NODES, sizeof(*made));
-    for (uint64_t i = 0; i < NODES; i++) {
+    CHECK(gh_slots_new(d->h, 2, &d->own) == GH_OK);
+    gh_slot *top = gh_slots_at(d->own, 0), *at = gh_slots_at(d->own, 1);
+    uintptr_t **made = calloc(LIST, sizeof(*made));
+    for (uint64_t i = 0; i < LIST; i++) {
         make_node(m, node, at, i);
         made[i] = gh_data(at);
         if (i == 0) {
             gh_set(m, top, at);
         }
     }
-    for (uint64_t i = 0; i + 1 < NODES; i++) {
-        gh_word_write(m, made[i * FAR % NODES], (uintptr_t)made[(i + 1) * FAR % NODES]);
+    for (uint64_t i = 0; i + 1 < LIST; i++) {
+        gh_word_write(m, made[i * FAR % LIST], (uintptr_t)made[(i + 1) * FAR % LIST]);
     }
     free(made);
     gh_clear(m, at);
     gh_stop_world(m);
     CHECK(gh_gc_begin_marking(m, true, GH_MARKING_BACKGROUND) == GH_OK);
     gh_start_world(m);
-    h->limiter.fill = h->limiter.capacity - 1;
-    CHECK(!gh_limiter_limiting(&h->limiter));
-    m->assist_bytes = -((int64_t)1 << 40);
-    h->gcc.assist_work_per_byte = h->gcc.assist_bytes_per_work = 1;
-    gh_bg_charge(m, 1);
-    CHECK(gh_limiter_limiting(&h->limiter));
-    CHECK(m->assist_bytes < 0);
-    const uint64_t marked = h->gcc.heap_scan_work;
-    CHECK(marked > 0 && marked < (uint64_t)NODES * 16);
-    gh_bg_charge(m, 1);  // and none while it is on
-    CHECK_EQ(h->gcc.heap_scan_work, marked);
+    d->h->gcc.assist_work_per_byte = d->h->gcc.assist_bytes_per_work = 1;
+    m->assist_bytes = -((int64_t)LIST * 16 - (1 << 20));
+    d->began = gh_nanotime();
+}
+
+// half_is_grey: two words of a node may be pointers.
+static bool
+half_is_grey(const debtor *d)
+{
+    const uint64_t marked = d->h->gcc.heap_scan_work;
+    CHECK(marked > 0);
+    return marked < (uint64_t)LIST * 8;
+}
+
+static void
+end_debt(debtor *d)
+{
+    gh_mut *m = d->m;
     while (!gh_par_drain(m, UINT64_MAX)) {
     }
     gh_stop_world(m);
     gh_gc_end_marking(m);
     gh_start_world(m);
     CHECK_EQ(gh_verify(m, say, NULL), 0);
-    gh_slots_free(own);
+    gh_slots_free(d->own);
     gh_leave(m);
-    gh_heap_free(h);
+    gh_heap_free(d->h);
+}
+
+// An assist that owes more than a turn's work stops when its turn is over and the CPU
+// limiter has come on meanwhile: the debt stays.
+static void
+test_assist_is_limited(void)
+{
+    debtor d = {0};
+    begin_debt(&d);
+    gh_heap *h = d.h;
+    gh_limiter_update(&h->limiter, gh_nanotime() - h->conc.birth_ns);
+    h->limiter.fill = h->limiter.capacity - 1;
+    CHECK(!gh_limiter_limiting(&h->limiter));
+    gh_bg_charge(d.m, 1);
+    CHECK(gh_limiter_limiting(&h->limiter));
+    CHECK(d.m->assist_bytes < 0);
+    CHECK(half_is_grey(&d));
+    const uint64_t marked = h->gcc.heap_scan_work;
+    gh_bg_charge(d.m, 1);  // and does none while it is on
+    CHECK_EQ(h->gcc.heap_scan_work, marked);
+    end_debt(&d);
+}
+
+static void *
+lower_price(void *arg)
+{
+    debtor *d = arg;
+    while (atomic_load(&d->h->conc.active) == 0 && !atomic_load(&d->over)) {
+    }
+    gh_rlock(&d->h->heap_lock);
+    d->h->gcc.assist_work_per_byte = 0x1p-40;
+    d->h->gcc.assist_bytes_per_work = 0x1p40;
+    d->in_time = !atomic_load(&d->over) && gh_nanotime() - d->began < 15000000;
+    gh_runlock(&d->h->heap_lock);
+    return NULL;
+}
+
+// After each turn the debt is reckoned anew: when a byte costs next to nothing by then, the
+// assist is over. The list takes longer than the 15 ms in which the price has to fall, else
+// once more.
+static void
+test_assist_reckons_anew(void)
+{
+    bool in_time = false;
+    for (int i = 0; i < 50 && !in_time; i++) {
+        debtor d = {0};
+        begin_debt(&d);
+        pthread_t id;
+        CHECK(pthread_create(&id, NULL, lower_price, &d) == 0);
+        d.began = gh_nanotime();
+        gh_bg_charge(d.m, 1);
+        atomic_store(&d.over, true);
+        CHECK(pthread_join(id, NULL) == 0);
+        in_time = d.in_time;
+        if (in_time) {
+            CHECK(d.m->assist_bytes >= 0);
+            CHECK(half_is_grey(&d));
+        }
+        end_debt(&d);
+    }
+    CHECK(in_time);
+}
+
+static void *
+come_in(void *arg)
+{
+    debtor *d = arg;
+    gh_mut *m;
+    while (atomic_load(&d->h->conc.active) == 0 && !atomic_load(&d->over)) {
+    }
+    CHECK(gh_enter(d->h, 0, &m) == GH_OK);
+    d->in_time = !atomic_load(&d->over);
+    gh_leave(m);
+    return NULL;
+}
+
+// Between two turns somebody else gets the P.
+static void
+test_assist_gives_way(void)
+{
+    bool in_time = false;
+    for (int i = 0; i < 50 && !in_time; i++) {
+        debtor d = {0};
+        begin_debt(&d);
+        pthread_t id;
+        CHECK(pthread_create(&id, NULL, come_in, &d) == 0);
+        gh_bg_charge(d.m, 1);
+        atomic_store(&d.over, true);
+        gh_leave(d.m);
+        CHECK(pthread_join(id, NULL) == 0);
+        CHECK(gh_enter(d.h, 0, &d.m) == GH_OK);
+        in_time = d.in_time;
+        end_debt(&d);
+    }
+    CHECK(in_time);
 }
 
 // ---- threads that end ---------------------------------------------------------------
@@ -1683,6 +1796,8 @@ main(int argc, char **argv)
     test_stopper_and_sweeper();
     test_end_in_a_cycle();
     test_ends_without_buffers();
+    test_assist_is_limited();
+    test_assist_reckons_anew();
     test_assist_gives_way();
     test_threads_end(0);
     test_threads_end(5);
