@@ -177,7 +177,7 @@ feed(gh_p *p)
 // ---- marking by turns --------------------------------------------------------------
 
 // update_limiter takes the time since its last update into the limiter, if that was long
-// ago: an assist that it has ended doesn't come to do so. With heap_lock held.
+// ago: while it limits, no assist ends that would do so. With heap_lock held.
 static void
 update_limiter(gh_heap *h)
 {
@@ -187,7 +187,8 @@ update_limiter(gh_heap *h)
 }
 
 // settle hands on the sums of a worker on p, whose scan work becomes credit for the
-// mutators, and its time since *counted if it is nobody else's.
+// mutators, and, of an idle worker, the time since *counted: all that the limiter hears of
+// idle Ps [diff:bg.idle].
 static void
 settle(gh_p *p, gh_worker kind, int64_t *counted)
 {
@@ -889,9 +890,9 @@ pay(gh_p *p, int64_t work)
     return how;
 }
 
-// assist pays p's debt, in turns. After each of them who waits for the P gets it, and the
-// debt is reckoned anew: the others have marked and allocated meanwhile, and what a byte
-// costs may have fallen to a thousandth [diff:bg.turn]. Go: gcAssistAlloc.
+// assist pays p's debt, in turns. After each of them others may have the P, and the debt is
+// reckoned anew: they have marked and allocated meanwhile, and what a byte costs may have
+// fallen to a thousandth [diff:bg.turn]. Go: gcAssistAlloc.
 static void
 assist(gh_p *p)
 {
