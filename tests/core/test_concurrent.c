@@ -638,7 +638,6 @@ begin_debt(debtor *d)
     gh_start_world(m);
     d->h->gcc.assist_work_per_byte = d->h->gcc.assist_bytes_per_work = 1;
     m->assist_bytes = -((int64_t)LIST * 16 - (1 << 20));
-    d->began = gh_nanotime();
 }
 
 // half_is_grey: two words of a node may be pointers.
