@@ -123,6 +123,7 @@ ROWS = [
     Row("store-idle", "pointer store, collector idle", at_most=0.7),
     Row("store-mark", "pointer store, during marking", at_most=0.35),
     Row("stop", "1 GiB live, two threads allocate: longest stop", at_most=1.0),
+    Row("stop-us", "the same, us", at_most=200),
     Row("batch", "the same: p99.9 of 16 allocations", at_most=1.0),
     Row("stall", "the same: longest stall", at_most=1.2),
     Row("marking", "the same: marking of a cycle"),
@@ -294,6 +295,9 @@ def concurrent(cut: int) -> list[Case]:
              of(real, key), memory=row == "stop")
         for row, key in (("stop", "stop_max_us"), ("batch", "p999_us"),
                          ("stall", "stall_us"))]
+    cases.append(Case("stop-us", f"{1024 // cut} MiB, GOGC=25, 3 cycles", "us",
+                      of(mine, "stop_max_us"), Figure((mine,), lambda a: 1.0), "1 us",
+                      {"Go": of(real, "stop_max_us")}, memory=False))
     cases += [
         Case("marking", f"{1024 // cut} MiB, GOGC=25, {what}", "ms", of(mine, key, 1e3),
              of(real, key, 1e3), memory=False)
