@@ -11,8 +11,8 @@ def draw(verdicts: list[dict], results: list[dict], path: str) -> str:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    # A row beside "1 ns" is a time; it would leave no room for the ratios.
-    times = {r["row"] for r in results if r["against"] == "1 ns"}
+    # A row beside "1 ns" or "1 us" is a time; it would leave no room for the ratios.
+    times = {r["row"] for r in results if r["against"] in ("1 ns", "1 us")}
     rows = [v for v in verdicts if "mean" in v and v["row"] not in times]
     if not rows:
         return "skipped: the picture (no ratios)"
@@ -30,8 +30,8 @@ def draw(verdicts: list[dict], results: list[dict], path: str) -> str:
                         zorder=2)
     ax.axvline(1, color="0.4", linewidth=0.8, linestyle=":")
     ax.set_xscale("log")
-    ax.set_xlabel("ours / theirs; a dot a case, grey its rounds; the bar green if "
-                  "met, red if not")
+    ax.set_xlabel("ours / theirs; a dot a case, grey its rounds;\n"
+                  "the bar green if met, red if not")
     ax.set_yticks(range(len(rows)), [v["title"] for v in rows])
     ax.invert_yaxis()
     ticks = [0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10]
